@@ -1,0 +1,44 @@
+# make tutorial   install into .venv, then run the quick profile on the built-in phantom into runs/quick/
+# make test       all tests
+# make notebooks  execute all lessons and write the outputs into the committed notebooks
+# make sync       bring changes of notebooks/*.py into the paired notebooks/*.ipynb
+# make clean      remove .venv and caches; runs/ and data/ stay
+#
+# PYTHON=python3.12   which Python makes .venv
+# TORCH_INDEX=cpu     PyTorch's wheels without CUDA, a much smaller download; or the URL of another index
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH_URL := $(if $(filter cpu,$(TORCH_INDEX)),https://download.pytorch.org/whl/cpu,$(TORCH_INDEX))
+
+.PHONY: tutorial test notebooks sync clean
+
+tutorial: $(VENV)/installed
+	$(BIN)/python -m advconf_lite run --data phantom:cardiac --profile quick --out runs/quick
+
+# One thread per worker: two workers on two cores are slower when each starts two threads.
+test: $(VENV)/installed
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
+
+notebooks: $(VENV)/installed
+	$(BIN)/python -m advconf_lite.notebooks
+
+sync: $(VENV)/installed
+	$(BIN)/python -m jupytext --quiet --to notebook --update notebooks/*.py
+
+# The stamp is written last, so an installation that was interrupted is taken up again.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "Python 3.10 to 3.13 is needed, and $(PYTHON) is not; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) lacks its venv module; install it (Debian, Ubuntu: apt install python3-venv) or name another PYTHON=..."; exit 1; }
+	@echo "installing into $(VENV), once; PyTorch is a large download"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -e '.[test]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	find advconf_lite data_download tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

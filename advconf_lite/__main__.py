@@ -1,0 +1,104 @@
+"""python -m advconf_lite {run,predict,check}: the commands. Bad input ends in one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from .errors import BadInput
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Lessons 01-05 in order, then the table."""
+    from .evaluation import summary_table
+    from .notebooks import PIPELINE, execute, lesson
+    from .pipeline import Run
+    from .progress import repeated
+    from .report import write_index
+
+    began = time.time()
+    work = Run(chosen.out, chosen.data, chosen.profile, chosen.quality, chosen.methods)  # refuses bad input at once
+    describe(work)
+    parameters = {
+        "data": chosen.data, "profile": chosen.profile, "out": str(chosen.out), "quality": " ".join(work.qualities),
+        "methods": " ".join(work.methods), "segmenter_seeds": chosen.segmenter_seed, "head_seeds": chosen.head_seed,
+    }
+    with repeated():
+        for name in PIPELINE:
+            print(f"[{time.time() - began:5.0f} s] lesson {name}", flush=True)
+            execute(lesson(name), Path(chosen.out) / "notebooks" / f"{name}.ipynb", parameters)
+    metrics = work.metrics()
+    remarks = work.remarks()
+    table = summary_table(metrics, work.experiment.slices.source_domain)
+    index = write_index(Path(chosen.out), table, remarks)
+    print("", table, *remarks, f"finished in {time.time() - began:.0f} s; all of it: {index}", sep="\n")
+    return 0
+
+
+def describe(work) -> None:
+    """The run's profile and settings, at the top of its output."""
+    profile = work.profile.as_dict()
+    settings = profile.pop("settings")
+    print(f"data {work.data}, into {work.folder}, device {work.device}")
+    print("profile:  " + ", ".join(f"{name}={value}" for name, value in profile.items()))
+    print("settings: " + ", ".join(f"{name}={value}" for name, value in settings.items()), flush=True)
+
+
+def predict(chosen: argparse.Namespace) -> int:
+    from .predict import predict as predict_run
+
+    table = predict_run(chosen.run, chosen.data, chosen.out, chosen.method, chosen.segmenter_seed, chosen.head_seed)
+    print(table.head(10).to_string(index=False, float_format="{:.3f}".format))
+    print(f"{len(table)} slices, worst first: {chosen.out}")
+    return 0
+
+
+def check(chosen: argparse.Namespace) -> int:
+    from .check import print_report, run_checks
+
+    return print_report(run_checks(chosen.folder))
+
+
+def parser() -> argparse.ArgumentParser:
+    main = argparse.ArgumentParser(prog="python -m advconf_lite", description="confidence prediction, as a course")
+    commands = main.add_subparsers(required=True, metavar="{run,predict,check}")
+
+    one = commands.add_parser("run", help="lessons 01-05 on a data set, ending in one table")
+    one.add_argument("--data", required=True, metavar="SPEC", help="phantom:cardiac, phantom:prostate or a slice-set folder")
+    one.add_argument("--profile", default="quick", help="smoke (seconds), quick (minutes on two cores), full, paper (GPU)")
+    one.add_argument("--out", required=True, type=Path, metavar="runs/NAME", help="the run's folder")
+    one.add_argument("--quality", help="dice or surface_dice; default: both")
+    one.add_argument("--methods", nargs="+", default=["plain", "adversarial", "agreement-2", "agreement-15"],
+                     help="plain, adversarial, agreement-N")
+    one.add_argument("--segmenter-seed", type=int, nargs="+", default=[0], metavar="N")
+    one.add_argument("--head-seed", type=int, nargs="+", default=[0], metavar="N", help="several: mean and spread")
+    one.set_defaults(command=run)
+
+    two = commands.add_parser("predict", help="predicted scores for images without masks, worst first")
+    two.add_argument("--run", required=True, type=Path, metavar="runs/NAME", help="a finished run")
+    two.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="a slice set; masks may be missing")
+    two.add_argument("--out", required=True, type=Path, metavar="scores.csv")
+    two.add_argument("--method", default="adversarial", help="plain or adversarial")
+    two.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
+    two.add_argument("--head-seed", type=int, default=0, metavar="N")
+    two.set_defaults(command=predict)
+
+    three = commands.add_parser("check", help="is this machine ready? one line per requirement")
+    three.add_argument("--folder", type=Path, default=Path("."), help="where runs will be written")
+    three.set_defaults(command=check)
+    return main
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = parser().parse_args(arguments)
+    try:
+        return chosen.command(chosen)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Score agreement: how alike are masks that a segmenter with dropout draws for the same image?
+
+The paper's baseline (section 4.3, after Roy et al. 2018): N segmentations per image by Monte Carlo dropout,
+the quality g of all N(N-1)/2 pairs, and their mean. It ranks images; it is no estimate of the quality
+against the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+from .errors import BadInput
+from .quality import Strip, check_labels, disk_half_widths
+
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+def monte_carlo_masks(
+    segmenter: nn.Module, images: Tensor, n: int, seed: int, images_per_pass: int = 64
+) -> Tensor:
+    """Segment every image `n` times with dropout switched on.
+
+    Only dropout modules are in training mode, so norms work as in inference and running averages stay.
+    Modes and the caller's random state are as before when the function returns or raises.
+
+    Args:
+        segmenter: `segmenter(images)` returns (logits (B, K, H, W), z).
+        images: (B, 1, H, W) on the segmenter's device.
+        seed: the same seed (and `images_per_pass`, and device) gives the same masks.
+        images_per_pass: as many copies of the batch go through together as fit into this; at least one.
+
+    Returns:
+        (n, B, H, W) label maps: uint8, or int64 with more than 256 classes.
+
+    Raises:
+        BadInput: `n` is below 1, or the segmenter has no dropout, so that all masks would be the same.
+    """
+    if n < 1:
+        raise BadInput(f"n is {n}; give the number of Monte Carlo samples, at least 1 (2 for an agreement)")
+    if not any(isinstance(m, DROPOUT) and m.p > 0 for m in segmenter.modules()):
+        raise BadInput("the segmenter has no dropout, so its samples would be the same; use dropout > 0")
+    batch, masks, done = len(images), None, 0
+    copies = max(1, images_per_pass // max(1, batch))
+    modes = [(module, module.training) for module in segmenter.modules()]
+    on_gpu = images.is_cuda
+    try:
+        with torch.random.fork_rng(devices=[images.device] if on_gpu else []):
+            # torch.manual_seed would also reseed devices that fork_rng does not restore.
+            torch.default_generator.manual_seed(seed)
+            if on_gpu:
+                with torch.cuda.device(images.device):
+                    torch.cuda.manual_seed(seed)
+            for module, _ in modes:
+                module.training = isinstance(module, DROPOUT)
+            while done < n:
+                now = min(copies, n - done)
+                with torch.inference_mode():
+                    logits, _ = segmenter(images.repeat(now, 1, 1, 1))
+                    labels = logits.argmax(1).view(now, batch, *logits.shape[2:])
+                if masks is None:  # made outside inference mode, so that the caller may write to it
+                    kind = torch.uint8 if logits.shape[1] <= 256 else torch.int64
+                    masks = torch.empty(n, *labels.shape[1:], dtype=kind, device=labels.device)
+                masks[done : done + now] = labels
+                done += now
+    finally:
+        for module, training in modes:
+            module.training = training
+    return masks
+
+
+def agreement(
+    masks: Tensor,
+    quality: str,
+    num_classes: int,
+    tolerance: float | None = None,
+    spacing: float | Sequence[float] = 1.0,
+    include_background: bool = False,
+    empty: str = "one",
+) -> Tensor:
+    """Mean quality over all n(n-1)/2 pairs of the samples, of every image and class.
+
+    Dice and surface Dice of a pair are both (c_ij + c_ji) / (c_ii + c_jj): c_ij counts pixels of sample i
+    that are in the same class in sample j, or boundary pixels of i that the dilated boundary of j covers.
+    So one matrix product gives all pairs, over those pixels alone that any sample uses.
+
+    Args:
+        masks: integer label maps (n, B, H, W), n at least 2.
+        quality: "dice" or "surface_dice".
+        tolerance, spacing: as in `quality.surface_dice`; ignored for Dice.
+        include_background: also score class 0.
+        empty: what a pair counts if both lack the class: "one", the rule of `quality.aggregate`, or "zero",
+            as the published code has it for surface Dice (for Dice it has one).
+
+    Returns:
+        (B, classes) float32 in [0, 1] on the masks' device, without NaN.
+
+    Raises:
+        BadInput: a wrong shape or label, fewer than two samples, an unknown `quality` or `empty`, a bad
+            spacing, or a bad or missing tolerance.
+    """
+    if quality not in ("dice", "surface_dice"):
+        raise BadInput(f"quality is {quality!r}; give 'dice' or 'surface_dice'")
+    if empty not in ("one", "zero"):
+        raise BadInput(f"empty is {empty!r}; give 'one' or 'zero'")
+    if masks.ndim != 4 or len(masks) < 2:
+        raise BadInput(f"masks have shape {tuple(masks.shape)}; give at least two samples, as (n, B, H, W)")
+    check_labels(masks, num_classes, "masks")
+    n, batch, *size = masks.shape
+    if quality == "surface_dice":
+        disk = disk_half_widths(tolerance, spacing, size)
+        strip = Strip(n * batch, size, num_classes, include_background, disk)
+        boundary = strip.boundary(strip.pack(masks))
+        own, other = strip.without_margin(boundary), strip.dilate(boundary)
+    else:
+        strip = Strip(n * batch, size, num_classes, include_background)
+        own = other = strip.without_margin(strip.pack(masks))
+    own, other = (x.view(n, batch * strip.groups, -1) for x in (own, other))
+    counts = _pair_counts(own, other, bits=min(8, num_classes))
+    counts = counts.view(batch, -1, n, n)[:, strip.first : num_classes]  # (B, classes, n, n)
+    self_count = counts.diagonal(dim1=2, dim2=3)
+    scores = (counts + counts.mT) / (self_count[..., :, None] + self_count[..., None, :])
+    scores = torch.where(scores.isnan(), 1.0 if empty == "one" else 0.0, scores)
+    i, j = torch.triu_indices(n, n, offset=1, device=masks.device)
+    return scores[:, :, i, j].mean(2)
+
+
+def _pair_counts(own: Tensor, other: Tensor, bits: int) -> Tensor:
+    """Pixels with bit k in `own[i]` and in `other[j]`: uint8 (n, tiles, pixels) -> (tiles, bits, n, n)."""
+    n, tiles, pixels = own.shape
+    bit = torch.arange(bits, dtype=torch.uint8, device=own.device).view(-1, 1)
+    union = reduce(torch.bitwise_or, own)  # (tiles, pixels): what any sample uses
+    row, pixel = (union[:, None] >> bit & 1).flatten(0, 1).nonzero(as_tuple=True)
+    used = torch.bincount(row, minlength=tiles * bits)
+    rank = torch.arange(len(row), device=row.device) - (used.cumsum(0) - used)[row]
+    # Rows with fewer used pixels are filled up with the last one, which lies in the gap and is zero.
+    columns = torch.full((tiles * bits, max(1, int(used.max()))), pixels - 1, device=row.device)
+    columns[row, rank] = pixel
+    columns = columns.view(tiles, bits, -1).expand(n, -1, -1, -1)
+    own, other = (x[:, :, None].expand(-1, -1, bits, -1).gather(3, columns) >> bit & 1 for x in (own, other))
+    # Contiguous while it is bytes, because the matrix product would otherwise copy the floats.
+    own, other = (x.permute(1, 2, 0, 3).contiguous().float() for x in (own, other))
+    # (tiles, bits, n, used) times (tiles, bits, used, n); sums of 0 and 1 are exact in float32 below 2^24.
+    return own @ other.mT

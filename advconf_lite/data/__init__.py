@@ -1,0 +1,1 @@
+"""Slice sets, the phantom and its scanners."""

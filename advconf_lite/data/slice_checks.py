@@ -1,0 +1,221 @@
+"""Reading the files of a slice set, with every check (the format is described in `slices`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import BadInput
+
+COLUMNS = ["dataset", "domain", "subject", "phase", "slice", "spacing_mm", "split"]
+FILES = ("images.npy", "masks.npy", "slices.csv", "dataset.json")
+SPLITS = ("train", "val", "test")
+BLOCK = 64  # slices read at a time: 16 MiB at 256 x 256, however large the set is
+IMAGE_TYPE, MASK_TYPE = np.dtype("<f4"), np.dtype("u1")
+
+
+def load_and_check(
+    folder: Path, shown: Path | None = None
+) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame, dict]:
+    """(images, masks or None, table, info) of a slice set; `shown` is the folder that error messages name.
+
+    Raises:
+        BadInput: see `slices.read_slice_set`.
+    """
+    if shown is None:
+        shown = folder
+        recover(folder)
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {shown}; prepare the data first, or correct the path")
+    for name in ("images.npy", "slices.csv", "dataset.json"):
+        if not (folder / name).is_file():
+            raise BadInput(
+                f"{shown} is not a slice set, for {name} is missing; a slice set holds images.npy, "
+                "slices.csv, dataset.json and, unless it is image-only, masks.npy"
+            )
+    images = _open_array(folder, "images.npy", IMAGE_TYPE, shown)
+    masks = _open_array(folder, "masks.npy", MASK_TYPE, shown) if (folder / "masks.npy").exists() else None
+    table = _read_table(folder / "slices.csv", shown / "slices.csv")
+    info = _read_info(folder / "dataset.json", shown / "dataset.json", table, images.shape)
+    if len(images) == 0:
+        raise BadInput(f"{shown / 'images.npy'} holds no slices; write at least one")
+    if masks is not None and masks.shape != images.shape:
+        raise BadInput(
+            f"{shown / 'masks.npy'} has shape {masks.shape} but images.npy {images.shape}; give every image "
+            "a mask of its size"
+        )
+    if len(table) != len(images):
+        raise BadInput(
+            f"{shown / 'slices.csv'} has {len(table)} rows but images.npy {len(images)} slices; give "
+            "one row each"
+        )
+    if info["size"] != list(images.shape[1:]) and [info["size"]] * 2 != list(images.shape[1:]):
+        raise BadInput(
+            f"{shown / 'dataset.json'} says size {info['size']} but images.npy holds slices of "
+            f"{images.shape[1:]}; correct or remove size"
+        )
+    _check_table(table, info, masks is not None, shown)
+    _check_pixels(images, masks, table, info, shown)
+    return images, masks, table, info
+
+
+def _open_array(folder: Path, name: str, dtype: np.dtype, shown: Path) -> np.ndarray:
+    try:
+        array = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+        dimensions = array.ndim  # an .npz archive under this name has none
+    except (ValueError, EOFError, OSError, AttributeError) as error:
+        reason = str(error).rstrip(".")
+        raise BadInput(
+            f"{shown / name} cannot be read as a NumPy array ({reason}); write it again"
+        ) from error
+    if dimensions != 3:
+        raise BadInput(f"{shown / name} has shape {array.shape}; save it as (slices, height, width)")
+    if array.dtype != dtype:
+        raise BadInput(f"{shown / name} has dtype {array.dtype}; save it with .astype({dtype.name!r})")
+    return array
+
+
+def _read_table(path: Path, shown: Path) -> pd.DataFrame:
+    try:
+        # All as text, and nothing taken for a missing value: a subject may be called "007" or "NA".
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:  # pandas' parser and encoding errors are ValueErrors
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{shown} cannot be read as a CSV table ({reason}); write it again") from error
+    if missing := [column for column in COLUMNS if column not in table]:
+        raise BadInput(f"{shown} has no column {', '.join(missing)}; it needs {','.join(COLUMNS)}")
+    for column, kind in (("slice", "a whole number"), ("spacing_mm", "a positive number of millimetres")):
+        numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+        good = np.isfinite(numbers) & (
+            (numbers > 0) if column == "spacing_mm" else (numbers == np.round(numbers))
+        )
+        if not good.all():
+            row = int(np.argmin(good))
+            raise BadInput(f"{shown}: {column} in row {row} is {table[column][row]!r}; give {kind}")
+        table[column] = numbers.astype(np.int64 if column == "slice" else float)
+    return table
+
+
+def _read_info(path: Path, shown: Path, table: pd.DataFrame, shape: tuple[int, ...]) -> dict:
+    try:
+        info = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, OSError) as error:
+        raise BadInput(f"{shown} cannot be read as JSON ({error}); write it again") from error
+    if not isinstance(info, dict):
+        raise BadInput(f'{shown} holds {type(info).__name__}, not an object; write {{"name": ..., ...}}')
+    return complete(info, table, shape, shown)
+
+
+def complete(info: dict, table: pd.DataFrame, shape: tuple[int, ...], shown: Path) -> dict:
+    """`info` with what the table and the images already say filled in.
+
+    Raises:
+        BadInput: a key is missing or of the wrong kind, naming `shown`.
+    """
+    for key in ("name", "class_names", "source_domain"):
+        if key not in info:
+            raise BadInput(f"{shown} has no {key!r}; add it (for image-only sets source_domain may be null)")
+    info = dict(info)
+    names = info["class_names"]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise BadInput(
+            f"{shown}: class_names is {names!r}; list the foreground classes in the order of their labels"
+        )
+    if len(set(names)) != len(names):
+        raise BadInput(f"{shown}: class_names {names!r} names a class twice; give each label its own name")
+    info.setdefault("validation_domains", [])
+    if not isinstance(info["validation_domains"], list):
+        raise BadInput(
+            f"{shown}: validation_domains is {info['validation_domains']!r}; give a list of domains"
+        )
+    taken = {info["source_domain"], *info["validation_domains"]}
+    info.setdefault("target_domains", [name for name in dict.fromkeys(table["domain"]) if name not in taken])
+    info.setdefault("size", shape[1] if shape[1] == shape[2] else list(shape[1:]))
+    if "spacing_mm" not in info:
+        # With several spacings in one set, the median is a pixel size near most of them.
+        info["spacing_mm"] = float(np.median(table["spacing_mm"])) if len(table) else None
+    mm = info["spacing_mm"]
+    if not isinstance(mm, (int, float)) or isinstance(mm, bool) or not 0 < mm < np.inf:
+        raise BadInput(f"{shown}: spacing_mm is {mm!r}; give the pixel size in millimetres")
+    return info
+
+
+def _check_table(table: pd.DataFrame, info: dict, has_masks: bool, shown: Path) -> None:
+    file = shown / "slices.csv"
+    bad = ~table["split"].isin(SPLITS)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise BadInput(f"{file}: split in row {row} is {table['split'][row]!r}; give train, val or test")
+    twice = table.duplicated(["domain", "subject", "phase", "slice"])
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise BadInput(
+            f"{file}: row {_name(table, row)} occurs twice; give each slice of a subject and phase one row"
+        )
+    domains = set(table["domain"])
+    listed = [*info["validation_domains"], *info["target_domains"]]
+    if has_masks or info["source_domain"] is not None:
+        listed = [info["source_domain"], *listed]
+    for name in listed:
+        if name not in domains:
+            raise BadInput(
+                f"{shown / 'dataset.json'} names a domain {name!r} that slices.csv does not have; it has: "
+                f"{', '.join(sorted(domains))}"
+            )
+    splits = table.groupby(["domain", "subject"])["split"].nunique()
+    if (splits > 1).any():
+        domain, subject = splits.idxmax()
+        sentence = f"{file}: subject {subject} of domain {domain} is in more than one split"
+        if info.get("split") != "slice":
+            raise BadInput(
+                f'{sentence}, so its slices leak; use split_by_subject, or put "split": "slice" into '
+                "dataset.json to show what leaks"
+            )
+        warnings.warn(
+            f"{sentence} ({int((splits > 1).sum())} subjects are): scores on test are too good", stacklevel=4
+        )
+
+
+def _check_pixels(
+    images: np.ndarray, masks: np.ndarray | None, table: pd.DataFrame, info: dict, shown: Path
+) -> None:
+    largest = len(info["class_names"])
+    for start in range(0, len(images), BLOCK):
+        good = np.isfinite(images[start : start + BLOCK])
+        if not good.all():
+            inside, y, x = (int(index) for index in np.argwhere(~good)[0])
+            value = images[start + inside, y, x]
+            raise BadInput(
+                f"{shown / 'images.npy'} holds {value} in row {_name(table, start + inside)} at pixel "
+                f"({y}, {x}); replace it by a number, or leave the slice out"
+            )
+        if masks is not None and masks[start : start + BLOCK].max() > largest:
+            block = masks[start : start + BLOCK]
+            inside = int(np.argmax((block > largest).any(axis=(1, 2))))
+            value = int(block[inside].max())
+            raise BadInput(
+                f"{shown / 'masks.npy'} holds the unknown label {value} in row "
+                f"{_name(table, start + inside)}; labels are 0 to {largest} "
+                f"({', '.join(info['class_names'])})"
+            )
+
+
+def _name(table: pd.DataFrame, row: int) -> str:
+    domain, subject, phase, number = table.loc[row, ["domain", "subject", "phase", "slice"]]
+    return f"{row} (domain {domain}, subject {subject}, phase {phase}, slice {number})"
+
+
+def replaced(folder: Path) -> Path:
+    """Where a set waits while a new one takes its name."""
+    return folder.parent / f".{folder.name}.replaced"
+
+
+def recover(folder: Path) -> None:
+    """Give a set its name back when its writer was killed between the two renames."""
+    if replaced(folder).exists() and not folder.exists():
+        os.replace(replaced(folder), folder)

@@ -1,0 +1,194 @@
+"""Writing the files of a slice set: whole or not at all, block by block."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import BadInput
+from .slice_checks import COLUMNS, FILES, IMAGE_TYPE, MASK_TYPE, complete, load_and_check, recover, replaced
+
+
+class SliceSetWriter:
+    """Writes a slice set block by block, for sets that do not fit into memory:
+
+        with SliceSetWriter(folder, info) as writer:
+            writer.add(images, masks, rows)  # (n, H, W), (n, H, W) or None, n rows of slices.csv
+
+    Everything goes to a hidden sibling folder, is checked as `read_slice_set` checks it, and is then renamed.
+    Whoever looks into `folder` finds what was there before or the whole new set. `info` may be changed until
+    the block ends.
+
+    Raises:
+        BadInput: what `read_slice_set` would refuse, a full disk, or a folder that holds something other than
+            a slice set.
+    """
+
+    def __init__(self, folder: str | Path, info: dict):
+        self.folder, self.info = Path(folder), info
+        self._tables: list[pd.DataFrame] = []
+        self._files: dict[str, io.BufferedWriter] = {}
+        self._shape: tuple[int, int] | None = None
+
+    def __enter__(self) -> SliceSetWriter:
+        recover(self.folder)
+        refuse_to_overwrite(self.folder)
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            _remove_left_over(self.folder)
+            self._part = Path(
+                tempfile.mkdtemp(prefix=f".{self.folder.name}-", suffix=".part", dir=self.folder.parent)
+            )
+        except OSError as error:
+            raise self._disk_error(error) from error
+        return self
+
+    def add(self, images: np.ndarray, masks: np.ndarray | None, rows: pd.DataFrame | list[dict]) -> None:
+        """Append n slices."""
+        table = pd.DataFrame(rows).copy()  # set_column writes into it
+        if missing := [column for column in COLUMNS if column not in table]:
+            raise BadInput(
+                f"cannot write {self.folder}: the table has no column {', '.join(missing)}; it needs "
+                f"{', '.join(COLUMNS)}"
+            )
+        images = np.asarray(images)
+        if self._shape is None:
+            self._shape, self._has_masks = images.shape[1:], masks is not None
+        arrays = [("images.npy", images, IMAGE_TYPE)]
+        if masks is not None:
+            arrays.append(("masks.npy", _as_labels(masks, self.folder), MASK_TYPE))
+        same = all(array.shape == (len(table), *self._shape) and array.ndim == 3 for _, array, _ in arrays)
+        if not same or self._has_masks != (masks is not None):
+            shapes = ", ".join(f"{name} {array.shape}" for name, array, _ in arrays)
+            raise BadInput(
+                f"cannot write {self.folder}: a block of {len(table)} rows has {shapes}, where slices of "
+                f"{self._shape} {'with' if self._has_masks else 'without'} masks are expected; "
+                "give all slices one size"
+            )
+        try:
+            for name, array, dtype in arrays:
+                if name not in self._files:
+                    self._files[name] = open(self._part / name, "wb")
+                    self._files[name].write(_npy_header(0, self._shape, dtype))
+                self._files[name].write(np.ascontiguousarray(array, dtype=dtype).tobytes())
+        except OSError as error:
+            raise self._disk_error(error) from error
+        self._tables.append(table)
+
+    def set_column(self, name: str, values: Sequence) -> None:
+        """Give all rows so far values that are known only at the end, such as a split over all slices."""
+        starts = np.cumsum([0, *(len(table) for table in self._tables)])
+        for table, start in zip(self._tables, starts):
+            table[name] = list(values[start : start + len(table)])
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except OSError as full:
+            raise self._disk_error(full) from full
+        finally:
+            for file in self._files.values():
+                try:
+                    file.close()
+                except OSError:
+                    pass  # a full disk once more, while its error is already on its way
+            shutil.rmtree(self._part, ignore_errors=True)
+
+    def _finish(self) -> None:
+        if not self._tables:
+            raise BadInput(f"cannot write {self.folder}: there is not a single slice; check the source")
+        table = pd.concat(self._tables, ignore_index=True)
+        extra = [column for column in table if column not in COLUMNS]
+        for name, file in self._files.items():
+            # The length of an .npy header does not change with the number of rows, so it can be written last.
+            file.seek(0)
+            file.write(
+                _npy_header(len(table), self._shape, IMAGE_TYPE if name == "images.npy" else MASK_TYPE)
+            )
+            _flush(file)
+            file.close()
+        info = complete(self.info, table, (len(table), *self._shape), self.folder / "dataset.json")
+        with open(self._part / "slices.csv", "w", encoding="utf-8", newline="") as file:
+            table[COLUMNS + extra].to_csv(file, index=False, lineterminator="\n")
+            _flush(file)
+        with open(self._part / "dataset.json", "w", encoding="utf-8") as file:
+            file.write(json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+            _flush(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a slice-level split warns its readers; its writer asked for it
+            load_and_check(self._part, shown=self.folder)
+        os.chmod(self._part, 0o755)  # mkdtemp makes 0700
+        old = replaced(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+        if self.folder.exists():
+            os.replace(self.folder, old)
+        os.replace(self._part, self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _disk_error(self, error: OSError) -> BadInput:
+        return BadInput(
+            f"cannot write {self.folder}: {error.strerror or error}; free some space or choose another "
+            "folder, then run the same command again (what was there before is intact)"
+        )
+
+
+def refuse_to_overwrite(folder: Path) -> None:
+    """Only a slice set, or nothing, may be replaced.
+
+    Raises:
+        BadInput: the folder holds anything else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; choose another folder")
+    held = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if held and not ({"images.npy", "slices.csv", "dataset.json"} <= held <= set(FILES)):
+        raise BadInput(
+            f"{folder} holds something other than a slice set ({sorted(held - set(FILES) or held)[0]}); "
+            "choose another folder"
+        )
+
+
+def _as_labels(masks: np.ndarray, folder: Path) -> np.ndarray:
+    masks = np.asarray(masks)
+    if masks.size and masks.dtype != MASK_TYPE:
+        wrong = (masks < 0) | (masks > 255) | (masks != np.round(masks))
+        if wrong.any():
+            raise BadInput(
+                f"cannot write {folder}: a mask holds {masks[wrong][0]}; give whole numbers from 0 to 255"
+            )
+    return masks
+
+
+def _npy_header(number: int, shape: tuple[int, int], dtype: np.dtype) -> bytes:
+    buffer = io.BytesIO()
+    described = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": (number, *map(int, shape)),
+    }
+    np.lib.format.write_array_header_1_0(buffer, described)
+    return buffer.getvalue()
+
+
+def _flush(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())  # a rename may otherwise reach the disk before the contents do
+
+
+def _remove_left_over(folder: Path) -> None:
+    """What killed writers left behind; an hour without a write, so that no living writer is touched."""
+    for part in folder.parent.glob(f".{folder.name}-*.part"):
+        newest = max((path.stat().st_mtime for path in [part, *part.iterdir()]), default=0.0)
+        if time.time() - newest > 3600:
+            shutil.rmtree(part, ignore_errors=True)

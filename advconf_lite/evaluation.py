@@ -1,0 +1,277 @@
+"""From predictions (one row per slice, method and pair of seeds) to metrics per domain, with intervals.
+
+What each metric means, and how ties count, is said in `metrics`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import BadInput
+from .files import write_atomically
+from .metrics import METRICS, augrc, aurc, eaurc, mae, pearson, spearman, weighted_metrics
+
+__all__ = [
+    "KEYS", "METRICS", "METRIC_COLUMNS", "PREDICTION_COLUMNS", "SLICE", "augrc", "aurc", "check_predictions",
+    "eaurc", "is_relative", "mae", "merge_predictions", "metrics_table", "paired_difference", "pearson",
+    "read_predictions",
+    "spearman", "summary_table",
+]  # fmt: skip
+
+SLICE = ["dataset", "domain", "subject", "phase", "slice"]
+SEEDS = ["segmenter_seed", "head_seed"]
+TEXT = [*SLICE[:4], "quality", "method"]
+WHOLE = ["slice", *SEEDS]
+KEYS = ["dataset", "domain", "quality", "method", *SEEDS]
+PREDICTION_COLUMNS = [*SLICE, "quality", "method", *SEEDS, "true_score", "predicted_score"]
+ENDS = ("", "_low", "_high")
+METRIC_COLUMNS = [*KEYS, "n_slices", "n_subjects", *(name + end for name in METRICS for end in ENDS)]
+CONSTANT = "constant"
+FEWEST_SUBJECTS = 3  # below that, resampling subjects says nothing about the next one
+
+
+def is_relative(method: str) -> bool:
+    """Score agreement ranks slices but does not estimate the score (paper, section 4.3), so it has no MAE."""
+    return method.startswith("agreement")
+
+
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """A checked predictions table from a CSV file; text columns are strings even if they look like numbers.
+
+    Raises:
+        BadInput: no such file, not a table, a column is missing, or a score is not a finite number.
+    """
+    try:
+        # A subject or domain called "NA" is a name; only empty cells and NaN are missing values.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=["", "nan", "NaN"])
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist; run the evaluation first, or name the run's folder") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise BadInput(
+            f"{path} cannot be read as a table ({error}); delete it and run the evaluation again"
+        ) from error
+    for column in table.columns.difference(TEXT):
+        try:
+            # Python's float() is exact, which the default parser of pandas 2 is not: a merge must not move
+            # other rows.
+            numbers = table[column].to_numpy(object).astype(np.int64 if column in WHOLE else np.float64)
+        except ValueError as error:
+            raise BadInput(
+                f"{path}: column {column} holds no number ({error}); delete it and evaluate again"
+            ) from error
+        table[column] = numbers
+    return _as_text(check_predictions(table, path))
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    # A data set without phases leaves that column empty.
+    return table.assign(**{column: table[column].astype(object).fillna("").astype(str) for column in TEXT})
+
+
+def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions table") -> pd.DataFrame:
+    """The same table, or BadInput: a column is missing, a score is not finite, or a slice is there twice."""
+    missing = [column for column in PREDICTION_COLUMNS if column not in table.columns]
+    if missing:
+        raise BadInput(
+            f"{name} lacks the column(s) {', '.join(missing)}; it needs {', '.join(PREDICTION_COLUMNS)}"
+        )
+    for column in ("true_score", "predicted_score"):
+        values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise BadInput(
+                f"{name}: {column} in data row {row + 1} is {table[column].iloc[row]}, not a finite number; "
+                f"remove the rows of method {table['method'].iloc[row]!r} and run it again"
+            )
+    twice = table.duplicated([*SLICE, "quality", "method", *SEEDS])
+    if twice.any():
+        row = int(np.flatnonzero(twice)[0])
+        raise BadInput(
+            f"{name}: data row {row + 1} repeats a slice of the same method and seeds; remove one of the two"
+        )
+    return table
+
+
+def merge_predictions(path: str | Path, new_rows: pd.DataFrame) -> pd.DataFrame:
+    """Put `new_rows` into the table at `path`, replacing the groups (`KEYS`) they contain; returns the table.
+
+    A stage that is repeated, or was interrupted, so neither duplicates rows nor loses those of other stages.
+    The file is replaced as a whole.
+
+    Raises:
+        BadInput: either table is not a predictions table, or the file cannot be written.
+    """
+    path = Path(path)
+    table = _as_text(check_predictions(new_rows, "the new predictions"))
+    if path.exists():
+        old = read_predictions(path)
+        replaced = pd.MultiIndex.from_frame(old[KEYS]).isin(pd.MultiIndex.from_frame(table[KEYS]).unique())
+        if not replaced.all():
+            table = pd.concat([old[~replaced], table], ignore_index=True)
+    classes = [column for column in table.columns if column not in PREDICTION_COLUMNS]
+    table = table[[*PREDICTION_COLUMNS, *classes]]
+    write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
+    return table
+
+
+def metrics_table(
+    predictions: pd.DataFrame, resamples: int = 1000, seed: int = 0, constant: dict[str, float] | None = None
+) -> pd.DataFrame:
+    """One row per domain, quality, method and pair of seeds, with `METRIC_COLUMNS`.
+
+    `_low` and `_high` are the 2.5 % and 97.5 % percentiles over `resamples` bootstrap samples of *subjects*:
+    slices of one subject resemble each other, so resampling slices would give intervals that are too narrow.
+    They are NaN (not estimable) for fewer than 3 subjects. Resamples in which a metric is undefined are left
+    out. All methods of a domain see the same resamples, so their intervals are comparable, and they do not
+    depend on the other domains.
+
+    `constant` gives one number per quality, such as the mean true score of the source's training slices, and
+    adds the method "constant", which predicts it everywhere: what an MAE is worth is its distance from that
+    floor.
+    """
+    predictions = check_predictions(predictions)
+    if constant:
+        predictions = pd.concat(
+            [predictions, _constant_predictions(predictions, constant)], ignore_index=True
+        )
+    rows = []
+    for key, group in predictions.groupby(KEYS, sort=False):
+        predicted, true = (
+            group["predicted_score"].to_numpy(np.float64),
+            group["true_score"].to_numpy(np.float64),
+        )
+        subjects, member = np.unique(group["subject"].astype(str).to_numpy(str), return_inverse=True)
+        row = dict(zip(KEYS, key)) | {"n_slices": len(group), "n_subjects": len(subjects)}
+        point = weighted_metrics(predicted, true, np.ones((1, len(group))))
+        row |= {name: value[0] for name, value in point.items()}
+        if len(subjects) >= FEWEST_SUBJECTS and resamples > 0:
+            rng = np.random.default_rng([seed, zlib.crc32(str(key[1]).encode())])
+            drawn = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
+            resampled = weighted_metrics(predicted, true, drawn[:, member].astype(np.float64))
+            for name, values in resampled.items():
+                row[name + "_low"], row[name + "_high"] = _percentiles(values)
+        if is_relative(row["method"]):
+            row |= {"mae": np.nan, "mae_low": np.nan, "mae_high": np.nan}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=METRIC_COLUMNS)
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+    defined = values[~np.isnan(values)]
+    return tuple(np.percentile(defined, [2.5, 97.5])) if len(defined) else (np.nan, np.nan)
+
+
+def _constant_predictions(predictions: pd.DataFrame, constant: dict[str, float]) -> pd.DataFrame:
+    rows = predictions[predictions["quality"].isin(list(constant))]
+    # The true score belongs to the segmenter, so one row per slice and segmenter seed is all there is.
+    rows = rows.drop_duplicates([*SLICE, "quality", "segmenter_seed"])[PREDICTION_COLUMNS]
+    return rows.assign(
+        method=CONSTANT, head_seed=0, predicted_score=rows["quality"].map(constant).astype(float)
+    )
+
+
+def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> str:
+    """Domain x method x {Pearson, eAURC, MAE} as text: source domain first, then targets, then their mean.
+
+    One pair of seeds: the value with its bootstrap interval. Several: mean +- standard deviation over them.
+    Without `source_domain` the mean is over all domains. The method "constant" (see `metrics_table`) is the
+    MAE floor.
+    """
+    shown = {
+        "pearson": "Pearson (higher better)",
+        "eaurc": "eAURC (lower better)",
+        "mae": "MAE (lower better)",
+    }
+    domains = list(dict.fromkeys(metrics["domain"]))
+    domains.sort(key=lambda domain: domain != source_domain)  # stable: the targets keep their order
+    targets = [domain for domain in domains if domain != source_domain]
+    wide = max(map(len, [*map(str, domains), "mean of the targets"]))
+    lines = []
+    for quality, part in metrics.groupby("quality", sort=False):
+        method_names = sorted(dict.fromkeys(part["method"]), key=lambda method: method == CONSTANT)
+        lines += [
+            f"quality: {quality}",
+            f"{'domain':{wide}}  subjects slices  {'method':12}  "
+            + "  ".join(f"{title:23}" for title in shown.values()).rstrip(),
+        ]
+        lines.append("-" * len(lines[-1]))
+        for domain in domains:
+            rows = part[part["domain"] == domain]
+            for number, method in enumerate(m for m in method_names if (rows["method"] == m).any()):
+                cell = rows[rows["method"] == method]
+                first = f"{domain!s:{wide}}  {cell['n_subjects'].max():8} {cell['n_slices'].max():6}"
+                first = first if number == 0 else " " * len(first)
+                texts = "  ".join(f"{_cell(cell, name):23}" for name in shown)
+                lines.append(f"{first}  {method:12}  {texts}".rstrip())
+        if len(targets) > 1:
+            name = "mean of the targets" if len(targets) < len(domains) else "mean"
+            for number, method in enumerate(method_names):
+                rows = part[(part["method"] == method) & part["domain"].isin(targets)]
+                # Mean over domains for each pair of seeds first, so that the spread is that of the mean.
+                mean = rows.groupby(SEEDS)[list(shown)].mean()
+                texts = "  ".join(f"{_cell(mean, name):23}" for name in shown)
+                lines.append(f"{name if number == 0 else '':{wide}}  {'':15}  {method:12}  {texts}".rstrip())
+        lines.append("")
+    pairs = metrics[SEEDS].drop_duplicates()
+    if len(pairs) > 1:
+        lines.append("mean +- standard deviation over the pairs of segmenter and head seed")
+    else:
+        lines.append(
+            "[2.5 %, 97.5 %] of a bootstrap over subjects; [n.e.]: not estimable with fewer than "
+            f"{FEWEST_SUBJECTS} subjects"
+        )
+    return "\n".join(lines)
+
+
+def _cell(rows: pd.DataFrame, name: str) -> str:
+    values = rows[name].dropna()
+    if len(values) == 0:
+        return "-"
+    if len(values) > 1:
+        return f"{values.mean():6.3f} +- {values.std():.3f}"
+    text = f"{values.iloc[0]:6.3f}"
+    if name + "_low" not in rows or len(rows) > 1:
+        return text
+    low, high = rows[name + "_low"].iloc[0], rows[name + "_high"].iloc[0]
+    return text + (" [n.e.]" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]")
+
+
+def paired_difference(
+    predictions: pd.DataFrame, first: str, second: str, source_domain: str | None = None, resamples: int = 1000
+) -> pd.DataFrame:
+    """`second` minus `first` in Pearson, eAURC and MAE, averaged over the target domains and the pairs of seeds.
+
+    Intervals are a paired bootstrap: subjects are drawn anew within each domain, and both methods are evaluated on the
+    same draw. Domains in which a metric is undefined for a draw are left out of that draw's mean.
+
+    Returns:
+        One row per quality and metric: quality, metric, difference, low, high (2.5 % and 97.5 %), n_domains.
+    """
+    names = ["pearson", "eaurc", "mae"]
+    rows = []
+    for quality, of_quality in predictions[predictions["domain"] != source_domain].groupby("quality", sort=False):
+        draws: dict[str, list[np.ndarray]] = {name: [] for name in names}  # each (1 + resamples,), the data first
+        for key, group in of_quality.groupby(["domain", *SEEDS], sort=False):
+            one, two = (group[group["method"] == method].sort_values(SLICE) for method in (first, second))
+            if len(one) == 0 or len(one) != len(two):
+                raise BadInput(f"{first} and {second} did not score the same slices of {key[0]}; run both again")
+            subjects, member = np.unique(one["subject"].astype(str), return_inverse=True)
+            rng = np.random.default_rng([0, zlib.crc32(str(key[0]).encode())])  # one draw per domain, for all seeds
+            counts = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
+            weights = np.vstack([np.ones(len(one)), counts[:, member]])
+            values = [weighted_metrics(t["predicted_score"].to_numpy(float), t["true_score"].to_numpy(float), weights)
+                      for t in (one, two)]  # fmt: skip
+            for name in names:
+                draws[name].append(values[1][name] - values[0][name])
+        for name in names:
+            if name == "mae" and (is_relative(first) or is_relative(second)):
+                continue
+            mean = np.nanmean(np.stack(draws[name]), axis=0)
+            low, high = _percentiles(mean[1:])
+            rows.append({"quality": quality, "metric": name, "difference": mean[0], "low": low, "high": high,
+                         "n_domains": of_quality["domain"].nunique()})  # fmt: skip
+    return pd.DataFrame(rows)

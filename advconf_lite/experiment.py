@@ -1,0 +1,193 @@
+"""The images of an experiment: source train / val / test, validation scanners, target scanners, as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from .progress import bar as tqdm
+
+from .data.phantom import make_phantom
+from .data.scanner import Scanner, reacquire
+from .data.scanner_tables import target_scanners, validation_scanners
+from .data.slices import SliceSet, read_slice_set, split_by_slice, write_slice_set
+from .errors import BadInput
+from .settings import Profile
+from .training import derived_seed
+
+PHANTOMS = ("cardiac", "prostate")
+
+
+@dataclass
+class Part:
+    """Slices of one domain and split: images (N, 1, H, W), masks (N, H, W), and their rows of slices.csv."""
+
+    images: Tensor
+    masks: Tensor
+    table: pd.DataFrame
+
+    def pair(self) -> tuple[Tensor, Tensor]:
+        return self.images, self.masks
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+@dataclass
+class Experiment:
+    """What a run works on. `targets` and `validation` map a scanner's name to its slices."""
+
+    slices: SliceSet              # the source's slice set
+    size: int                     # pixels a side, after resampling
+    spacing_mm: float             # after resampling
+    train: Part
+    val: Part
+    test: Part
+    validation: dict[str, Part]
+    targets: dict[str, Part]
+    reacquired: bool              # targets are held-out source subjects, re-acquired by virtual scanners
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.slices.class_names
+
+    @property
+    def num_classes(self) -> int:
+        return self.slices.num_classes
+
+    @property
+    def tolerance_mm(self) -> float:
+        return float(self.slices.info["tolerance_mm"])
+
+    def evaluated(self) -> dict[str, Part]:
+        """Domains to report, the source's held-out subjects first."""
+        return {self.slices.source_domain: self.test, **self.targets}
+
+
+def check_spec(spec: str) -> None:
+    """Refuse a SPEC that is neither a phantom nor a slice-set folder, before anything is made."""
+    if spec.startswith("phantom:"):
+        if spec.split(":", 1)[1] not in PHANTOMS:
+            known = " or ".join(f"phantom:{organ}" for organ in PHANTOMS)
+            raise BadInput(f"--data {spec} is not a phantom that exists; give {known}, or a slice-set folder")
+    elif not Path(spec).is_dir():
+        raise BadInput(
+            f"--data {spec} is neither a phantom (phantom:cardiac, phantom:prostate) nor a folder that exists; "
+            "make a slice set with python -m data_download prepare, or correct the path"
+        )
+
+
+def organ_of(slices: SliceSet) -> str:
+    """dataset.json's `organ`; without one, a single foreground class is taken for a gland and several for a heart."""
+    return slices.info.get("organ") or ("prostate" if len(slices.class_names) == 1 else "cardiac")
+
+
+def grid(slices: SliceSet, profile: Profile) -> tuple[int, float]:
+    """Pixels a side and spacing in mm that the profile works at: its own for the organ."""
+    organ = organ_of(slices)
+    return profile.size[organ], profile.spacing_mm[organ]
+
+
+def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
+    """The data behind a SPEC.
+
+    Args:
+        spec: "phantom:cardiac", "phantom:prostate" or a slice-set folder with masks.
+        folder: the run's folder; what has to be made (a phantom, re-acquired targets) is kept in it.
+
+    Raises:
+        BadInput: no such phantom or folder, or a slice set without masks or without source subjects for a split.
+    """
+    check_spec(spec)
+    if spec.startswith("phantom:"):
+        organ = spec.split(":", 1)[1]
+        made = folder / "data" / f"phantom-{organ}"
+        if not made.exists():
+            make_phantom(organ, made, profile.size[organ], profile.spacing_mm[organ],
+                         profile.phantom_subjects, seed=0, progress=progress)
+        slices = read_slice_set(made)
+    else:
+        slices = read_slice_set(spec)
+    if slices.masks is None:
+        raise BadInput(f"{spec} has no masks.npy, so nothing can be trained on it; to score its images use "
+                       "python -m advconf_lite predict")
+    return assemble(slices, folder, profile, progress)
+
+
+def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
+    """Tensors of every part; single-domain sets get their targets by re-acquisition."""
+    settings = profile.settings
+    size, spacing_mm = grid(slices, profile)
+    source = slices.source_domain
+    if settings.split == "slice":  # the published protocol, to show what leaks
+        slices = resplit_by_slice(slices)
+
+    def part(of: SliceSet, domain: str, split: str) -> Part:
+        chosen = of.select(domain=domain, split=split)
+        if len(chosen) == 0:
+            raise BadInput(f"{of.folder / 'slices.csv'} has no slices with domain {domain} and split {split}; "
+                           "give every split at least one subject")
+        images, masks = chosen.tensors(size, spacing_mm, settings.normalise)
+        keep = masks.flatten(1).any(1)  # the paper reports non-empty slices
+        if settings.segmenter_empty_slices and split == "train":
+            keep[:] = True
+        return Part(images[keep], masks[keep], chosen.table[keep.numpy()].reset_index(drop=True))
+
+    reacquired = not slices.target_domains
+    others = reacquire_held_out(slices, folder, progress) if reacquired else slices
+    return Experiment(
+        slices, size, spacing_mm,
+        part(slices, source, "train"), part(slices, source, "val"), part(slices, source, "test"),
+        {name: part(others, name, "val") for name in others.validation_domains},
+        {name: part(others, name, "test") for name in others.target_domains},
+        reacquired,
+    )
+
+
+def resplit_by_slice(slices: SliceSet) -> SliceSet:
+    """Source train and val drawn anew by slice, 90 / 10 %, so that a subject straddles both; test subjects stay."""
+    table = slices.table.copy()
+    rows = np.flatnonzero((table["domain"] == slices.source_domain) & table["split"].isin(["train", "val"]))
+    table.loc[rows, "split"] = split_by_slice(len(rows), {"train": 0.9, "val": 0.1}, seed=0)
+    return SliceSet(slices.folder, slices.images, slices.masks, table, {**slices.info, "split": "slice"})
+
+
+def reacquire_held_out(slices: SliceSet, folder: Path, progress: bool) -> SliceSet:
+    """Targets for a set with one domain: its test subjects seen by the virtual target scanners (validation subjects by
+    the validation scanners). The scanner takes the image alone and no mask; the masks are copied."""
+    organ = organ_of(slices)
+    jobs = [("val", scanner) for scanner in validation_scanners(organ)]
+    jobs += [("test", scanner) for scanner in target_scanners(organ)]
+    made = folder / "data" / "reacquired"
+    if not made.exists():
+        images, masks, tables = [], [], []
+        for split, scanner in tqdm(jobs, desc="re-acquiring held-out subjects", disable=not progress):
+            chosen = slices.select(domain=slices.source_domain, split=split)
+            images += [reacquired_image(chosen, row, scanner) for row in range(len(chosen))]
+            masks.append(np.asarray(chosen.masks[:]))
+            tables.append(chosen.table.assign(domain=scanner.name))
+        info = {
+            **slices.info,
+            "validation_domains": [s.name for split, s in jobs if split == "val"],
+            "target_domains": [s.name for split, s in jobs if split == "test"],
+            "how_made": f"held-out subjects of {slices.info['name']}, re-acquired by virtual scanners",
+        }
+        write_slice_set(made, np.stack(images), np.concatenate(masks), pd.concat(tables, ignore_index=True), info)
+    return read_slice_set(made)
+
+
+def reacquired_image(chosen: SliceSet, row: int, scanner: Scanner) -> np.ndarray:
+    """One slice through one scanner, (H, W); the noise is a function of the scanner's name and the slice."""
+    where = chosen.table.iloc[row]
+    key = (scanner.name, str(where["subject"]), str(where["phase"]), int(where["slice"]))
+    rng = np.random.default_rng(derived_seed("reacquire", *key))
+    return reacquire(np.asarray(chosen.images[row]), scanner, float(where["spacing_mm"]), rng).astype(np.float32)
+
+
+def to_device(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(images, masks) of a part on the device."""
+    return part.images.to(device), part.masks.to(device)

@@ -1,0 +1,54 @@
+"""Files that are whole or absent, however and whenever the process dies."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import BadInput
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Call `write(temporary_path)`, then rename the result to `path`.
+
+    The temporary file lies in the same folder, so the rename is atomic: a reader, or a run that is started again after
+    SIGKILL, finds the old file or the new one, never half of one.
+
+    Raises:
+        BadInput: the disk is full or the folder cannot be written; what `path` held before is still there.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last, because numpy and pandas choose or append a format by it.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())  # rename may otherwise reach the disk before the contents do
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600, which nobody else in a course could read
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BadInput(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out, "
+            "then run the same command again (what was already written is intact)"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """`write_atomically` for a string, UTF-8."""
+    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

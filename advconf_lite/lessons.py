@@ -1,0 +1,194 @@
+"""What every lesson's first cells need: the run's folder, wherever the notebook was opened."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from .adversarial import Effect, alpha_for_drop, apply_delta, head_delta, relative_norm
+from .agreement import agreement, monte_carlo_masks
+from .data.scanner import bssfp_signal
+from .data.tissue import INDEX, relaxation
+from .experiment import Part
+from .head import ConfidenceHead, predict_scores
+from .pipeline import METHODS, Run
+from .plot_style import BLUE, VERMILLION, styled
+from .plots import Perturbed
+from .segmenter import Segmenter
+
+
+def start(
+    data: str = "phantom:cardiac",
+    profile: str = "quick",
+    out: str = "runs/quick",
+    quality: str = "",
+    methods: str = "",
+) -> Run:
+    """The run in `out`, and one line that says so.
+
+    Relative paths count from the repository, also when Jupyter was started in notebooks/: one lesson must find what
+    another has made. `quality` and `methods` are names separated by spaces.
+    """
+    if Path.cwd().name == "notebooks" and (Path.cwd().parent / "pyproject.toml").exists():
+        os.chdir("..")
+    # MONAI announces changes of its next release; a student can do nothing about them.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+    run = Run(out, data, profile, quality.split() or None, methods.split() or METHODS)
+    print(f"data {run.data}, profile {run.profile.name}, results in {out}, on {run.device}")
+    return run
+
+
+def pick_slice(run: Run, segmenter: Segmenter, at_least: float = 0.85) -> int:
+    """A row of the source's test slices that shows every class and is segmented well: there is something to lose."""
+    part = run.experiment.test
+    scores = run.quality(run.qualities[0])(segmenter.masks(part.images.to(run.device)), part.masks.to(run.device))
+    shown = torch.stack([(part.masks == k).flatten(1).any(1) for k in range(1, run.experiment.num_classes)], 1).all(1)
+    score = scores.nan_to_num(1.0).mean(1).cpu()
+    good = torch.nonzero(shown & (score >= at_least)).flatten()
+    return int(good[len(good) // 2]) if len(good) else int((score + shown).argmax())
+
+
+def effects(run: Run, segmenter: Segmenter, heads: dict, quality: str, row: int) -> dict[str, tuple[Effect, Perturbed]]:
+    """Perturb one test slice by each head of a quality, each at the alpha that lowers *its* predictions by delta_s.
+
+    alpha is found on source validation images; the paper's Figure 4 compares heads at similar predicted drops.
+    """
+    settings, part = run.settings, run.experiment.test
+    val = run.experiment.val.images[:64].to(run.device)
+    x, y = part.images[row : row + 1].to(run.device), part.masks[row : row + 1].to(run.device)
+    found = {}
+    for (method, name), head in heads.items():
+        if name != quality:
+            continue
+        alpha = alpha_for_drop(segmenter, head, val, settings.delta_s, settings)
+        effect = apply_delta(segmenter, head, x, y, head_delta(segmenter, head, x, alpha, settings), run.quality(name))
+        pair = [tuple(float(t[0].mean()) for t in pairs) for pairs in (effect.predicted, effect.true)]
+        found[method] = effect, Perturbed(effect.x[1][0, 0].cpu(), effect.y_hat[1][0].cpu(), *pair)
+    return found
+
+
+def split_counts(run: Run) -> pd.DataFrame:
+    """Slices and subjects per domain and split."""
+    parts = {"train": run.experiment.train, "val": run.experiment.val}
+    rows = [(run.experiment.slices.source_domain, split, part) for split, part in parts.items()]
+    rows += [(domain, "test", part) for domain, part in run.experiment.evaluated().items()]
+    rows += [(domain, "validation scanner", part) for domain, part in run.experiment.validation.items()]
+    return pd.DataFrame(
+        [{"domain": d, "split": s, "subjects": p.table["subject"].nunique(), "slices": len(p)} for d, s, p in rows])
+
+
+def one_per_domain(run: Run) -> tuple[list[torch.Tensor], list[torch.Tensor], list[str]]:
+    """A mid-ventricular (or mid-gland) slice of each evaluated domain: the one with the most foreground."""
+    images, masks, titles = [], [], []
+    for domain, part in run.experiment.evaluated().items():
+        row = int((part.masks > 0).flatten(1).sum(1).argsort()[int(0.8 * len(part))])
+        images.append(part.images[row, 0])
+        masks.append(part.masks[row])
+        titles.append(domain)
+    return images, masks, titles
+
+
+def seen_scores(run: Run, method: str, quality: str, seeds: Sequence[tuple[int, int]]) -> dict[str, list[float]]:
+    """True scores of the images that heads saw in training: {"clean": ..., "perturbed": ...}, all seeds together."""
+    files = [np.load(run.seen_path(method, quality, *pair)) for pair in seeds]
+    return {half: np.concatenate([file[half] for file in files]) for half in ("clean", "perturbed")}
+
+
+@styled
+def contrast_figure() -> Figure:
+    """bSSFP signal of blood and myocardium by flip angle, at 1.5 T and 3 T (TR 3.0 ms, TE 1.5 ms)."""
+    angles = np.linspace(5, 90, 86)
+    figure = Figure(figsize=(5, 2.8), layout="constrained")
+    ax = figure.subplots()
+    for field_T, colour in ((1.5, BLUE), (3.0, VERMILLION)):
+        for tissue, line in (("blood", "-"), ("myocardium", "--")):
+            signal = 100 * bssfp_signal(*relaxation(field_T)[INDEX[tissue]], 3.0, 1.5, angles)
+            ax.plot(angles, signal, color=colour, ls=line, label=f"{tissue}, {field_T:g} T")
+    ax.set(xlabel="flip angle (degrees)", ylabel="signal (% of full magnetisation)")
+    ax.legend()
+    return figure
+
+
+def quality_table(run: Run, segmenters: dict[int, Segmenter]) -> pd.DataFrame:
+    """True scores of every evaluated slice: the columns of the predictions table that need no head."""
+    tables = []
+    for seed, segmenter in segmenters.items():
+        for domain, part, _, _, true in run.segmented(segmenter, "true scores"):
+            tables += [run.rows(part, domain, name, "none", seed, 0, true[name], true[name]) for name in run.qualities]
+    return pd.concat(tables, ignore_index=True)
+
+
+def alignment_table(history: pd.DataFrame, delta_s: float) -> pd.DataFrame:
+    """Per head with Algorithm 1: medians over the first and the last tenth of its adversarial steps."""
+    rows = []
+    adversarial = history[history["true_drop"].notna()]
+    for (quality, s, h), steps in adversarial.groupby(["quality", "segmenter_seed", "head_seed"], sort=False):
+        tenth = max(1, len(steps) // 10)
+        row = {"quality": quality, "segmenter_seed": s, "head_seed": h}
+        for name in ("true_drop", "predicted_drop", "delta_norm"):
+            row |= {f"{name}, first": steps[name].head(tenth).median(), f"{name}, last": steps[name].tail(tenth).median()}
+        rows.append({**row, "last true drop / delta_s": row["true_drop, last"] / delta_s})
+    return pd.DataFrame(rows)
+
+
+def fresh_drops(run: Run, segmenter: Segmenter, heads: dict[tuple[str, str], ConfidenceHead], part: Part | None = None,
+                alphas: dict[tuple[str, str], float] | None = None) -> pd.DataFrame:
+    """Perturb source test slices (or `part`) afresh by each finished head: mean predicted and true drop, beside the true
+    drop that a Gaussian direction of the same norm causes.
+
+    `alphas`: per head; by default those that lower its predictions on source validation by delta_s.
+    """
+    settings, part = run.settings, part or run.experiment.test
+    x, y = part.images.to(run.device), part.masks.to(run.device)
+    val = run.experiment.val.images[:64].to(run.device)
+    rows = []
+    for (method, name), head in heads.items():
+        alpha = alphas[method, name] if alphas else alpha_for_drop(segmenter, head, val, settings.delta_s, settings)
+        drops = []
+        for images, masks in zip(x.split(64), y.split(64)):
+            delta = head_delta(segmenter, head, images, alpha, settings)
+            noise = torch.randn(delta.shape, generator=torch.Generator().manual_seed(0)).to(delta)
+            noise *= (delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1))[:, None, None, None]
+            own, random = (apply_delta(segmenter, head, images, masks, d, run.quality(name)) for d in (delta, noise))
+            drops.append(torch.stack([own.predicted_drop, own.true_drop, relative_norm(delta, images), random.true_drop]))
+        predicted, true, norm, random_true = torch.cat(drops, 1).mean(1).tolist()
+        rows.append({"head": method, "quality": name, "alpha": alpha, "predicted drop": predicted, "true drop": true,
+                     "||delta|| / ||x||": norm, "true drop, random direction": random_true})
+    return pd.DataFrame(rows)
+
+
+def cost_table(run: Run, segmenter: Segmenter, repeats: int = 5) -> pd.DataFrame:
+    """Milliseconds per image for one batch of up to 16 test images, median of a few repeats after a warm-up."""
+    x = run.experiment.test.images[:16].to(run.device)
+    head = ConfidenceHead(segmenter.feature_shape(run.experiment.size), run.experiment.num_classes - 1).to(run.device)
+
+    def agree(n: int, name: str) -> Callable[[], object]:
+        g = run.quality(name)
+        return lambda: agreement(monte_carlo_masks(segmenter, x, n, 0), name, g.num_classes, g.tolerance, g.spacing)
+
+    ways: dict[str, tuple[int, Callable[[], object]]] = {
+        "segmentation alone": (1, lambda: segmenter.masks(x)),
+        "segmentation + head": (1, lambda: predict_scores(head, segmenter(x)[1])),
+    }
+    for n in (2, 15):
+        ways |= {f"agreement, N = {n}, {name}": (n, agree(n, name)) for name in run.qualities}
+    rows = []
+    with torch.inference_mode():
+        for name, (passes, work) in ways.items():
+            times = []
+            for _ in range(repeats + 1):
+                began = time.perf_counter()
+                work()
+                if run.device.type == "cuda":
+                    torch.cuda.synchronize()
+                times.append(time.perf_counter() - began)
+            rows.append({"method": name, "passes": passes, "ms per image": 1e3 * np.median(times[1:]) / len(x)})
+    return pd.DataFrame(rows)

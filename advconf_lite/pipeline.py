@@ -1,0 +1,339 @@
+"""A run's folder, and the stages that fill it. Asked for a result, a stage reads it if it is there and makes it if not.
+
+    config.json                              settings, seeds, versions: all that is needed to read the rest
+    segmenter-S.safetensors                  U-Net of segmenter seed S
+    head-METHOD-QUALITY-sS-hH.safetensors    its heads, of head seed H
+    seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head saw in training
+    history.csv predictions.csv metrics.csv  tables, one key per (stage, quality, method, pair of seeds)
+    checkpoints/ data/ notebooks/ index.html
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import monai
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from .progress import bar as tqdm
+
+from . import __version__
+from .agreement import agreement, monte_carlo_masks
+from .errors import BadInput
+from .evaluation import merge_predictions, metrics_table, read_predictions
+from .experiment import Experiment, Part, check_spec, load_experiment, to_device
+from .files import write_atomically, write_text
+from .head import ConfidenceHead, predict_scores
+from .quality import Quality, aggregate
+from .run_files import load_weights, merge_history, profile_from_config, read_config, save_weights
+from .segmenter import Segmenter, build_unet, feature_layer
+from .settings import PROFILES, Profile, Settings
+from .training import HeadRun, derived_seed, load_checkpoint, train_heads, train_segmenter
+
+QUALITIES = ("dice", "surface_dice")
+HEAD_METHODS = {"plain": False, "adversarial": True}  # name -> with Algorithm 1
+METHODS = ("plain", "adversarial", "agreement-2", "agreement-15")
+
+
+def make_quality(name: str, experiment: Experiment, settings: Settings) -> Quality:
+    """Dice or surface Dice at the experiment's spacing and tolerance."""
+    in_mm = settings.tolerance_unit == "mm"
+    tolerance = experiment.tolerance_mm if settings.tolerance is None else settings.tolerance
+    spacing = experiment.spacing_mm if in_mm else 1.0
+    return Quality(name, experiment.num_classes, tolerance, spacing, settings.predict_background)
+
+
+def parse_methods(names: Sequence[str]) -> list[str]:
+    """Check method names; "agreement-N" for any N of at least 2."""
+    for name in names:
+        samples = re.fullmatch(r"agreement-(\d+)", name)
+        if name not in HEAD_METHODS and not (samples and int(samples[1]) >= 2):
+            raise BadInput(f"--methods {name} is unknown; choose from {', '.join(METHODS)} (agreement-N for any N >= 2)")
+    return list(dict.fromkeys(names))
+
+
+def parse_qualities(names: Sequence[str] | str | None) -> list[str]:
+    names = [names] if isinstance(names, str) else list(names or QUALITIES)
+    for name in names:
+        if name not in QUALITIES:
+            raise BadInput(f"--quality {name} is unknown; choose dice or surface_dice")
+    return names
+
+
+class Run:
+    """A run's folder. The stages: `experiment`, `segmenter`, `heads`, `predict_heads`, `predict_agreement`, `metrics`.
+
+    Args:
+        folder: made if missing. A folder made from other data or with another profile is refused.
+        data: "phantom:cardiac", "phantom:prostate" or a slice-set folder.
+        profile: a name in `PROFILES`, or a Profile.
+        quality: one of QUALITIES, several, or None for both.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        data: str = "phantom:cardiac",
+        profile: str | Profile = "quick",
+        quality: Sequence[str] | str | None = None,
+        methods: Sequence[str] = METHODS,
+        device: str | None = None,
+        progress: bool = True,
+    ) -> None:
+        if isinstance(profile, str) and profile not in PROFILES:
+            raise BadInput(f"--profile {profile} is unknown; choose from {', '.join(PROFILES)}")
+        self.qualities = parse_qualities(quality)
+        self.methods = parse_methods(methods)
+        check_spec(data)
+        self.folder = Path(folder)
+        self.data = data if data.startswith("phantom:") else str(Path(data))
+        self.profile = PROFILES[profile] if isinstance(profile, str) else profile
+        self.settings = self.profile.settings
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.progress = progress
+        self._write_config()
+
+    def _write_config(self) -> None:
+        config = {
+            "data": self.data,
+            "profile": self.profile.as_dict(),
+            "qualities": self.qualities,
+            "methods": self.methods,
+            "versions": {"advconf_lite": __version__, "torch": torch.__version__, "monai": monai.__version__,
+                         "numpy": np.__version__, "python": platform.python_version()},
+            "device": str(self.device),
+        }
+        path = self.folder / "config.json"
+        if path.exists():
+            old = read_config(self.folder)
+            for key in ("data", "profile"):
+                if old[key] != config[key]:
+                    what = f"data {old['data']}" if key == "data" else f"profile {old['profile']['name']}"
+                    if key == "profile" and old["profile"]["name"] == self.profile.name:
+                        changed = [k for k in config[key] if config[key][k] != old[key].get(k)]
+                        what += f" with other values of {', '.join(changed)}"
+                    raise BadInput(f"{path} says that this folder was made with {what}; "
+                                   "choose another --out, or delete the folder")
+            for key in ("qualities", "methods"):  # a folder may be asked for more later
+                config[key] = list(dict.fromkeys([*old[key], *config[key]]))
+        write_text(path, json.dumps(config, indent=1) + "\n")
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        return load_experiment(self.data, self.folder, self.profile, self.progress)
+
+    def quality(self, name: str) -> Quality:
+        return make_quality(name, self.experiment, self.settings)
+
+    # -- stages ---------------------------------------------------------------------------------------------------
+
+    def segmenter(self, seed: int = 0) -> Segmenter:
+        """The frozen segmenter of a seed; trained first if the folder has none."""
+        path = self.folder / f"segmenter-{seed}.safetensors"
+        net = self._new_net(self.experiment.num_classes, seed)
+        if path.exists():
+            load_weights(net, path)
+        else:
+            print(f"{path} is not there yet: training the U-Net (seed {seed})", flush=True)
+            checkpoint = self.folder / "checkpoints" / f"segmenter-{seed}.pt"
+            pairs = (to_device(part, self.device) for part in (self.experiment.train, self.experiment.val))
+            history = train_segmenter(net, *pairs, self.profile, seed, checkpoint, self.progress)
+            merge_history(self.folder, history, stage="segmenter", segmenter_seed=seed)
+            save_weights(net, path)
+            checkpoint.unlink(missing_ok=True)
+        return self._tap(net)
+
+    def heads(self, segmenter_seed: int = 0, head_seed: int = 0) -> dict[tuple[str, str], nn.Module]:
+        """(method, quality) -> head in evaluation mode; those that the folder lacks are trained, side by side."""
+        segmenter = self.segmenter(segmenter_seed)
+        wanted = [(m, q) for m in self.methods if m in HEAD_METHODS for q in self.qualities]
+        missing = [key for key in wanted if not self.head_path(*key, segmenter_seed, head_seed).exists()]
+        checkpoint = self.folder / "checkpoints" / f"heads-s{segmenter_seed}-h{head_seed}.pt"
+        begun = (load_checkpoint(checkpoint, "cpu") or {"runs": {}})["runs"] if missing else {}
+        # Heads that a killed run had begun go on from its checkpoint; the others start afresh after them.
+        for group in ([k for k in missing if "/".join(k) in begun], [k for k in missing if "/".join(k) not in begun]):
+            if group:
+                self._train_heads(segmenter, group, segmenter_seed, head_seed, checkpoint)
+        heads = {}
+        for method, quality in wanted:
+            head = self._new_head(segmenter, quality, head_seed)
+            load_weights(head, self.head_path(method, quality, segmenter_seed, head_seed))
+            heads[method, quality] = head.eval()
+        return heads
+
+    def _train_heads(self, segmenter: Segmenter, group: list[tuple[str, str]], s: int, h: int, checkpoint: Path) -> None:
+        names = ", ".join(f"{method} ({quality})" for method, quality in group)
+        print(f"training confidence heads on segmenter {s}, head seed {h}: {names}", flush=True)
+        runs = [HeadRun(method, quality, self._new_head(segmenter, quality, h), self.quality(quality),
+                        HEAD_METHODS[method]) for method, quality in group]
+        pairs = (to_device(part, self.device) for part in (self.experiment.train, self.experiment.val))
+        train_heads(segmenter, runs, *pairs, self.profile, h, checkpoint, self.progress)
+        for run in runs:
+            key = {"method": run.method, "quality": run.quality, "segmenter_seed": s, "head_seed": h}
+            merge_history(self.folder, run.history, stage="head", **key)
+            seen = {half: np.asarray(scores, np.float32) for half, scores in run.seen.items()}
+            write_atomically(self.seen_path(run.method, run.quality, s, h), lambda t: np.savez_compressed(t, **seen))
+            save_weights(run.head, self.head_path(run.method, run.quality, s, h))
+        checkpoint.unlink(missing_ok=True)
+
+    def predict_heads(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
+        """Predicted and true scores of every evaluated slice by every head; kept in predictions.csv."""
+        done = self._done([m for m in self.methods if m in HEAD_METHODS], segmenter_seed, head_seed)
+        if done is not None:
+            return done
+        segmenter, heads = self.segmenter(segmenter_seed), self.heads(segmenter_seed, head_seed)
+        tables = []
+        for domain, part, y_hat, z, true in self.segmented(segmenter):
+            for (method, quality), head in heads.items():
+                tables.append(self.rows(part, domain, quality, method, segmenter_seed, head_seed, true[quality],
+                                         predict_scores(head, z)))
+        return self._keep(tables)
+
+    def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
+        """Score agreement of N dropout samples per evaluated slice; `head_seed` seeds the dropout."""
+        sizes = {m: int(m.split("-")[1]) for m in self.methods if m.startswith("agreement-")}
+        done = self._done(list(sizes), segmenter_seed, head_seed)
+        if done is not None:
+            return done
+        segmenter = self.segmenter(segmenter_seed)
+        tables = []
+        for domain, part, y_hat, z, true in self.segmented(segmenter, "dropout samples"):
+            images = part.images.to(self.device)
+            seed = derived_seed("agreement", segmenter_seed, head_seed, domain)
+            samples = [monte_carlo_masks(segmenter, x, max(sizes.values()), seed + i)
+                       for i, x in enumerate(images.split(64))]
+            for method, n in sizes.items():  # the first N of the same samples
+                for name in self.qualities:
+                    g = self.quality(name)
+                    score = torch.cat([agreement(some[:n], name, g.num_classes, g.tolerance, g.spacing,
+                                                 g.include_background, self.settings.agreement_empty)
+                                       for some in samples])
+                    tables.append(self.rows(part, domain, name, method, segmenter_seed, head_seed, true[name], score))
+        return self._keep(tables)
+
+    def predictions(self) -> pd.DataFrame:
+        return read_predictions(self.folder / "predictions.csv")
+
+    def metrics(self) -> pd.DataFrame:
+        """metrics.csv, made anew from predictions.csv, with the constant prediction as the MAE floor."""
+        table = self.predictions()
+        table = metrics_table(table, constant=self.constant_prediction(int(table["segmenter_seed"].iloc[0])))
+        write_atomically(self.folder / "metrics.csv", lambda path: table.to_csv(path, index=False))
+        return table
+
+    def constant_prediction(self, segmenter_seed: int = 0) -> dict[str, float]:
+        """Mean true score on source validation, per quality: the constant whose MAE is the floor."""
+        segmenter = self.segmenter(segmenter_seed)
+        x, y = to_device(self.experiment.val, self.device)
+        y_hat = torch.cat([segmenter.masks(part) for part in x.split(64)])
+        return {q: float(self._image_scores(self.quality(q)(y_hat, y)).mean()) for q in self.qualities}
+
+    def remarks(self) -> list[str]:
+        """Sentences that belong beside this run's numbers."""
+        remarks = []
+        if self.data.startswith("phantom:"):
+            remarks.append("Simulated images: these numbers say nothing about clinical scanners.")
+        if self.experiment.reacquired:
+            remarks.append(
+                f"The targets are held-out subjects of {self.experiment.slices.source_domain}, re-acquired by virtual "
+                "scanners, which take the image alone and no mask; they are not images of other real scanners.")
+        return remarks
+
+    def history(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "history.csv")
+
+    def seen_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
+        return self.folder / f"seen-{method}-{quality}-s{segmenter_seed}-h{head_seed}.npz"
+
+    # -- parts of the stages --------------------------------------------------------------------------------------
+
+    def _new_net(self, num_classes: int, seed: int) -> nn.Module:
+        torch_state = torch.random.get_rng_state()
+        torch.manual_seed(derived_seed("segmenter weights", seed))
+        net = build_unet(self.profile.channels, num_classes, self.profile.num_res_units, self.settings.dropout)
+        torch.random.set_rng_state(torch_state)
+        return net.to(self.device)
+
+    def _tap(self, net: nn.Module) -> Segmenter:
+        layer = feature_layer(net, self.settings.feature_layer, self.profile.num_res_units)
+        return Segmenter(net, layer, "input" if self.settings.feature_norm == "before" else "output").freeze()
+
+    def _new_head(self, segmenter: Segmenter, quality: str, seed: int) -> ConfidenceHead:
+        """Heads of one seed and quality start from the same weights, whatever the method."""
+        s, shape = self.settings, segmenter.feature_shape(self.experiment.size)
+        num_scores = self.experiment.num_classes - (0 if s.predict_background else 1)
+        torch_state = torch.random.get_rng_state()
+        torch.manual_seed(derived_seed("head weights", seed, quality))
+        head = ConfidenceHead(shape, num_scores, s.head_channels, s.head_hidden, s.head_norm, s.head_bias, s.head_output)
+        torch.random.set_rng_state(torch_state)
+        return head.to(self.device)
+
+    def head_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
+        return self.folder / f"head-{method}-{quality}-s{segmenter_seed}-h{head_seed}.safetensors"
+
+    @torch.no_grad()
+    def segmented(
+        self, segmenter: Segmenter, what: str = "predictions"
+    ) -> Iterator[tuple[str, Part, Tensor, Tensor, dict[str, Tensor]]]:
+        """Each evaluated domain: its slices, label maps (N, H, W), z (N, C, h, w) and true scores (N, classes)."""
+        domains = self.experiment.evaluated()
+        for domain, part in tqdm(domains.items(), desc=what, disable=not self.progress):
+            x, y = to_device(part, self.device)
+            passes = [segmenter(some) for some in x.split(64)]
+            y_hat, z = torch.cat([logits.argmax(1) for logits, _ in passes]), torch.cat([z for _, z in passes])
+            yield domain, part, y_hat, z, {q: self.quality(q)(y_hat, y) for q in self.qualities}
+
+    def _image_scores(self, scores: Tensor, known: Tensor | None = None) -> Tensor:
+        """Class scores (N, classes) -> one score per image: the foreground mean, NaN as 1.
+
+        `known` (N, classes) restricts the mean to some classes: `average_over="present"`, the published evaluation.
+        """
+        if self.settings.predict_background:
+            scores, known = scores[:, 1:], None if known is None else known[:, 1:]
+        if known is None:
+            return aggregate(scores)
+        return scores.where(known, torch.nan).nanmean(1).nan_to_num(0.0)
+
+    def rows(self, part: Part, domain: str, quality: str, method: str, segmenter_seed: int, head_seed: int,
+              true: Tensor, predicted: Tensor) -> pd.DataFrame:
+        known = ~true.isnan() if self.settings.average_over == "present" else None
+        table = part.table[["dataset", "domain", "subject", "phase", "slice"]].assign(
+            domain=domain, quality=quality, method=method, segmenter_seed=segmenter_seed, head_seed=head_seed,
+            true_score=self._image_scores(true, known).cpu().numpy(),
+            predicted_score=self._image_scores(predicted, known).cpu().numpy())
+        first = 1 if self.settings.predict_background else 0
+        for column, name in enumerate(self.experiment.class_names, start=first):
+            table[f"true_{name}"] = true[:, column].nan_to_num(1.0).cpu().numpy()
+            table[f"predicted_{name}"] = predicted[:, column].nan_to_num(1.0).cpu().numpy()
+        return table
+
+    def _done(self, methods: list[str], segmenter_seed: int, head_seed: int) -> pd.DataFrame | None:
+        """The rows of these methods if predictions.csv has them all (or nothing is asked for)."""
+        path = self.folder / "predictions.csv"
+        if not path.exists():
+            return pd.DataFrame() if not methods else None
+        table = read_predictions(path)
+        rows = table[table["method"].isin(methods) & (table["segmenter_seed"] == segmenter_seed)
+                     & (table["head_seed"] == head_seed) & table["quality"].isin(self.qualities)]
+        wanted = len(methods) * len(self.qualities) * len(self.experiment.evaluated())
+        return rows if len(rows.groupby(["method", "quality", "domain"])) == wanted else None
+
+    def _keep(self, tables: list[pd.DataFrame]) -> pd.DataFrame:
+        new = pd.concat(tables, ignore_index=True)
+        merge_predictions(self.folder / "predictions.csv", new)
+        return new
+
+
+def open_run(folder: str | Path, progress: bool = True, device: str | None = None) -> Run:
+    """The run in a folder, as its config.json describes it."""
+    config = read_config(folder)
+    return Run(folder, config["data"], profile_from_config(config), config["qualities"], config["methods"],
+               device, progress)

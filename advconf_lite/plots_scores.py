@@ -1,0 +1,279 @@
+"""Figures of scores: the paper's Figures 2 and 3, predicted against true scores, and their histogram."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from .errors import BadInput
+from .evaluation import CONSTANT, SLICE, is_relative
+from .plot_style import BLACK, BLUE, METHODS, ORANGE, QUALITIES, SKY, method_cue, ordered, plain_array, styled
+
+METRIC_TITLES = {
+    "pearson": "Pearson r\n(higher is better)",
+    "spearman": "Spearman r\n(higher is better)",
+    "eaurc": "eAURC\n(lower is better)",
+    "aurc": "AURC\n(lower is better)",
+    "augrc": "AUGRC\n(lower is better)",
+    "mae": "MAE\n(lower is better)",
+}
+
+
+def _domains(table: pd.DataFrame, source_domain: str | None) -> list[str]:
+    return ordered(table["domain"], [source_domain] if source_domain else [])
+
+
+@styled
+def figure2(predictions: pd.DataFrame, source_domain: str | None = None) -> Figure:
+    """The paper's Figure 2: the distribution of true scores per domain, a panel for each quality.
+
+    Box: median and quartiles, whiskers to 1.5 interquartile ranges; points: slices. A slice counts once per
+    segmenter seed, however many methods predicted it. With a column `split`, the source's splits get rows of
+    their own.
+    """
+    rows = predictions.drop_duplicates([*SLICE, "quality", "segmenter_seed"]).copy()
+    rows["row"] = rows["domain"]
+    if "split" in rows:
+        source = rows["domain"] == source_domain
+        rows.loc[source, "row"] = rows["domain"] + " (" + rows["split"].astype(str) + ")"
+    known = list(dict.fromkeys(rows.loc[rows["domain"] == source_domain, "row"]))
+    names = ordered(rows["row"], known)
+    qualities = ordered(rows["quality"], QUALITIES)
+    fig = Figure(figsize=(3.5 * len(qualities) + 1, 0.36 * len(names) + 1.0), layout="constrained")
+    rng = np.random.default_rng(0)
+    axes = fig.subplots(1, len(qualities), sharey=True, squeeze=False)[0]
+    for ax, quality in zip(axes, qualities):
+        for position, name in enumerate(names):
+            scores = (
+                rows.loc[(rows["row"] == name) & (rows["quality"] == quality), "true_score"]
+                .dropna()
+                .to_numpy()
+            )
+            is_source = name in known
+            ax.scatter(
+                scores, position + rng.uniform(-0.25, 0.25, len(scores)), s=5, color="0.45", lw=0, alpha=0.6
+            )
+            if len(scores):
+                _box(ax, scores, position, ORANGE if is_source else SKY, "////" if is_source else "")
+        ax.set(
+            xlim=(-0.02, 1.02),
+            xlabel=f"true {QUALITIES.get(quality, quality)} of a slice",
+            ylim=(len(names) - 0.4, -0.6),
+        )
+        ax.grid(False, axis="y")
+        if known:
+            ax.axhline(len(known) - 0.5, color="0.6", lw=0.7)
+    counts = [rows[rows["row"] == name].drop_duplicates(SLICE).shape[0] for name in names]
+    axes[0].set_yticks(range(len(names)), [f"{name}, n = {count}" for name, count in zip(names, counts)])
+    axes[0].set_ylabel("domain, number of slices")
+    if known:
+        boxes = [Patch(fc=ORANGE, alpha=0.55, hatch="////", ec=BLACK), Patch(fc=SKY, alpha=0.55, ec=BLACK)]
+        fig.legend(boxes, ["source", "target"], loc="outside upper right", ncols=2)
+    return fig
+
+
+def _box(ax: Axes, scores: np.ndarray, y: float, colour: str, hatch: str) -> None:
+    """A horizontal box plot; matplotlib's own changed its argument for the direction between versions."""
+    low, median, high = np.percentile(scores, [25, 50, 75])
+    reach = scores[(scores >= low - 1.5 * (high - low)) & (scores <= high + 1.5 * (high - low))]
+    ax.hlines([y, y], [reach.min(), high], [low, reach.max()], color=BLACK, lw=0.8)
+    ax.vlines([reach.min(), reach.max()], y - 0.15, y + 0.15, color=BLACK, lw=0.8)
+    ax.barh(y, high - low, 0.62, low, facecolor=(colour, 0.55), edgecolor=BLACK, hatch=hatch, lw=0.8)
+    ax.vlines(median, y - 0.31, y + 0.31, color=BLACK, lw=1.8)
+
+
+@styled
+def figure3(
+    metrics: pd.DataFrame,
+    source_domain: str | None = None,
+    names: tuple[str, ...] = ("pearson", "eaurc", "mae"),
+    methods: tuple[str, ...] | None = None,
+) -> Figure:
+    """The paper's Figure 3: bars per domain and method, a row for each metric and a column for each quality.
+
+    Several pairs of seeds: bars are means, whiskers one standard deviation over the pairs. One pair: whiskers
+    are the bootstrap interval over subjects, absent where it is not estimable. The figure says which. The
+    method "constant" is no competitor but the MAE's floor, drawn as a dashed line across its domain.
+    """
+    table = metrics if methods is None else metrics[metrics["method"].isin(methods)]
+    if table.empty:
+        raise BadInput("the metrics table is empty; run the evaluation first")
+    domains, qualities = _domains(table, source_domain), ordered(table["quality"], QUALITIES)
+    floor, table = table[table["method"] == CONSTANT], table[table["method"] != CONSTANT]
+    shown = ordered(table["method"], METHODS)
+    several = len(table[["segmenter_seed", "head_seed"]].drop_duplicates()) > 1
+    width = 0.8 / len(shown)
+    fig = Figure(
+        figsize=(max(3.4, 0.62 * len(domains)) * len(qualities) + 0.9, 1.55 * len(names) + 1.2),
+        layout="constrained",
+    )
+    axes = fig.subplots(len(names), len(qualities), sharex=True, sharey="row", squeeze=False)
+    for line, name in zip(axes, names):
+        for ax, quality in zip(line, qualities):
+            for number, method in enumerate(shown):
+                cells = table[(table["quality"] == quality) & (table["method"] == method)]
+                height, low, high = np.transpose([_bar(cells[cells["domain"] == d], name) for d in domains])
+                x = np.arange(len(domains)) + (number - (len(shown) - 1) / 2) * width
+                cue = method_cue(method, number)
+                ax.bar(x, height, width, color=cue.colour, hatch=cue.hatch, edgecolor="white", linewidth=0)
+                ax.bar(x, height, width, facecolor="none", edgecolor="0.2", linewidth=0.6)
+                # A percentile interval need not contain the value itself.
+                ax.errorbar(
+                    x,
+                    height,
+                    np.maximum(0, [height - low, high - height]),
+                    fmt="none",
+                    ecolor="0.1",
+                    elinewidth=0.8,
+                    capsize=1.3,
+                )
+            if name == "mae":
+                lines = floor[floor["quality"] == quality]
+                level = [_bar(lines[lines["domain"] == d], name)[0] for d in domains]
+                x = np.arange(len(domains))
+                ax.hlines(level, x - 0.45, x + 0.45, color=BLACK, ls="--", lw=1)
+            ax.axhline(0, color="0.2", lw=0.8)
+            ax.grid(False, axis="x")
+            if source_domain in domains and len(domains) > 1:
+                ax.axvline(0.5, color="0.5", lw=0.8, ls=":")
+        line[0].set_ylabel(METRIC_TITLES.get(name, name))
+    for ax, quality in zip(axes[0], qualities):
+        ax.set_title(QUALITIES.get(quality, quality))
+    for ax in axes[-1]:
+        ax.set_xticks(range(len(domains)), domains, rotation=35, ha="right", rotation_mode="anchor")
+        ax.set_xlim(-0.6, len(domains) - 0.4)
+    cues = [method_cue(method, number) for number, method in enumerate(shown)]
+    handles = [
+        Patch(fc=cue.colour, hatch=cue.hatch, ec="white", lw=0, label=m) for cue, m in zip(cues, shown)
+    ]
+    if len(floor):
+        handles.append(Line2D([], [], color=BLACK, ls="--", lw=1, label="constant prediction"))
+    fig.legend(
+        handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.6, handleheight=1.2
+    )
+    note = "standard deviation over pairs of seeds" if several else "95 % bootstrap interval over subjects"
+    first = ", the source left of the dotted line" if source_domain in domains and len(domains) > 1 else ""
+    fig.supxlabel(f"scanner domain{first}; whiskers: {note}", fontsize=8.5)
+    return fig
+
+
+def _bar(cells: pd.DataFrame, name: str) -> tuple[float, float, float]:
+    """Height, lower and upper end of the whisker; NaN where there is none."""
+    values = cells[name].dropna()
+    if len(values) == 0:
+        return (np.nan,) * 3
+    if len(values) > 1:
+        return values.mean(), values.mean() - values.std(), values.mean() + values.std()
+    row = cells.loc[values.index[0]]
+    return row[name], row.get(name + "_low", np.nan), row.get(name + "_high", np.nan)
+
+
+@styled
+def scatter(
+    predictions: pd.DataFrame,
+    quality: str = "dice",
+    methods: tuple[str, ...] = ("plain", "adversarial"),
+    source_domain: str | None = None,
+    columns: int = 4,
+) -> Figure:
+    """Predicted against true score: a panel per domain with the identity line, a point per slice and method.
+
+    With several pairs of seeds only the first is drawn, and named.
+    """
+    rows = predictions[(predictions["quality"] == quality) & predictions["method"].isin(methods)]
+    if rows.empty:
+        raise BadInput(
+            f"no predictions of {quality} by {', '.join(methods)}; choose a quality and methods that were run"
+        )
+    seeds = (
+        rows[["segmenter_seed", "head_seed"]].drop_duplicates().sort_values(["segmenter_seed", "head_seed"])
+    )
+    several, (segmenter_seed, head_seed) = len(seeds) > 1, seeds.iloc[0]
+    rows = rows[(rows["segmenter_seed"] == segmenter_seed) & (rows["head_seed"] == head_seed)]
+    domains = _domains(rows, source_domain)
+    columns = min(columns, len(domains))
+    lines = -(-len(domains) // columns)
+    low = min(0.0, rows["predicted_score"].min())
+    high = max(1.0, rows["predicted_score"].max())
+    fig = Figure(figsize=(1.8 * columns + 0.4, 1.9 * lines + 0.6), layout="constrained")
+    axes = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax, domain in zip(axes, domains):
+        ax.plot([0, 1], [0, 1], color="0.4", lw=0.8, ls="--")
+        for number, method in enumerate(methods):
+            part = rows[(rows["domain"] == domain) & (rows["method"] == method)]
+            cue = method_cue(method, number)
+            # Filled below, open above: points that coincide stay visible.
+            ax.scatter(
+                part["true_score"],
+                part["predicted_score"],
+                s=11,
+                marker=cue.marker,
+                lw=0.7,
+                alpha=0.75,
+                facecolor=cue.colour if number == 0 else "none",
+                edgecolor=cue.colour,
+            )
+        ax.set_title(f"{domain} (source)" if domain == source_domain else str(domain))
+        ax.set(xlim=(-0.03, 1.03), ylim=(low - 0.03, high + 0.03), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        ax.tick_params(labelbottom=True)
+    for ax in axes[len(domains) :]:
+        ax.axis("off")
+    title = QUALITIES.get(quality, quality)
+    kind = "agreement" if all(map(is_relative, methods)) else f"predicted {title}"
+    note = f" (segmenter seed {segmenter_seed}, head seed {head_seed})" if several else ""
+    fig.supxlabel(f"true {title} of a slice{note}", fontsize=8.5)
+    fig.supylabel(kind, fontsize=8.5)
+    handles = [
+        Line2D(
+            [],
+            [],
+            ls="none",
+            marker=method_cue(m, i).marker,
+            mec=method_cue(m, i).colour,
+            mfc=method_cue(m, i).colour if i == 0 else "none",
+        )
+        for i, m in enumerate(methods)
+    ]
+    handles.append(Line2D([], [], color="0.4", lw=0.8, ls="--"))
+    fig.legend(handles, [*methods, "predicted = true"], loc="outside upper center", ncols=len(handles))
+    return fig
+
+
+@styled
+def score_histogram(clean: Any, perturbed: Any, quality: str = "dice") -> Figure:
+    """True scores that the head saw in training, of clean and of perturbed images, as shares of each kind.
+
+    Shows whether the perturbations widen the range of scores that the head learns from (paper, section 5).
+    """
+    fig = Figure(figsize=(5, 2.6), layout="constrained")
+    ax = fig.subplots()
+    bins = np.linspace(0, 1, 26)
+    for values, name, colour, hatch, line in (
+        (clean, "clean", BLUE, "", "-"),
+        (perturbed, "perturbed", ORANGE, "////", "--"),
+    ):
+        values = plain_array(values).astype(float).ravel()
+        values = values[np.isfinite(values)]
+        if len(values) == 0:
+            continue
+        share = np.histogram(values, bins)[0] / len(values) * 100
+        label = f"{name} (n = {len(values)}, 5th percentile {np.percentile(values, 5):.2f})"
+        ax.stairs(
+            share, bins, fill=True, facecolor=(colour, 0.35), hatch=hatch, edgecolor=colour, lw=0, label=label
+        )
+        ax.stairs(share, bins, color=colour, lw=1.4, ls=line)
+    ax.set(
+        xlabel=f"true {QUALITIES.get(quality, quality)} of a training image",
+        ylabel="share of images (%)",
+        xlim=(0, 1),
+    )
+    ax.grid(False, axis="x")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper left")
+    return fig

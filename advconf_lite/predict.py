@@ -1,0 +1,64 @@
+"""Predicted scores for images that nobody has segmented by hand: what a clinic would use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from .data.slices import read_slice_set
+from .errors import BadInput
+from .experiment import grid
+from .files import write_atomically
+from .head import predict_scores
+from .pipeline import HEAD_METHODS, open_run
+from .quality import aggregate
+
+
+def predict(
+    run_folder: str | Path,
+    data: str | Path,
+    out: str | Path,
+    method: str = "adversarial",
+    segmenter_seed: int = 0,
+    head_seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Score every slice of a slice set with a finished run's heads; masks, if there are any, are not looked at.
+
+    Returns:
+        One row per slice, worst first by the run's first quality: dataset, domain, subject, phase, slice, then
+        predicted_<quality> and predicted_<quality>_<class>; also written to `out` as CSV.
+
+    Raises:
+        BadInput: no such run or data, the run has no such head, or nothing was trained yet.
+    """
+    run = open_run(run_folder, progress)
+    wanted = [name for name in run.methods if name in HEAD_METHODS]
+    if method not in wanted:
+        raise BadInput(f"{run_folder} has no head {method!r}; it has {', '.join(wanted) or 'none'} (choose with --method)")
+    for quality in run.qualities:
+        path = run.head_path(method, quality, segmenter_seed, head_seed)
+        if not path.exists():
+            raise BadInput(f"{path} does not exist; finish the run first with the same command that began it")
+    slices = read_slice_set(data)
+    classes = run.experiment.class_names
+    if slices.masks is not None and slices.class_names != classes:
+        raise BadInput(f"{data} has the classes {', '.join(slices.class_names)} but the run was trained on "
+                       f"{', '.join(classes)}; give images of the same anatomy")
+    size, spacing_mm = grid(run.experiment.slices, run.profile)
+    segmenter, heads = run.segmenter(segmenter_seed), run.heads(segmenter_seed, head_seed)
+    table = slices.table[["dataset", "domain", "subject", "phase", "slice"]].copy()
+    images, _ = slices.tensors(size, spacing_mm, run.settings.normalise)
+    with torch.inference_mode():
+        z = torch.cat([segmenter(x.to(run.device))[1] for x in images.split(64)])
+    foreground = slice(1, None) if run.settings.predict_background else slice(None)
+    for quality in run.qualities:
+        scores = predict_scores(heads[method, quality], z)[:, foreground].cpu()
+        table[f"predicted_{quality}"] = aggregate(scores).numpy()
+        for column, name in enumerate(classes):
+            table[f"predicted_{quality}_{name}"] = scores[:, column].numpy()
+    table = table.sort_values(f"predicted_{run.qualities[0]}", kind="stable").reset_index(drop=True)
+    write_atomically(out, lambda temporary: table.to_csv(temporary, index=False))
+    return table

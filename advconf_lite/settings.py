@@ -1,0 +1,201 @@
+"""Every choice in one place: `Settings` (the method) and `Profile` (how large a run is).
+
+The paper leaves many choices open, and the published code settles some of them differently from the text. Each is a
+named field here. Its metadata says where the paper states it (`paper`, empty if it does not), what the published code
+does (`code`) and, where neither decides, why our default is what it is (`why`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .augmentation import ALL, PUBLISHED_CODE
+
+
+def choice(default: Any, paper: str = "", code: Any = None, why: str = "") -> Any:
+    """A settings field. `code` is the published code's value, None where it agrees with the default."""
+    return field(default=default, metadata={"paper": paper, "code": code, "why": why})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The method's settings. Defaults: the paper where it speaks, else the argued choice in `why`."""
+
+    # features z
+    feature_layer: str = choice(
+        "decoder", "3.1: 'penultimate resolution level', which side is not said",
+        why="decoder | encoder: the decoder has seen the whole image; so does the published code")
+    feature_norm: str = choice(
+        "before", why="before | after the layer's InstanceNorm: before it, z still carries the image's contrast")
+
+    # segmenter f_theta
+    dropout: float = choice(0.1, "4.2")
+    segmenter_lr: float = choice(1e-3, "4.2")
+    segmenter_schedule: str = choice(
+        "plateau", "4.2: 'learning rate scheduling', which is not said", why="plateau | cosine")
+    segmenter_plateau: int = choice(5, why="epochs; the published code's value")
+    segmenter_patience: int = choice(10, "4.2: 'early stopping', patience not said", why="the published code's value")
+    dice_background: bool = choice(True, why="background in the Dice loss; as the published code")
+    segmenter_clip: float | None = choice(None, code=0.5, why="the paper names no gradient clipping")
+    segmenter_empty_slices: bool = choice(
+        False, code=True, why="the paper's Table 2 counts non-empty slices, for both trainings alike")
+    mixed_precision: bool = choice(
+        False, code=True, why="not in the paper; here bfloat16, which needs no loss scaling (published: float16)")
+
+    # head C_phi
+    head_channels: int = choice(8, "3.4")
+    head_hidden: int = choice(128, "3.4")
+    head_norm: str = choice(
+        "batch", why="batch | group: published code's BatchNorm shares statistics between both halves")
+    head_bias: bool = choice(
+        True, code=False, why="in the last layer: most of a score is a constant, which is what a bias is for")
+    head_output: str = choice("identity", why="identity | sigmoid: a sigmoid saturates where most scores lie")
+    predict_background: bool = choice(
+        False, "4.1 counts three segmentation classes", code=True,
+        why="the background's Dice hardly moves, so it only dilutes delta_s")
+
+    # quality g
+    tolerance_unit: str = choice(
+        "mm", code="pixels", why="mm | pixels: the tolerance of the surface Dice must not depend on the grid")
+    tolerance: float | None = choice(
+        None, code=3.0, why="None: the data set's own tolerance_mm (heart 3.0, prostate 1.5: 3 pixels of each grid)")
+    absent_surface: str = choice(
+        "one", code="masked", why="one | masked, in the loss: NaN counts as 1, the rule of the reported scores")
+    average_over: str = choice(
+        "all", code="present",
+        why="all | present: the published average runs over the classes that the ground truth has; not deployable")
+
+    # Algorithm 1
+    warmup_batches: int = choice(100, "3.2", code=200)
+    alpha: float = choice(0.8, "Algorithm 1, line 5")
+    eta: float = choice(0.01, "Algorithm 1, line 5")
+    delta_s: float = choice(0.1, "3.3")
+    eps: float = choice(1e-8, "Algorithm 1, line 22: 'a small positive epsilon'", why="the published code's value")
+    objective: str = choice(
+        "sum", "line 20 differentiates C, which has one output per class",
+        why="sum | mean of the class scores: alpha of 0.76-0.92 in Figure 1 fits only the sum")
+    clean_score: str = choice(
+        "stale", "line 21: C(z)", why="stale | fresh: the prediction of the step before, or of today's head")
+    perturb_with: str = choice(
+        "before_update", "line 17 updates first, but 3.2 speaks of one forward pass and one graph",
+        why="before_update | after_update of phi")
+    max_delta_norm: float | None = choice(None, why="cap on ||delta||/||x||; neither paper nor published code has one")
+    loss: str = choice("mean", "line 16 sums", why="mean | sum over the batch: Adam is blind to the factor")
+
+    # head training
+    head_lr: float = choice(1e-5, "3.4", code=3.16e-5)
+    batch_size: int = choice(32, "3.4: B, doubled by the adversarial half")
+    head_patience: int | None = choice(20, "3.4: epochs", code=0, why="0: run to the end, keep the best")
+    head_clip: float | None = choice(None, code=0.5, why="the paper names no gradient clipping")
+    head_plateau: int | None = choice(None, code=20, why="epochs; the paper names no schedule for the head")
+
+    # data
+    split: str = choice("subject", "appendix A gives slices only", code="slice",
+                        why="subject | slice: neighbouring slices of one patient are nearly copies")
+    normalise: str = choice("image", code="domain",
+                            why="image | domain: a single new scan has no domain statistics")
+    augmentations: tuple[str, ...] = choice(ALL, "4.2: 'default data augmentations from the nnU-Net'",
+                                            code=PUBLISHED_CODE)
+
+    # score agreement
+    agreement_empty: str = choice(
+        "one", code="zero", why="one | zero: what a pair of samples counts that both lack a class (surface Dice)")
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                from .errors import BadInput
+
+                raise BadInput(f"setting {name}={getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")
+
+    @classmethod
+    def paper(cls) -> Settings:
+        """What the paper states; where it is silent, the argued default."""
+        return cls()
+
+    @classmethod
+    def published_code(cls) -> Settings:
+        """What the published code does wherever it differs (facts in `field.metadata["code"]`)."""
+        fields = {f.name: f.metadata["code"] for f in dataclasses.fields(cls) if f.metadata["code"] is not None}
+        return cls(**fields)
+
+    def describe(self) -> list[tuple[str, Any, str]]:
+        """Rows (field, value, where it comes from), for the top of a run."""
+        rows = []
+        for f in dataclasses.fields(self):
+            source = f"paper {f.metadata['paper']}" if f.metadata["paper"] else "not in the paper"
+            rows.append((f.name, getattr(self, f.name), "; ".join(t for t in (source, f.metadata["why"]) if t)))
+        return rows
+
+
+CHOICES = {
+    "feature_layer": ("decoder", "encoder"),
+    "feature_norm": ("before", "after"),
+    "segmenter_schedule": ("plateau", "cosine"),
+    "head_norm": ("batch", "group"),
+    "head_output": ("identity", "sigmoid"),
+    "tolerance_unit": ("mm", "pixels"),
+    "absent_surface": ("one", "masked"),
+    "average_over": ("all", "present"),
+    "objective": ("sum", "mean"),
+    "clean_score": ("stale", "fresh"),
+    "perturb_with": ("before_update", "after_update"),
+    "loss": ("mean", "sum"),
+    "split": ("subject", "slice"),
+    "normalise": ("image", "domain"),
+    "agreement_empty": ("one", "zero"),
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large a run is. Nothing else in the code asks which profile it is."""
+
+    name: str
+    size: dict[str, int]             # pixels a side, per organ
+    spacing_mm: dict[str, float]     # in-plane, per organ
+    channels: tuple[int, ...]        # of the U-Net's levels
+    num_res_units: int               # per level
+    phantom_subjects: dict[str, int]  # source; per validation scanner; per target scanner
+    steps_per_epoch: int             # batches between two validations
+    segmenter_steps: int
+    segmenter_batch: int
+    head_steps: int                  # warm-up included
+    checkpoint_steps: int            # batches between two checkpoints
+    settings: Settings = field(default_factory=Settings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as config.json stores them."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+# The quick settings that differ from the paper's: a run of minutes takes larger steps, so alpha, whose time constant
+# is 1 / eta steps, has to move faster as well. Chosen on source validation and the validation scanners (README).
+QUICK = Settings(
+    segmenter_lr=3e-3,
+    segmenter_schedule="cosine",
+    segmenter_patience=1000,
+    head_lr=1e-3,
+    batch_size=16,
+    head_patience=20,
+    warmup_batches=100,
+)
+
+PROFILES = {
+    "smoke": Profile(  # seconds: for tests
+        "smoke", {"cardiac": 48, "prostate": 48}, {"cardiac": 4.0, "prostate": 3.0}, (4, 8, 8, 8), 1,
+        {"source": 7, "validation": 2, "target": 3}, 4, 12, 8, 16, 4,
+        replace(QUICK, batch_size=4, warmup_batches=4)),
+    "quick": Profile(  # minutes on two CPU cores
+        "quick", {"cardiac": 96, "prostate": 96}, {"cardiac": 2.0, "prostate": 1.5}, (8, 16, 32, 64), 4,
+        {"source": 60, "validation": 8, "target": 16}, 50, 700, 16, 800, 50, QUICK),
+    "full": Profile(  # one GPU, phantom at the paper's size
+        "full", {"cardiac": 256, "prostate": 384}, {"cardiac": 1.0, "prostate": 0.5}, (32, 64, 128, 256), 4,
+        {"source": 170, "validation": 20, "target": 40}, 100, 20000, 32, 10000, 500, Settings()),
+    "paper": Profile(  # one GPU, real data
+        "paper", {"cardiac": 256, "prostate": 384}, {"cardiac": 1.0, "prostate": 0.5}, (32, 64, 128, 256), 4,
+        {"source": 170, "validation": 20, "target": 40}, 100, 100000, 32, 10000, 500, Settings()),
+}

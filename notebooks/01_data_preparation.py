@@ -1,0 +1,119 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · Data preparation: slices, scanners, splits
+#
+# **After this lesson you can** read and write a slice set, explain where a scanner's contrast comes from, and say why
+# the split must be by subject.
+
+# %% tags=["parameters"]
+data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
+profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
+out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made
+quality: str = "dice surface_dice"  # qualities g to predict, separated by spaces
+methods: str = "plain adversarial agreement-2 agreement-15"  # separated by spaces
+segmenter_seeds: list = [0]  # random seeds of the U-Net
+head_seeds: list = [0]  # random seeds of the confidence head
+
+# %%
+from advconf_lite.lessons import start
+
+run = start(data, profile, out, quality, methods)
+
+# %% [markdown]
+# ## The one data format
+#
+# Everything in this course is a **slice set**: a folder with `images.npy` (N × H × W), `masks.npy`, `slices.csv` (a row
+# per slice) and `dataset.json`. The phantom writes one, `python -m data_download prepare` writes one from real archives,
+# and you can write one of your own with numpy. If this run's folder has no data yet, the next cell makes it.
+
+# %%
+experiment = run.experiment
+experiment.slices.table.head()
+
+# %%
+print(experiment.slices.info["name"], "with the classes", ", ".join(experiment.class_names))
+print(f"worked on as {experiment.size} x {experiment.size} pixels of {experiment.spacing_mm:g} mm")
+print("\n".join(run.remarks()))
+
+# %% [markdown]
+# ## Split by subject
+#
+# Neighbouring slices of one heart are nearly copies of each other. If one is used for training and the next one for
+# validation, the validation score measures memory. So each **subject** belongs to one split.
+#
+# **Before you run the next cell:** the published code splits by *slice*, 90 / 10 %. With about ten slices a subject, how
+# many of the validation subjects would also be training subjects?
+
+# %%
+from advconf_lite.lessons import split_counts
+
+split_counts(run)
+
+# %%
+subjects = {name: set(part.table["subject"]) for name, part in
+            (("train", experiment.train), ("val", experiment.val), ("test", experiment.test))}
+assert not subjects["train"] & subjects["val"] and not subjects["train"] & subjects["test"]
+print("no source subject is in two splits")
+
+# %% [markdown]
+# Practically all of them: a validation subject is unknown to training only if *all* its ten slices fell into validation,
+# which has probability $0.1^{10}$ in the draw.
+#
+# ## Where the contrast comes from
+#
+# A cardiac cine image is a balanced steady-state (bSSFP) image. On resonance, a tissue with relaxation times $T_1$, $T_2$
+# and proton density $PD$ gives the signal
+#
+# $$S = PD \sin a \, \frac{1 - E_1}{1 - (E_1 - E_2) \cos a - E_1 E_2} \, e^{-TE/T_2}, \qquad E_i = e^{-TR/T_i},$$
+#
+# with flip angle $a$. Field strength changes $T_1$ and $T_2$; the protocol changes $a$, $TR$ and $TE$. Prostate images
+# are T2-weighted spin echoes, $S = PD\,(1 - e^{-TR/T_1})\,e^{-TE/T_2}$.
+#
+# **Before you run the next cell:** at 3 T the flip angle is limited by heating. Will blood stand out more or less against
+# muscle when $a$ falls from 60° to 30°?
+
+# %%
+from advconf_lite.lessons import contrast_figure
+from advconf_lite.plots import show
+
+show(contrast_figure(), "Blood (solid) and myocardium (dashed) by flip angle: their ratio shrinks towards small angles.")
+
+# %% [markdown]
+# Blood is brighter than myocardium at every angle, and the ratio shrinks towards small ones: a protocol change alone is
+# a domain shift.
+#
+# ## What the scanners see
+
+# %%
+from advconf_lite.lessons import one_per_domain
+from advconf_lite.plots import samples
+
+images, masks, titles = one_per_domain(run)
+figure = samples(images, masks, titles, experiment.class_names, experiment.spacing_mm)
+show(figure, "One slice per domain, the source first; outlines are the ground truth, the bar gives the scale.")
+
+# %% [markdown]
+# Look for noise, blur, shading and the brightness of muscle against blood. Anatomy varies between subjects on top.
+#
+# ## Normalisation
+#
+# Each image is z-scored by itself, $x \leftarrow (x - \bar{x}) / \sigma_x$. The published code takes the mean and standard
+# deviation of the whole *domain*, which a single new scan does not have (`Settings(normalise="domain")`).
+
+# %%
+x = experiment.train.images
+print(f"mean {x.mean((1, 2, 3)).abs().max():.1e} at most, standard deviation {x.std((1, 2, 3)).mean():.3f}")
+
+# %% [markdown]
+# ## Summary
+#
+# * A slice set is four files; the split is by subject.
+# * A scanner is a set of acquisition parameters, and contrast follows from the signal equation.
+# * Each image is normalised by itself, so that a single new scan can be scored.

@@ -1,0 +1,127 @@
+"""`python -m advconf_lite check`: one line per requirement, and what to do."""
+
+import sys
+from collections import namedtuple
+from importlib import metadata
+
+import pytest
+
+from advconf_lite import check
+from advconf_lite.check import Check, check_dependencies, check_python, print_report, run_checks
+
+CLASSIFIERS = [
+    "Topic :: Education",
+    *(f"Programming Language :: Python :: 3.{minor}" for minor in (13, 10, 11, 12)),
+]
+
+
+@pytest.mark.parametrize(
+    ("version", "ok"), [((3, 9, 18), False), ((3, 10, 0), True), ((3, 13, 9), True), ((3, 14, 0), False)]
+)
+def test_python_is_compared_with_the_tested_versions(version, ok):
+    result = check_python(version, CLASSIFIERS)
+    assert result.ok is ok
+    assert "3.10 to 3.13" in result.detail and "install Python 3.13" in result.what_to_do
+
+
+def test_dependencies_against_lower_bounds(monkeypatch):
+    installed = {"torch": "2.13.0+cpu", "monai": "1.5.2", "numpy": "1.26", "scipy": "1.9.3", "tqdm": "5.0rc1"}
+
+    def version(name):
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(check.metadata, "version", version)
+    results = check_dependencies(
+        [
+            "torch>=2.8",
+            "monai>=1.6",
+            "numpy>=1.26.0",
+            "scipy>=1.11",
+            "tqdm>=4.66",
+            "pandas>=2.1",
+            'nbval>=1; extra == "test"',
+        ]
+    )
+    assert [(result.name, result.ok) for result in results] == [
+        ("torch", True),  # 2.13 is newer than 2.8, though not as text
+        ("monai", False),
+        ("numpy", True),
+        ("scipy", False),  # 1.9 is older than 1.11, though not as text
+        ("tqdm", True),
+        ("pandas", False),
+    ]
+    assert results[1].detail == "1.5.2 (needed: 1.6 or newer)"
+    assert results[1].what_to_do == "pip install --upgrade 'monai>=1.6'"
+    assert "not installed" in results[5].detail and results[5].what_to_do
+
+
+def test_a_package_that_is_not_installed_is_one_failure():
+    (result,) = check_dependencies([])
+    assert not result.ok and "pip install -e ." in result.what_to_do
+
+
+def test_every_requirement_of_the_installed_package_is_checked(tmp_path):
+    requirements = [text for text in metadata.requires("advconf-lite") if "extra ==" not in text]
+    results = run_checks(tmp_path)
+    names = [result.name for result in results]
+    assert len(requirements) > 10
+    for text in requirements:
+        assert text.split(">=")[0] in names
+    assert names[0] == "Python" and names[-4:] == ["device", "disk", "write access", "Jupyter kernel"]
+    assert [
+        result for result in results if not result.ok
+    ] == []  # this environment runs the tests, so it is ready
+
+
+def test_a_full_disk_fails_and_says_what_is_needed(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(check.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 2**28))
+    result = check.check_disk(tmp_path)
+    assert (
+        not result.ok and "0.2 GiB free" in result.detail and f"needed: {check.DISK_GIB:.1f}" in result.detail
+    )
+
+
+def test_a_folder_that_does_not_exist_yet_is_judged_by_its_parent_and_not_made(tmp_path):
+    folder = tmp_path / "runs" / "new"
+    assert check.check_disk(folder).ok and check.check_write_access(folder).ok
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(check.tempfile, "NamedTemporaryFile", refuse)
+    result = check.check_write_access(tmp_path)
+    assert not result.ok and "Permission denied" in result.detail and "--out" in result.what_to_do
+
+
+def test_a_kernel_of_another_environment_is_found_out(monkeypatch):
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    spec = namedtuple("spec", "argv")
+    for command, ok in (("python", True), (sys.executable, True), ("/elsewhere/bin/python", False)):
+        monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", lambda *_, command=command: spec([command]))
+        result = check.check_kernel()
+        assert result.ok is ok and (ok or "/elsewhere/bin/python" in result.detail)
+
+    def none(*_):
+        raise NoSuchKernel("python3")
+
+    monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", none)
+    result = check.check_kernel()
+    assert not result.ok and result.what_to_do.endswith("-m pip install ipykernel")
+
+
+def test_report_and_exit_code(capsys):
+    good, bad = Check(True, "Python", "3.12.1", ""), Check(False, "disk", "0.1 GiB", "free some space")
+    assert print_report([good]) == 0
+    assert capsys.readouterr().out == "[OK]   Python  3.12.1\nready\n"
+    assert print_report([good, bad]) == 1
+    assert capsys.readouterr().out == (
+        "[OK]   Python  3.12.1\n[FAIL] disk    0.1 GiB\n               -> free some space\n"
+        "1 of 2 requirements not met\n"
+    )

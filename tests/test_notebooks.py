@@ -1,0 +1,277 @@
+"""The lessons: pairs that agree, files fit to be committed, and every cell running at the smoke profile."""
+
+import ast
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+import tokenize
+from io import StringIO
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+
+from advconf_lite.errors import BadInput
+from advconf_lite.notebooks import FOLDER, LESSONS, execute
+
+EXPECTED = (
+    "00_start_here",
+    "01_data_preparation",
+    "02_pretraining",
+    "03_adversarial_training",
+    "04_evaluation_across_scanners",
+    "05_score_agreement",
+)
+MACHINE_PATH = re.compile(
+    r"(?<![\w.:/])/(?:work|tmp|root|home|Users|opt|mnt)/\w|[A-Z]:\\\\?Users|site-packages"
+)
+LIMIT = 300_000  # bytes of a committed notebook
+
+each_lesson = pytest.mark.parametrize("name", EXPECTED)
+
+
+def ipynb(name):
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def script(name):
+    return jupytext.read(FOLDER / f"{name}.py")
+
+
+def smoke(folder):
+    return {"data": "phantom:cardiac", "profile": "smoke", "out": str(folder / "run")}
+
+
+# ---- pairs
+
+
+def test_the_six_lessons_are_there_in_order_and_no_file_lacks_its_pair():
+    assert LESSONS == EXPECTED
+    for suffix in ("py", "ipynb"):
+        assert tuple(sorted(path.stem for path in FOLDER.glob(f"*.{suffix}"))) == EXPECTED
+
+
+def drift(one, other):
+    """Where two notebooks differ in the type, source or tags of a cell, or in their kernel."""
+    here, there = (
+        [
+            (cell.cell_type, cell.source.strip(), sorted(cell.metadata.get("tags", [])))
+            for cell in notebook.cells
+        ]
+        for notebook in (one, other)
+    )
+    differences = [f"cell {number}" for number, pair in enumerate(zip(here, there)) if pair[0] != pair[1]]
+    if len(here) != len(there):
+        differences.append(f"{len(here)} cells and {len(there)}")
+    kernels = [notebook.metadata.get("kernelspec", {}).get("name") for notebook in (one, other)]
+    return differences + ([f"kernels {kernels}"] if kernels[0] != kernels[1] else [])
+
+
+@each_lesson
+def test_ipynb_and_py_are_the_same_lesson(name):
+    assert drift(ipynb(name), script(name)) == [], "run `make sync` after editing the py"
+
+
+def a_notebook():
+    new = nbformat.v4
+    notebook = new.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "", "language": ""}}
+    )
+    notebook.cells = [
+        new.new_markdown_cell("# Title"),
+        new.new_code_cell("n: int = 3  # number", metadata={"tags": ["parameters"]}),
+        new.new_code_cell("n + 1"),
+    ]
+    return notebook
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda notebook: notebook.cells[2].update(source="n + 2"),
+        lambda notebook: notebook.cells[0].update(source="# Another title"),
+        lambda notebook: notebook.cells[1].metadata.update(tags=[]),
+        lambda notebook: notebook.cells[2].update(cell_type="markdown"),
+        lambda notebook: notebook.cells.pop(),
+        lambda notebook: notebook.cells.insert(1, nbformat.v4.new_code_cell("1")),
+        lambda notebook: notebook.cells.reverse(),
+        lambda notebook: notebook.metadata.pop("kernelspec"),
+    ],
+)
+def test_the_gate_sees_every_kind_of_drift(edit):
+    changed = copy.deepcopy(a_notebook())
+    edit(changed)
+    assert drift(a_notebook(), changed)
+
+
+def test_the_gate_does_not_see_outputs_and_survives_the_way_through_py():
+    executed = a_notebook()
+    executed.cells[2].update(outputs=[nbformat.v4.new_output("stream", text="4")], execution_count=7)
+    assert drift(a_notebook(), executed) == []
+    text = jupytext.writes(executed, fmt="py:percent")
+    assert 'tags=["parameters"]' in text and drift(executed, jupytext.reads(text, fmt="py:percent")) == []
+
+
+# ---- what is committed
+
+
+@each_lesson
+def test_size_kernel_and_metadata(name):
+    path = FOLDER / f"{name}.ipynb"
+    assert path.stat().st_size <= LIMIT
+    metadata = ipynb(name).metadata
+    assert metadata.kernelspec.name == "python3"
+    assert "widgets" not in metadata and "papermill" not in metadata
+    assert "formats" not in metadata.get("jupytext", {})  # pairing would follow the reader home
+
+
+def parameter_cells(notebook):
+    return [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+
+
+def why_not_parameters(source):
+    """What keeps a cell from being annotated, commented literals; None if nothing does."""
+    commented = {
+        t.start[0] for t in tokenize.generate_tokens(StringIO(source).readline) if t.type == tokenize.COMMENT
+    }
+    for statement in ast.parse(source).body:
+        if not isinstance(statement, ast.AnnAssign) or statement.value is None:
+            return f"line {statement.lineno} is no annotated assignment"
+        try:
+            ast.literal_eval(statement.value)
+        except ValueError:
+            return f"line {statement.lineno} is no literal"
+        if statement.end_lineno not in commented:
+            return f"line {statement.lineno} has no comment"
+    return None
+
+
+@each_lesson
+def test_one_cell_of_parameters(name):
+    (cell,) = parameter_cells(ipynb(name))
+    assert why_not_parameters(cell.source) is None
+    known = papermill.inspect_notebook(str(FOLDER / f"{name}.ipynb"))
+    assert {"data", "profile", "out"} <= set(known)
+    assert all(
+        parameter["help"] and parameter["inferred_type_name"] != "None" for parameter in known.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("n: int = 3  # number", None),
+        ("n: list = [1, 2]  # numbers\n# one more\ns: str = 'a'  # name", None),
+        ("n = 3  # number", "no annotated assignment"),
+        ("n: int = 3", "no comment"),
+        ("n: int = 1 + len('a')  # number", "no literal"),
+        ("import os  # files", "no annotated assignment"),
+    ],
+)
+def test_the_check_of_parameter_cells(source, reason):
+    found = why_not_parameters(source)
+    assert found is None if reason is None else reason in found
+
+
+def texts(cell):
+    """Source and every output of a cell that is text; pictures are left out, for base64 holds every word."""
+    yield cell.source
+    for output in cell.get("outputs", []):
+        yield output.get("text", "")
+        for kind, data in output.get("data", {}).items():
+            if not kind.startswith("image/"):
+                yield data if isinstance(data, str) else json.dumps(data)
+
+
+@each_lesson
+def test_no_path_of_the_machine_that_executed_it(name):
+    for number, cell in enumerate(ipynb(name).cells):
+        for text in texts(cell):
+            found = MACHINE_PATH.search(text)
+            assert not found, f"cell {number}: {text[max(0, found.start() - 40) : found.end() + 40]}"
+
+
+def test_the_pattern_of_machine_paths():
+    for text in ("in /home/ann/x", "'/tmp/ab'", '"C:\\Users\\ann"', "(/root/x)", "lib/site-packages/torch"):
+        assert MACHINE_PATH.search(text), text
+    for text in ("https://a.org/home/x", "runs/quick/tmp/x", "mm/tmp", "out/work/1", "and/or"):
+        assert not MACHINE_PATH.search(text), text
+
+
+@each_lesson
+def test_committed_outputs_are_whole(name):
+    code = [cell for cell in ipynb(name).cells if cell.cell_type == "code" and cell.source.strip()]
+    counts = [cell.execution_count for cell in code]
+    assert None not in counts and counts == sorted(set(counts)), "run `make notebooks`: not executed in order"
+    assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
+
+
+@each_lesson
+def test_every_figure_can_be_read_without_seeing_it(name):
+    figures = 0
+    for number, cell in enumerate(ipynb(name).cells):
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                figures += 1
+                alt = output.metadata.get("image/png", {}).get("alt", "")
+                assert len(alt.split()) >= 3, (
+                    f"the figure of cell {number} has no alternative text; use plots.show"
+                )
+    assert figures, "a lesson without a figure"
+
+
+# ---- they run
+
+
+@pytest.mark.slow
+class TestPapermill:
+    @each_lesson
+    def test_each_lesson_starts_on_its_own(self, name, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        before = (FOLDER / f"{name}.ipynb").read_bytes()
+        execute(FOLDER / f"{name}.ipynb", tmp_path / "executed.ipynb", smoke(tmp_path))
+        assert (FOLDER / f"{name}.ipynb").read_bytes() == before
+        executed = nbformat.read(tmp_path / "executed.ipynb", as_version=4)
+        code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
+        assert all(cell.execution_count is not None for cell in code)
+        assert any("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
+        assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
+
+
+def test_an_unknown_parameter_fails_the_run_before_anything_is_executed(tmp_path):
+    with pytest.raises(BadInput, match="epoch"):
+        execute(FOLDER / "00_start_here.ipynb", tmp_path / "executed.ipynb", {**smoke(tmp_path), "epoch": 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+class TestNbval:
+    def test_every_cell_runs_when_earlier_results_exist(self, tmp_path):
+        """nbval takes no parameters, so papermill writes them into copies; one run for all six."""
+        cells = 0
+        for name in EXPECTED:
+            path = tmp_path / f"{name}.ipynb"
+            parameters = smoke(tmp_path)
+            notebook = papermill.execute_notebook(
+                str(FOLDER / path.name), str(path), parameters, prepare_only=True
+            )
+            cells += sum(cell.cell_type == "code" for cell in notebook.cells)
+        options = [
+            "--nbval-lax",
+            "--nbval-current-env",
+            "--nbval-cell-timeout=300",
+            "-p",
+            "no:cacheprovider",
+            "-q",
+        ]
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *(f"{name}.ipynb" for name in EXPECTED)],
+            cwd=tmp_path, env=clean, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-5000:]
+        assert int(re.search(r"(\d+) passed", done.stdout)[1]) == cells >= 6 * 3

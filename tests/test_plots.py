@@ -1,0 +1,297 @@
+import itertools
+import os
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.collections import PathCollection
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+
+from advconf_lite import evaluation, plots
+from advconf_lite.errors import BadInput
+from advconf_lite.plot_style import CLASSES, METHODS, ordered
+
+DOMAINS = ("near", "source", "far")
+
+
+def predictions(seeds=(0,), subjects=4, qualities=("dice", "surface_dice"), methods=tuple(METHODS)[:4]):
+    rng = np.random.default_rng(0)
+    rows = []
+    for domain, quality, subject, number in itertools.product(DOMAINS, qualities, range(subjects), range(5)):
+        true = rng.random()
+        for method, seed in itertools.product(methods, seeds):
+            rows.append(
+                dict(
+                    dataset="toy",
+                    domain=domain,
+                    subject=str(subject),
+                    phase="",
+                    slice=number,
+                    quality=quality,
+                    method=method,
+                    segmenter_seed=0,
+                    head_seed=seed,
+                    true_score=true,
+                    predicted_score=true + 0.1 * rng.standard_normal(),
+                )
+            )
+    return pd.DataFrame(rows)
+
+
+def history(seeds=(0, 1), qualities=("dice", "surface_dice"), steps=60):
+    rng = np.random.default_rng(0)
+    epoch = np.arange(10, steps + 1, 10)
+    parts = [
+        pd.DataFrame(
+            dict(
+                stage="segmenter",
+                segmenter_seed=s,
+                step=epoch,
+                epoch=epoch // 10,
+                loss=1 / epoch,
+                val_loss=2 / epoch,
+                val_dice=1 - 2 / epoch,
+            )
+        )
+        for s in seeds
+    ]
+    for method, quality, seed in itertools.product(("plain", "adversarial"), qualities, seeds):
+        step = np.arange(1, steps + 1)
+        part = pd.DataFrame(
+            dict(
+                stage="head",
+                quality=quality,
+                method=method,
+                segmenter_seed=0,
+                head_seed=seed,
+                step=step,
+                loss=rng.random(steps),
+                val_loss=np.where(step % 10 == 0, 0.1, np.nan),
+            )
+        )
+        if method == "adversarial":
+            drops = {
+                "alpha": 0.8 + 0.01 * rng.standard_normal(steps),
+                "predicted_drop": 0.1,
+                "true_drop": 0.05,
+            }
+            part = part.assign(**{name: np.where(step < 20, np.nan, value) for name, value in drops.items()})
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def images(n=5, size=24):
+    g = torch.Generator().manual_seed(0)
+    masks = torch.zeros(n, size, size, dtype=torch.long)
+    masks[:, 6:18, 6:18] = 2
+    masks[:, 9:15, 9:15] = 1
+    masks[0] = 0  # an empty slice
+    masks[1, :10, :10] = 3  # touches the border
+    return torch.randn(n, 1, size, size, generator=g), masks
+
+
+def perturbed(image, mask):
+    return plots.Perturbed(image + 0.1, torch.roll(mask, 1, 0), (0.9, 0.7), (0.9, 0.88))
+
+
+def figure4(n=2):
+    x, y = images()
+    return plots.figure4(
+        x[2], y[2], {f"head {i}": perturbed(x[2, 0], y[2]) for i in range(n)}, ["LV", "MYO", "RV"], 1.5
+    )
+
+
+def metrics(**kwargs):
+    return evaluation.metrics_table(predictions(**kwargs), resamples=20, constant={"dice": 0.5})
+
+
+FIGURES = {
+    "samples": lambda: plots.samples(*images(), [f"scanner {i}" for i in range(5)], ["LV", "MYO", "RV"], 1.5),
+    "samples, one, no mask": lambda: plots.samples(np.zeros((1, 9, 9))),
+    "learning, segmenter": lambda: plots.learning_curves(history()),
+    "learning, head": lambda: plots.learning_curves(history(), "head"),
+    "figure1": lambda: plots.figure1(history()),
+    "figure1, one seed, one quality": lambda: plots.figure1(history((3,), ("dice",)), delta_s=0.2),
+    "figure1, two steps": lambda: plots.figure1(history((0,), ("dice",), steps=21)),
+    "figure2": lambda: plots.figure2(predictions(), "source"),
+    "figure2, one slice": lambda: plots.figure2(predictions(subjects=1).iloc[:1]),
+    "figure2, splits": lambda: plots.figure2(
+        predictions().assign(split=lambda t: np.where(t["slice"] < 2, "train", "test")), "source"
+    ),
+    "figure3": lambda: plots.figure3(metrics(), "source"),
+    "figure3, seeds": lambda: plots.figure3(metrics(seeds=(0, 1, 2)), "source"),
+    "figure3, one subject": lambda: plots.figure3(metrics(subjects=1, qualities=("dice",))),
+    "figure3, all NaN": lambda: plots.figure3(metrics().assign(pearson=np.nan, pearson_low=np.nan)),
+    "figure4": figure4,
+    "figure4, one head": lambda: figure4(1),
+    "scatter": lambda: plots.scatter(predictions(seeds=(0, 1)), "surface_dice", source_domain="source"),
+    "scatter, agreement": lambda: plots.scatter(predictions(subjects=1), "dice", ("agreement-15",)),
+    "histogram": lambda: plots.score_histogram(torch.rand(50), [0.1, np.nan, 1.0]),
+    "histogram, nothing perturbed": lambda: plots.score_histogram([0.5], []),
+}
+OF_IMAGES = ("samples", "figure4")
+
+
+@pytest.mark.filterwarnings("error")  # a NaN, an empty legend or a glyph without a font shows up as a warning
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws_small_and_labelled(name):
+    fig = FIGURES[name]()
+    assert isinstance(fig, Figure)
+    content = plots.png(fig)
+    assert content.startswith(b"\x89PNG") and len(content) < 60_000
+    for ax in fig.axes:
+        if ax.axison and not name.startswith(OF_IMAGES):
+            columns_share = fig.get_supxlabel() or ax.get_subplotspec().is_last_row()
+            rows_share = fig.get_supylabel() or not ax.get_subplotspec().is_first_col()
+            assert ax.get_xlabel() or columns_share, name
+            assert ax.get_ylabel() or rows_share, name
+    assert "matplotlib.pyplot" not in sys.modules or not matplotlib.pyplot.get_fignums()
+
+
+def test_images_have_a_scale_and_named_outlines():
+    for fig in (FIGURES["samples"](), figure4()):
+        texts = [text.get_text() for text in fig.axes[0].texts]
+        assert texts == ["5 mm"]  # 24 pixels of 1.5 mm are 36 mm; a quarter is 9
+        (bar,) = fig.axes[0].lines
+        assert np.ptp(bar.get_xdata()) == pytest.approx(5 / 1.5)
+        assert [text.get_text() for text in fig.legends[0].get_texts()] == ["LV", "MYO", "RV"]
+        assert len({line.get_linestyle() for line in fig.legends[0].get_lines()}) == 3
+
+
+def test_outlines_follow_the_masks():
+    x, y = images()
+    fig = plots.samples(x, y, None, ["LV", "MYO", "RV"])
+    drawn = [len(ax.collections) for ax in fig.axes[:5]]
+    assert drawn == [0, 3, 2, 2, 2]  # empty; all three; no RV
+    inner = fig.axes[2].collections[-1].get_paths()[0].vertices
+    assert inner.min() == pytest.approx(8.5) and inner.max() == pytest.approx(14.5)  # edges of pixels 9 to 14
+
+
+def test_cues_differ_without_colour():
+    for values in (
+        [(c.marker, c.hatch) for c in METHODS.values()],
+        [str(c.line) for c in METHODS.values()],
+        [str(c.line) for c in CLASSES],
+    ):
+        assert len(set(values)) == len(values)
+    bars = [c for c in FIGURES["figure3"]().axes[0].containers if isinstance(c, BarContainer)]
+    assert len({c.patches[0].get_hatch() for c in bars if c.patches[0].get_facecolor()[3] > 0}) == 4
+    left, right = FIGURES["figure1, one seed, one quality"]().axes
+    styles = [(line.get_linestyle(), line.get_marker()) for line in left.lines if line.get_linewidth() > 1]
+    assert len(set(styles)) == 2
+    assert len({line.get_linestyle() for line in FIGURES["figure1"]().axes[1].lines}) == 2
+    markers = [len(c.get_facecolor()) for c in FIGURES["scatter"]().axes[0].collections]
+    assert markers == [1, 0]  # filled, open
+
+
+def test_figure1_lines_and_target():
+    left, right = FIGURES["figure1, one seed, one quality"]().axes
+    assert any(np.allclose(line.get_ydata(), 0.2) and line.get_linestyle() != "-" for line in left.lines)
+    assert len(right.lines) == 1 and len(right.lines[0].get_xdata()) == 41  # the warm-up has no drop
+    with pytest.raises(BadInput, match="no adversarial steps"):
+        plots.figure1(history().query("method != 'adversarial'"))
+    with pytest.raises(BadInput, match="no rows of stage 'head'"):
+        plots.learning_curves(history().query("stage == 'segmenter'"), "head")
+
+
+def test_figure2_counts_a_slice_once():
+    fig = plots.figure2(predictions(seeds=(0, 1)), "source")
+    labels = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    assert labels == ["source, n = 20", "near, n = 20", "far, n = 20"]
+    points = [c for c in fig.axes[0].collections if isinstance(c, PathCollection)]
+    assert [len(c.get_offsets()) for c in points] == [20, 20, 20]
+    expected = np.percentile(np.asarray(points[0].get_offsets())[:, 0], [25, 75])
+    box = fig.axes[0].patches[0]
+    assert [box.get_x(), box.get_x() + box.get_width()] == pytest.approx(list(expected))
+
+
+def test_figure3_heights_and_whiskers():
+    one, several = metrics(), metrics(seeds=(0, 1, 2))
+    fig = plots.figure3(one, "source")
+    bar = next(c for c in fig.axes[0].containers if isinstance(c, BarContainer))
+    plain = one[(one["method"] == "plain") & (one["quality"] == "dice")].set_index("domain")
+    order = ["source", "near", "far"]
+    assert [p.get_height() for p in bar.patches] == pytest.approx(list(plain.loc[order, "pearson"]))
+    assert (
+        "bootstrap" in fig.get_supxlabel() and "standard deviation" in plots.figure3(several).get_supxlabel()
+    )
+    group = several[
+        (several["method"] == "plain") & (several["quality"] == "dice") & (several["domain"] == "near")
+    ]
+    first = next(c for c in plots.figure3(several).axes[0].containers if isinstance(c, BarContainer))
+    assert first.patches[0].get_height() == pytest.approx(group["pearson"].mean())
+    assert len(fig.axes[4].collections[-1].get_segments()) == 3
+    assert "constant prediction" in [t.get_text() for t in fig.legends[0].get_texts()]
+    with pytest.raises(BadInput, match="empty"):
+        plots.figure3(one, methods=("nonsense",))
+
+
+def test_scatter_takes_one_pair_of_seeds_and_says_so():
+    fig = plots.scatter(predictions(seeds=(0, 1)), "dice")
+    assert all(len(c.get_offsets()) == 20 for c in fig.axes[0].collections)
+    assert "head seed 0" in fig.get_supxlabel()
+    assert "seed" not in plots.scatter(predictions(), "dice").get_supxlabel()
+    with pytest.raises(BadInput, match="no predictions of iou"):
+        plots.scatter(predictions(), "iou")
+
+
+def test_user_settings_neither_matter_nor_change():
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black"}):
+        fig = plots.score_histogram([0.2], [0.3])
+        assert fig.axes[0].get_facecolor() == (1, 1, 1, 1) and matplotlib.rcParams["font.size"] == 30
+
+
+def test_ordered():
+    assert ordered(["b", "a", "z", "b"], ["a", "c"]) == ["a", "b", "z"]
+
+
+def test_colours_survive_the_small_palette():
+    """A thin outline of a rare colour must not be averaged into the greys."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    x, y = images(4, 96)
+    pixels = np.asarray(
+        Image.open(BytesIO(plots.png(plots.samples(x, y, None, ["LV", "MYO", "RV"])))).convert("RGB")
+    )
+    red, blue = pixels[..., 0].astype(int), pixels[..., 2].astype(int)
+    assert (red - blue > 150).sum() > 50 and (blue - red > 80).sum() > 50  # vermillion, sky blue
+
+
+def test_show_in_a_notebook_has_image_alt_text_and_caption(capsys):
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    InteractiveShell.instance()
+    try:
+        with capture_output() as seen:
+            plots.show(plots.score_histogram([0.2], [0.3]), "Figure 1. A caption.", alt="two bars")
+    finally:
+        InteractiveShell.clear_instance()
+    (output,) = seen.outputs
+    assert output.data["image/png"].startswith("iVBOR")
+    assert output.metadata["image/png"]["alt"] == "two bars"
+    assert output.metadata["image/png"]["width"] == 450
+    assert seen.stdout == "Figure 1. A caption.\n"
+
+
+@pytest.mark.parametrize("backend", [None, "Agg", "module://matplotlib_inline.backend_inline"])
+def test_show_outside_a_notebook_with_any_backend(backend):
+    environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    environment |= {"MPLBACKEND": backend} if backend else {}
+    code = "from advconf_lite import plots; plots.show(plots.score_histogram([.2], [.3]), 'A caption.')"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "A caption.\n"), done.stderr
+
+
+def test_show_closes_a_pyplot_figure():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    fig = pyplot.figure()
+    plots.show(fig, "")
+    assert fig.number not in pyplot.get_fignums()

@@ -1,0 +1,55 @@
+import dataclasses
+
+import pytest
+
+from advconf_lite.errors import BadInput
+from advconf_lite.settings import PROFILES, Settings
+
+
+def test_every_field_says_where_it_comes_from():
+    for field in dataclasses.fields(Settings):
+        assert field.metadata["paper"] or field.metadata["why"], field.name
+
+
+def test_paper_states():
+    """Values that the paper prints (sections 3 and 4.2, Algorithm 1)."""
+    paper = Settings.paper()
+    stated = dict(warmup_batches=100, alpha=0.8, eta=0.01, delta_s=0.1, head_lr=1e-5, batch_size=32, head_patience=20,
+                  segmenter_lr=1e-3, dropout=0.1, head_hidden=128, head_channels=8)
+    assert {name: getattr(paper, name) for name in stated} == stated
+    assert all(field.metadata["paper"] for field in dataclasses.fields(Settings) if field.name in stated)
+
+
+def test_published_code_differs_where_its_facts_say():
+    code = Settings.published_code()
+    facts = dict(warmup_batches=200, head_lr=3.16e-5, head_bias=False, predict_background=True, tolerance=3.0,
+                 tolerance_unit="pixels", absent_surface="masked", average_over="present", segmenter_clip=0.5,
+                 head_clip=0.5, head_patience=0, head_plateau=20, mixed_precision=True, normalise="domain",
+                 split="slice", agreement_empty="zero", segmenter_empty_slices=True)
+    assert {name: getattr(code, name) for name in facts} == facts
+    assert "noise" not in " ".join(code.augmentations)
+
+
+def test_fields_without_a_published_difference_agree():
+    paper, code = Settings.paper(), Settings.published_code()
+    for field in dataclasses.fields(Settings):
+        if field.metadata["code"] is None:
+            assert getattr(paper, field.name) == getattr(code, field.name)
+
+
+def test_unknown_choice_is_refused():
+    with pytest.raises(BadInput, match="objective='product' is unknown; choose one of sum, mean"):
+        Settings(objective="product")
+
+
+def test_profiles_are_plain_values():
+    for name, profile in PROFILES.items():
+        assert profile.name == name and profile.as_dict()["settings"]["delta_s"] == 0.1
+    assert PROFILES["paper"].settings == Settings.paper()
+    assert PROFILES["paper"].size == {"cardiac": 256, "prostate": 384}
+
+
+def test_description_lists_every_field():
+    rows = Settings().describe()
+    assert [row[0] for row in rows] == [field.name for field in dataclasses.fields(Settings)]
+    assert all(row[2] for row in rows)

@@ -1,0 +1,166 @@
+"""One list of requirements, told three times: pyproject.toml, constraints.txt, environment.yml."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+
+
+def pyproject_lists():
+    """Requirements in pyproject.toml; read as text, for Python 3.10 has no tomllib."""
+    text = (ROOT / "pyproject.toml").read_text()
+    needed = re.search(r"^dependencies = \[(.*?)^\]", text, flags=re.S | re.M)[1]
+    test = re.search(r"^test = \[(.*?)^\]", text, flags=re.S | re.M)[1]
+    return [[Requirement(item) for item in re.findall(r'"([^"]+)"', block)] for block in (needed, test)]
+
+
+def environment():
+    return yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+def constraints(python):
+    """name -> pinned version for one Python version."""
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    pins = {}
+    for requirement in map(Requirement, lines):
+        if requirement.marker is None or requirement.marker.evaluate({"python_version": python}):
+            assert requirement.name not in pins, f"{requirement.name} is pinned twice for Python {python}"
+            (pin,) = requirement.specifier
+            assert pin.operator == "=="
+            pins[requirement.name] = pin.version
+    return pins
+
+
+def test_environment_yml_and_pyproject_ask_for_the_same():
+    needed, test = pyproject_lists()
+    assert len(needed) >= 13 and len(test) >= 3
+    pip = next(item["pip"] for item in environment()["dependencies"] if isinstance(item, dict))
+    conda = [line for line in pip if not line.startswith("-")]
+    assert sorted(conda) == sorted(str(requirement) for requirement in [*needed, *test])
+    assert "-e ." in pip and "-c constraints.txt" in pip
+
+
+def test_environment_yml_and_pyproject_ask_for_the_same_python():
+    text = (ROOT / "pyproject.toml").read_text()
+    tested = re.findall(r"Programming Language :: Python :: (3\.\d+)", text)
+    assert tuple(tested) == PYTHONS and 'requires-python = ">=3.10"' in text
+    assert environment()["dependencies"][0] == "python>=3.10,<3.14"
+    assert "(3, 10) <= sys.version_info[:2] <= (3, 13)" in (ROOT / "Makefile").read_text()
+
+
+def test_every_dependency_says_who_uses_it():
+    for line in (ROOT / "environment.yml").read_text().splitlines():
+        if re.match(r"\s+- [a-z]\S*>=", line) and "python>=" not in line:
+            assert re.search(r"# \w", line), line
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_constraints_satisfy_the_lower_bounds(python):
+    pins = constraints(python)
+    for requirement in sum(pyproject_lists(), []):
+        assert requirement.name in pins, f"{requirement.name} has no tested version"
+        assert requirement.specifier.contains(pins[requirement.name]), requirement
+    assert pins["torch"] == "2.13.0"  # a local suffix such as +cpu would exclude all other builds
+
+
+def test_markers_leave_no_python_out():
+    assert len({frozenset(constraints(python)) for python in PYTHONS}) == 1
+
+
+def targets():
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+
+
+def test_readme_and_makefile_name_the_same_commands():
+    text = (ROOT / "README.md").read_text()
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, flags=re.S))
+    named = set(re.findall(r"\bmake ([a-z]+)\b", code))
+    assert "tutorial" in named, "the README does not say how to start"
+    assert named <= targets(), f"the README names {named - targets()}, which the Makefile does not have"
+
+
+def test_every_target_is_explained_at_the_top_of_the_makefile():
+    top = (ROOT / "Makefile").read_text().split("\n\n")[0]
+    assert (
+        targets()
+        == set(re.findall(r"^# make ([a-z]+)", top, flags=re.M))
+        >= {"tutorial", "test", "notebooks"}
+    )
+
+
+def make(folder, *arguments, **environment):
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """The files that make looks at, and an installation that is already there."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "installed").write_text("")
+    return tmp_path
+
+
+def test_running_again_does_not_install_again_until_requirements_change(clone):
+    os.utime(clone / "pyproject.toml", (1, 1))
+    os.utime(clone / "constraints.txt", (1, 1))
+    again = make(clone, "--dry-run", "tutorial").stdout
+    assert "pip install" not in again and "-m advconf_lite run" in again
+    (clone / "constraints.txt").write_text("torch==0\n")
+    os.utime(clone / ".venv" / "installed", (1, 1))
+    assert "pip install" in make(clone, "--dry-run", "tutorial").stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "index"),
+    [("", None), ("cpu", "https://download.pytorch.org/whl/cpu"), ("https://a.b/c", "https://a.b/c")],
+)
+def test_torch_index(clone, given, index):
+    (clone / ".venv" / "installed").unlink()
+    lines = make(clone, "--dry-run", "test", f"TORCH_INDEX={given}").stdout.splitlines()
+    (line,) = [line.strip() for line in lines if "pip install" in line]
+    assert line.endswith(f"--extra-index-url {index}" if index else "-c constraints.txt")
+
+
+def a_python(folder, body):
+    path = folder / "old-python"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return f"PYTHON={path}"
+
+
+def test_an_old_python_is_told_so_in_one_line(clone):
+    (clone / ".venv" / "installed").unlink()
+    done = make(clone, "tutorial", a_python(clone, "exit 1"))
+    assert done.returncode != 0 and not (clone / ".venv" / "bin").exists()
+    assert "Python 3.10 to 3.13 is needed" in done.stdout and "make tutorial PYTHON=" in done.stdout
+
+
+def test_a_python_without_venv_is_told_so_in_one_line(clone):
+    (clone / ".venv" / "installed").unlink()
+    body = f'case "$2" in *ensurepip*) exit 1;; esac; exec {sys.executable} "$@"'
+    done = make(clone, "tutorial", a_python(clone, body))
+    assert done.returncode != 0 and "lacks its venv module" in done.stdout
+
+
+def test_ci_calls_make_test_and_can_be_executed():
+    path = ROOT / ".ci" / "run"
+    assert os.access(path, os.X_OK) and path.read_text().strip().endswith("make --no-print-directory test")
+
+
+def test_licences():
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    assert "creativecommons.org/licenses/by/4.0" in (ROOT / "notebooks" / "LICENSE").read_text()
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["license"] == "Apache-2.0" and citation["preferred-citation"]["year"] == 2025
