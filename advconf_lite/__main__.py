@@ -97,7 +97,10 @@ def main(arguments: list[str] | None = None) -> int:
         return chosen.command(chosen)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:  # a full disk, a folder without permission: papermill's own files, mostly
+        print(f"error: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}; "
+              "free some space or choose another folder, then run the same command again", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

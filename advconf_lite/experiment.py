@@ -159,25 +159,27 @@ def resplit_by_slice(slices: SliceSet) -> SliceSet:
 def reacquire_held_out(slices: SliceSet, folder: Path, progress: bool) -> SliceSet:
     """Targets for a set with one domain: its test subjects seen by the virtual target scanners (validation subjects by
     the validation scanners). The scanner takes the image alone and no mask; the masks are copied."""
-    organ = organ_of(slices)
-    jobs = [("val", scanner) for scanner in validation_scanners(organ)]
-    jobs += [("test", scanner) for scanner in target_scanners(organ)]
     made = folder / "data" / "reacquired"
-    if not made.exists():
-        images, masks, tables = [], [], []
-        for split, scanner in tqdm(jobs, desc="re-acquiring held-out subjects", disable=not progress):
-            chosen = slices.select(domain=slices.source_domain, split=split)
-            images += [reacquired_image(chosen, row, scanner) for row in range(len(chosen))]
-            masks.append(np.asarray(chosen.masks[:]))
-            tables.append(chosen.table.assign(domain=scanner.name))
-        info = {
-            **slices.info,
-            "validation_domains": [s.name for split, s in jobs if split == "val"],
-            "target_domains": [s.name for split, s in jobs if split == "test"],
-            "how_made": f"held-out subjects of {slices.info['name']}, re-acquired by virtual scanners",
-        }
-        write_slice_set(made, np.stack(images), np.concatenate(masks), pd.concat(tables, ignore_index=True), info)
-    return read_slice_set(made)
+    if made.exists():
+        return read_slice_set(made)
+    organ, source = organ_of(slices), slices.source_domain
+    scanners = {"val": validation_scanners(organ), "test": target_scanners(organ)}
+    # The held-out slices as they are come first: a slice set has a source domain.
+    jobs = [(split, scanner) for split in scanners for scanner in (None, *scanners[split])]
+    images, masks, tables = [], [], []
+    for split, scanner in tqdm(jobs, desc="re-acquiring held-out subjects", disable=not progress):
+        chosen = slices.select(domain=source, split=split)
+        images += [chosen.images[row] if scanner is None else reacquired_image(chosen, row, scanner)
+                   for row in range(len(chosen))]
+        masks.append(np.asarray(chosen.masks[:]))
+        tables.append(chosen.table.assign(domain=source if scanner is None else scanner.name))
+    info = {
+        **slices.info,
+        "validation_domains": [scanner.name for scanner in scanners["val"]],
+        "target_domains": [scanner.name for scanner in scanners["test"]],
+        "how_made": f"held-out subjects of {slices.info['name']}, re-acquired by virtual scanners",
+    }
+    return write_slice_set(made, np.stack(images), np.concatenate(masks), pd.concat(tables, ignore_index=True), info)
 
 
 def reacquired_image(chosen: SliceSet, row: int, scanner: Scanner) -> np.ndarray:

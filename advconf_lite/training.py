@@ -101,7 +101,8 @@ def train_segmenter(
     """
     settings = profile.settings
     device = train[0].device
-    num_classes = net(train[0][:1]).shape[1]
+    with torch.no_grad():
+        num_classes = net.eval()(train[0][:1]).shape[1]
     optimizer = torch.optim.Adam(net.parameters(), lr=settings.segmenter_lr)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=settings.segmenter_plateau)
     augment = Augmenter(settings.augmentations)

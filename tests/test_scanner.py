@@ -68,7 +68,7 @@ def test_tse_by_hand():
 @pytest.mark.parametrize(
     ("field_T", "TR", "TE", "flip", "expected"),
     [
-        # field.md 4.4: blood / myocardium / fat in percent of M0
+        # blood / myocardium / fat in percent of M0, computed by hand from the relaxation table
         (0.55, 4.2, 2.1, 70, (21.5, 8.1, 24.9)),
         (1.5, 3.0, 1.5, 60, (20.7, 4.8, 13.6)),
         (1.5, 2.6, 1.1, 80, (17.7, 3.5, 11.4)),

@@ -157,9 +157,7 @@ def _ventricles(
     rv_body = (rv_level < 0) & ~epicardium if rv_taper > 0.12 else np.zeros_like(lv)
     rv_wall = (rv_level < thickness) & ~epicardium if rv_taper > 0.12 else rv_body
 
-    _epicardial_fat(
-        heart, plane, tissue, rho - outer, rv_level * half_width if rv_taper > 0.12 else None, along
-    )
+    _epicardial_fat(heart, plane, tissue, rho - outer, rv_level * half_width if rv_taper > 0.12 else None)
     small, medium, fine = plane.field("small"), plane.field("medium"), plane.field("fine")
     tissue[rv_wall & (small + medium > -2.1)] = INDEX["myocardium"]  # the thin free wall is broken in places
     tissue[epicardium] = INDEX["myocardium"]
@@ -175,7 +173,6 @@ def _ventricles(
     if present:
         # every reader draws a little inside or outside: one offset per subject and class
         reader = heart["reader"]
-        mask[epicardium] = 2
         mask[rho < outer + reader[1]] = 2
         mask[rho < inner + reader[0]] = 1
         rv_reader = (rv_level * half_width < reader[2]) & (mask == 0)
@@ -187,7 +184,7 @@ def _ventricles(
             mask[:] = 0
 
 
-def _epicardial_fat(heart, plane, tissue, lv_distance, rv_distance, along):
+def _epicardial_fat(heart, plane, tissue, lv_distance, rv_distance):
     distance = lv_distance if rv_distance is None else np.minimum(lv_distance, rv_distance - 3.0)
     groove = np.exp(-(((lv_distance - 2) / 7) ** 2) - ((0 if rv_distance is None else rv_distance / 9) ** 2))
     width = heart["fat"] + heart["fat_patchiness"] * plane.field("medium") + 4 * groove
@@ -304,10 +301,14 @@ def _chest_wall(heart, plane, x, y, tissue):
     tissue[chest] = INDEX["muscle"]
     tissue[chest & (np.abs(depth - fat - 5 + medium) < 0.8)] = INDEX["fat"]  # planes of fat between muscles
     tissue[chest & (small > 1.4)] = INDEX["fat"]
-    turn = np.cos(9 * np.arctan2(v / b, u / a) + heart["rib_phase"] + 0.12 * plane.depth_mm)
-    rib = np.hypot((depth - fat - 9) / 5.0, np.arccos(np.clip(turn, -1, 1)) / 1.1)
-    tissue[chest & (rib < 1)] = INDEX["cortical bone"]
-    tissue[chest & (rib < 0.72)] = INDEX["marrow"]
+    near = np.nonzero(chest & (np.abs(depth - fat - 9) < 5.0))  # where ribs can be
+    # nine ribs in a full turn
+    turn = np.cos(9 * np.arctan2(v[near] / b, u[near] / a) + heart["rib_phase"] + 0.12 * plane.depth_mm)
+    rib = np.hypot((depth[near] - fat - 9) / 5.0, np.arccos(np.clip(turn, -1, 1)) / 1.1)
+    bone = tissue[near]
+    bone[rib < 1] = INDEX["cortical bone"]
+    bone[rib < 0.72] = INDEX["marrow"]
+    tissue[near] = bone
     tissue[depth < fat] = INDEX["fat"]
     tissue[(depth < fat) & (np.abs(small + 0.5 * medium) < 0.06)] = INDEX["muscle"]  # septa in the fat
     tissue[depth < 2.0] = INDEX["skin"]

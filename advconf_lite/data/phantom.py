@@ -12,19 +12,25 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import BadInput
 from . import heart, prostate
 from .scanner import FIELD_OF_VIEW_FACTOR, SUPERSAMPLING, Scanner, TissueMaps, acquire
 from .scanner_tables import draw_scanner, scanners, source_scanner, target_scanners, validation_scanners
 from .texture import EXTENT_MM, Plane, subject_fields
 from .tissue import subject_factors
+
+if TYPE_CHECKING:
+    from .slices import SliceSet
 
 __all__ = [
     "draw_scanner", "make_phantom", "make_subject", "scanners", "source_scanner", "target_scanners",
@@ -61,14 +67,14 @@ def make_subject(
         images (n, size, size) float32 magnitudes; masks (n, size, size) uint8; n pairs (phase, slice number).
 
     Raises:
-        ValueError: unknown organ, or an image wider than the simulated body.
+        BadInput: unknown organ, or an image wider than the simulated body.
     """
     anatomy, draw, phases, depths = _organ(organ)
     pixels = SUPERSAMPLING * 2 * int(round(size * FIELD_OF_VIEW_FACTOR / 2))
     axis = (np.arange(pixels) - (pixels - 1) / 2) * spacing_mm / SUPERSAMPLING
     if size * spacing_mm > 2 * EXTENT_MM / FIELD_OF_VIEW_FACTOR * 1.02:
         limit = 2 * EXTENT_MM / FIELD_OF_VIEW_FACTOR
-        raise ValueError(
+        raise BadInput(
             f"{size} pixels of {spacing_mm} mm exceed the phantom's {limit:.0f} mm; choose a smaller size"
         )
     streams = [_generator(seed, organ, domain or scanner.name, subject, purpose) for purpose in range(4)]
@@ -102,7 +108,7 @@ def _organ(organ: str):
         return heart.heart_planes, heart.draw_heart, heart.PHASES, heart.slice_depths
     if organ == "prostate":
         return prostate.prostate_planes, prostate.draw_prostate, prostate.PHASES, prostate.slice_depths
-    raise ValueError(f"unknown organ {organ!r}; choose 'cardiac' or 'prostate'")
+    raise BadInput(f"unknown organ {organ!r}; choose 'cardiac' or 'prostate'")
 
 
 def _texture(plane: Plane) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +134,9 @@ def _work(job: tuple) -> tuple[np.ndarray, np.ndarray, list[tuple[str, int]]]:
 def _results(jobs: list[tuple], workers: int) -> Iterator[tuple]:
     """`_work` of every job, in order; in processes when that is possible, else here."""
     done = 0
-    if workers > 1:
+    main_file = getattr(sys.modules["__main__"], "__file__", None)
+    importable = main_file is None or Path(main_file).exists()  # false for a script read from standard input
+    if workers > 1 and importable:
         try:
             # spawn, not fork: the caller may hold threads of torch, which do not survive a fork
             context = multiprocessing.get_context("spawn")
@@ -152,7 +160,7 @@ def make_phantom(
     seed: int = 0,
     progress: bool = True,
     workers: int | None = None,
-):
+) -> SliceSet:
     """Make the phantom and write it as a slice set.
 
     Args:
@@ -176,7 +184,6 @@ def make_phantom(
     from tqdm.auto import tqdm
 
     from .. import __version__
-    from ..errors import BadInput
     from .slices import split_by_subject, write_slice_set
 
     if organ not in ("cardiac", "prostate"):

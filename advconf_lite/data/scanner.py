@@ -1,6 +1,6 @@
 """A virtual MR scanner: signal equations, coils, k-space. What differs between two domains is one dataclass.
 
-Ideal physics (field.md 4.2): no flow, no magnetisation transfer, no motion beyond ghosting. A ghost, ringing
+Ideal physics: no flow, no magnetisation transfer, no motion beyond ghosting. A ghost, ringing
 or noise that is seen in an image has been made in k-space, as on a real scanner.
 """
 
@@ -73,7 +73,7 @@ class Scanner:
 
 
 def bssfp_signal(t1, t2, pd, TR_ms, TE_ms, flip_deg, off_resonance_hz=0.0):
-    """Steady-state free precession, magnitude (Freeman-Hill; field.md 4.2). Arrays broadcast; times in ms.
+    """Steady-state free precession, magnitude (Freeman and Hill). Arrays broadcast; times in ms.
 
     On resonance (phase-alternated pulses) this is PD sin a (1-E1) / (1 - (E1-E2) cos a - E1 E2) exp(-TE/T2);
     off resonance the signal falls to bands of darkness that repeat every 1/TR.

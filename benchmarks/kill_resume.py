@@ -1,0 +1,162 @@
+"""SIGKILL a run at random times, start it again each time, and compare the end with a run that was never stopped.
+
+    python benchmarks/kill_resume.py [--kills 20] [--seed 0]
+
+Half of the kills come at a random moment from outside, half from inside, in the middle of writing a file, so that a
+checkpoint that is half on disk is met for certain. Compared: segmenter, heads, optimisers, alpha, buffer, batch-norm
+statistics, histories, predictions. After every kill, everything in the folder must be readable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+
+
+def worker(folder: str, kill_at_write: int) -> None:
+    """The run itself; with `kill_at_write` > 0 it kills itself half way through that write."""
+    from advconf_lite import files, pipeline, run_files, training
+    from advconf_lite.settings import PROFILES
+
+    torch.set_num_threads(1)
+    count = 0
+
+    def dying(path, write):
+        def half(temporary):
+            nonlocal count
+            count += 1
+            write(temporary)
+            if count == kill_at_write:
+                data = Path(temporary).read_bytes()
+                Path(temporary).write_bytes(data[: len(data) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return files.write_atomically(path, half)
+
+    for module in (training, pipeline, run_files):
+        module.write_atomically = dying
+    Path.unlink = keep_checkpoints(Path.unlink)
+    profile = replace(PROFILES["smoke"], segmenter_steps=30, head_steps=40, steps_per_epoch=5, checkpoint_steps=1)
+    run = pipeline.Run(folder, "phantom:cardiac", profile, methods=["plain", "adversarial"], progress=False)
+    run.heads(0, 0)
+    run.predict_heads(0, 0)
+    run.metrics()
+
+
+def keep_checkpoints(unlink):
+    """A finished stage deletes its checkpoint; this comparison wants to see it."""
+    def patched(self, *arguments, **options):
+        if self.suffix != ".pt" or self.name.startswith("."):
+            unlink(self, *arguments, **options)
+    return patched
+
+
+def launch(folder: Path, kill_at_write: int = 0) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, __file__, "--worker", str(folder), str(kill_at_write)],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def unreadable(folder: Path) -> list[str]:
+    """Files that a reader would stumble over; temporary ones (a leading dot) are nobody's."""
+    readers = {".pt": lambda p: torch.load(p, weights_only=True), ".safetensors": safetensors.torch.load_file,
+               ".csv": pd.read_csv, ".json": lambda p: json.loads(p.read_text()), ".npy": np.load,
+               ".npz": lambda p: dict(np.load(p))}
+    bad = []
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            try:
+                readers[path.suffix](path)
+            except Exception as error:  # whatever a reader raises is the finding
+                bad.append(f"{path.name}: {error}")
+    return bad
+
+
+def same(a, b) -> bool:
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    return a == b or (a != a and b != b)
+
+
+def differences(one: Path, two: Path) -> list[str]:
+    """Names of files in which two finished folders differ."""
+    found = []
+    for path in sorted(one.rglob("*")):
+        if not path.is_file() or any(part.startswith(".") for part in path.relative_to(one).parts):
+            continue
+        other = two / path.relative_to(one)
+        if not other.exists():
+            found.append(f"{path.name} missing")
+        elif path.suffix == ".pt":
+            if not same(torch.load(path, weights_only=True), torch.load(other, weights_only=True)):
+                found.append(path.name)
+        elif path.suffix == ".npz":
+            if any(not np.array_equal(np.load(path)[k], np.load(other)[k]) for k in np.load(path)):
+                found.append(path.name)
+        elif path.read_bytes() != other.read_bytes():
+            found.append(path.name)
+    return found
+
+
+def trial(kills: int, seed: int, folder: Path) -> tuple[list[str], list[str], int]:
+    """(differences, unreadable files, kills that struck a living process)."""
+    draw = random.Random(seed)
+    reference, victim = folder / "reference", folder / "victim"
+    began = time.time()
+    process = launch(reference)
+    _, errors = process.communicate()
+    if process.returncode:
+        raise SystemExit(errors.decode())
+    whole = time.time() - began
+    broken, struck = [], 0
+    for number in range(kills):
+        inside = number % 2 == 1
+        process = launch(victim, draw.randint(1, 25) if inside else 0)
+        if not inside:
+            # most of a run is start-up; what is interesting begins after about a third of it
+            time.sleep(draw.uniform(0.2 * whole, 0.8 * whole))
+            process.kill()
+        process.communicate()
+        struck += process.returncode == -signal.SIGKILL
+        broken += unreadable(victim)
+    process = launch(victim)
+    _, errors = process.communicate()
+    if process.returncode:
+        raise SystemExit(errors.decode())
+    return differences(reference, victim), broken, struck
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--worker"]:
+        worker(sys.argv[2], int(sys.argv[3]))
+        return 0
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        different, broken, struck = trial(chosen.kills, chosen.seed, Path(folder))
+    print(f"{struck} of {chosen.kills} kills struck a running process; unreadable files: {broken or 'none'}; "
+          f"differences from the uninterrupted run: {different or 'none'}")
+    return bool(different or broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
