@@ -4,11 +4,11 @@ Field strengths, TR, TE, flip angles, voxels and coils come from published proto
 x 1.8 x 8 mm, myocardial SNR 29, PMC8147553), at 3 T with flip angles of 10-30 degrees, and at 0.55 T;
 T2-weighted prostate as in the protocol table of the SAML multi-site set (1.5 and 3 T, 0.25-0.8 mm, surface or
 endorectal coil). Errors (ghost, shading, off-resonance, coil correction, SNR) are choices. How far each
-target lies from the source was fixed by one look at a pilot segmenter's Dice per domain (segmenter seed 90,
-retired since), before any confidence head was trained. That pilot (a narrow U-Net, 30 source subjects, 600
-steps, 96 pixels) reached these medians: heart, source 0.90, targets 0.86 to 0.90; prostate, source 0.91,
-targets 0.87, 0.62, 0.84, 0.42 and 0.20 in the order below. Validation scanners differ from test scanners but
-lie in the same `RANGES`.
+target lies from the source was tuned in a few rounds, anatomy included, by nothing but the Dice per domain of
+pilot segmenters (segmenter seeds 90 to 92 and phantom seed 90, retired since), before any confidence head was
+trained. The last pilot (a narrow U-Net, 30 source subjects, 600 steps, 96 pixels, seed 90) reached these
+medians: heart, source 0.90, targets 0.86 to 0.90; prostate, source 0.91, targets 0.87, 0.62, 0.84, 0.42 and
+0.20 in the order below. Validation scanners differ from test scanners but lie in the same `RANGES`.
 """
 
 from __future__ import annotations
