@@ -44,10 +44,13 @@ METHODS = ("plain", "adversarial", "agreement-2", "agreement-15")
 
 
 def make_quality(name: str, experiment: Experiment, settings: Settings) -> Quality:
-    """Dice or surface Dice at the experiment's spacing and tolerance."""
-    in_mm = settings.tolerance_unit == "mm"
+    """Dice or surface Dice at the experiment's spacing and tolerance.
+
+    On a grid coarser than the tolerance, the tolerance is one pixel: below it, only identical outlines would count.
+    """
     tolerance = experiment.tolerance_mm if settings.tolerance is None else settings.tolerance
-    spacing = experiment.spacing_mm if in_mm else 1.0
+    spacing = experiment.spacing_mm if settings.tolerance_unit == "mm" else 1.0
+    tolerance = max(tolerance, spacing)
     return Quality(name, experiment.num_classes, tolerance, spacing, settings.predict_background)
 
 

@@ -40,6 +40,7 @@ from dataclasses import replace
 
 import torch
 
+from advconf_lite.adversarial import objective
 from advconf_lite.head import ConfidenceHead
 
 settings, experiment = run.settings, run.experiment
@@ -87,14 +88,15 @@ print(f"loss {loss.item():.3f}")
 # once more to update $\phi$, and $\phi$ alone.
 
 # %%
-gradient = torch.autograd.grad(s_hat[:B].sum(), x, retain_graph=True)[0]
+C = objective(s_hat[:B], settings.objective)  # mean (or sum) over classes, summed over images
+gradient = torch.autograd.grad(C, x, retain_graph=True)[0]
 optimizer.zero_grad()
 loss.backward(inputs=list(head.parameters()))
 optimizer.step()
 
 # %% [markdown]
-# Line 22: one step against the gradient, divided by its squared norm. If $C_\phi$ were linear, the predicted sum of scores
-# would drop by exactly $\alpha$:
+# Line 22: one step against the gradient, divided by its squared norm. If $C_\phi$ were linear, the predicted score would
+# drop by exactly $\alpha$:
 #
 # $$\delta = -\alpha \, \frac{\nabla_x}{\lVert\nabla_x\rVert^2 + \epsilon}, \qquad x' = x + \delta .$$
 

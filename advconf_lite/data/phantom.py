@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,22 +132,35 @@ def _work(job: tuple) -> tuple[np.ndarray, np.ndarray, list[tuple[str, int]]]:
     return make_subject(*job)
 
 
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep new processes from running the caller's script again: a student's script has no main guard, and the work
+    needs nothing of it."""
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
+
+
 def _results(jobs: list[tuple], workers: int) -> Iterator[tuple]:
     """`_work` of every job, in order; in processes when that is possible, else here."""
     done = 0
-    main_file = getattr(sys.modules["__main__"], "__file__", None)
-    importable = main_file is None or Path(main_file).exists()  # false for a script read from standard input
-    if workers > 1 and importable:
+    if workers > 1:
         try:
             # spawn, not fork: the caller may hold threads of torch, which do not survive a fork
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                for result in pool.map(_work, jobs):
+                with _main_hidden():  # the workers start here
+                    results = pool.map(_work, jobs)
+                for result in results:
                     yield result
                     done += 1
             return
         except (BrokenProcessPool, OSError, RuntimeError, ImportError):
-            pass  # a notebook, a sandbox or a script without a main guard: the same work, one after the other
+            pass  # a sandbox that forbids processes: the same work, one after the other
     for job in jobs[done:]:
         yield _work(job)
 

@@ -21,8 +21,8 @@ from .scanner import Scanner
 
 # fmt: off
 _HEART = Scanner(
-    "1.5T-reference", "bSSFP", 1.5, TR_ms=3.0, TE_ms=1.5, flip_deg=60, coil="body array", coil_correction=0.6,
-    resolution_mm=1.4, phase_resolution=0.85, slice_mm=8, snr=22, ghost=0.01, ghost_period=2.0,
+    "1.5T-reference", "bSSFP", 1.5, TR_ms=3.0, TE_ms=1.5, flip_deg=60, coil="body array", coil_correction=0.35,
+    resolution_mm=1.4, phase_resolution=0.85, slice_mm=8, snr=29, ghost=0.01, ghost_period=2.0,
     off_resonance_hz=25,
 )
 _PROSTATE = Scanner(

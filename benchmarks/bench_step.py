@@ -1,0 +1,65 @@
+"""One adversarial step against one plain step on the same 2B images, frozen paper-size U-Net.
+
+    python benchmarks/bench_step.py [--batch 8] [--size 256] [--repeats 3]
+
+By operation count the bound is 1.46: the plain step is one pass of 2B images; the adversarial one adds the way back from
+z to x for B of them, and 92 % of the network's operations lie before z.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from advconf_lite.adversarial import State, adversarial_step, plain_step, segment
+from advconf_lite.head import ConfidenceHead
+from advconf_lite.quality import Quality
+from advconf_lite.segmenter import Segmenter, build_unet
+from advconf_lite.settings import Settings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=8, help="B; both steps see 2B images")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    chosen = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(chosen.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    B, size, settings, g = chosen.batch, chosen.size, Settings(), Quality("dice", 4)
+    segmenter = Segmenter(build_unet()).to(device).freeze()
+    head = ConfidenceHead(segmenter.feature_shape(size), 3).to(device)
+    optimizer = torch.optim.Adam(head.parameters(), lr=settings.head_lr)
+    x = torch.randn(2 * B, 1, size, size, device=device)
+    y = torch.randint(0, 4, (2 * B, size, size), device=device)
+    state = State(settings.alpha)
+
+    def plain() -> None:
+        plain_step(head, optimizer, segment(segmenter, x, y), g, settings)
+
+    def adversarial() -> None:
+        adversarial_step(segmenter, head, optimizer, segment(segmenter, x[:B], y[:B], gradient=True), state, g, settings)
+
+    times: dict[str, list[float]] = {"plain": [], "adversarial": []}
+    for turn in range(chosen.repeats + 1):  # the first turn warms up; then the two take turns, as machines are noisy
+        for name, step in (("plain", plain), ("adversarial", adversarial)):
+            began = time.perf_counter()
+            step()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if turn:
+                times[name].append(time.perf_counter() - began)
+    ratios = [a / p for a, p in zip(times["adversarial"], times["plain"])]
+    for name, values in times.items():
+        print(f"{name:12} {1e3 * statistics.median(values):8.1f} ms (min {1e3 * min(values):.1f}, max {1e3 * max(values):.1f})")
+    print(f"ratio {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}), {2 * B} images of "
+          f"{size} x {size} a step, on {device}, {chosen.threads} CPU threads")
+
+
+if __name__ == "__main__":
+    main()
