@@ -20,11 +20,11 @@ def draw_prostate(rng: np.random.Generator) -> dict:
     """Everything that one subject's shape depends on: sizes (mm), pose, zones, nodules, rectal content."""
     U = rng.uniform
     enlarged = U(0, 1)  # benign hyperplasia: the transition zone grows, the peripheral zone is pressed flat
-    width = U(42, 52) + 10 * enlarged
+    width = U(36, 46) + 10 * enlarged  # healthy glands are about 40 mm wide
     # fmt: off
     gland = {
         "width": width, "height": width * U(0.62, 0.78) + 4 * enlarged, "length": U(36, 46) + 12 * enlarged,
-        "centre": (U(-10, 10), U(-13, 9)), "angle": U(-0.2, 0.2), "build": U(0.85, 1.2),
+        "centre": (U(-14, 14), U(-15, 12)), "angle": U(-0.2, 0.2), "build": U(0.85, 1.2),
         "lean": U(-0.15, 0.15), "square": U(2.1, 2.9), "notch": U(0, 2.5),
         "transition": 0.55 + 0.25 * enlarged + U(-0.05, 0.05), "capsule": U(-0.9, 0.5),
         "stroma": U(0.5, 1.0), "tumour": U(0, 1) < 0.45,
@@ -56,7 +56,7 @@ def slice_depths(gland: dict) -> np.ndarray:
 def _taper(depth: float, length: float) -> float:
     """Width of the gland at `depth` over its greatest width, which lies nearer to the base."""
     s = np.clip(depth / length, 0, 1)
-    return float(np.clip(4 * (s**0.8) * (1 - s**0.8), 0, 1) ** 0.42)
+    return float(np.clip(4 * (s**0.8) * (1 - s**0.8), 0, 1) ** 0.55)
 
 
 def rectum_centre(gland: dict, endorectal: bool) -> tuple[float, float]:
