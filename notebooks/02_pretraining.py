@@ -62,8 +62,8 @@ figure = learning_curves(history[history["segmenter_seed"].isin(segmenter_seeds)
 show(figure, "U-Net training: loss on augmented training and clean validation images (left), validation Dice (right).")
 
 # %% [markdown]
-# The training loss lies above the validation loss, because augmentation and dropout make training images harder. The
-# weights that are kept are those with the lowest validation loss.
+# Where the training loss lies above the validation loss, augmentation and dropout are the reason: they make training
+# images harder. The weights that are kept are those with the lowest validation loss.
 #
 # ## The tap
 #

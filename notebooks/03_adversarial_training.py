@@ -175,10 +175,10 @@ from advconf_lite.plots import score_histogram
 for name in run.qualities:
     seen = seen_scores(run, "adversarial", name, seeds)
     show(score_histogram(seen["clean"], seen["perturbed"], name),
-         f"True scores ({name}) of the images in training: perturbed images reach lower than clean ones.")
+         f"True scores ({name}) of the images in training: compare how low perturbed and clean images reach.")
 
 # %% [markdown]
-# That is half of the paper's argument: perturbation "widens the value range of quality metrics that are observed during
+# Where the perturbed images reach lower, that is half of the paper's argument: perturbation "widens the value range of quality metrics that are observed during
 # training". The other half is the alignment.
 #
 # ## What the perturbations look like (Figure 4)
