@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from .progress import bar as tqdm
 
 from .data.phantom import make_phantom
 from .data.scanner import Scanner, reacquire
 from .data.scanner_tables import target_scanners, validation_scanners
 from .data.slices import SliceSet, read_slice_set, split_by_slice, write_slice_set
 from .errors import BadInput
+from .progress import bar as tqdm
 from .settings import Profile
 from .training import derived_seed
 

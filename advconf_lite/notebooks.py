@@ -52,7 +52,8 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
     backend = os.environ.pop("MPLBACKEND", None)
     try:
         papermill.execute_notebook(str(path), str(out_path), parameters, kernel_name="python3",
-                                   progress_bar=progress, log_output=False, cwd=str(Path.cwd()))
+                                   progress_bar=progress, log_output=False, cwd=str(Path.cwd()),
+                                   extra_arguments=["--log-level=40"])  # no advice on transport encryption
     except PapermillExecutionError as error:
         if error.ename == "BadInput":
             raise BadInput(error.evalue) from None

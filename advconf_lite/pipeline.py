@@ -16,14 +16,12 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import monai
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from .progress import bar as tqdm
 
 from . import __version__
 from .agreement import agreement, monte_carlo_masks
@@ -32,6 +30,7 @@ from .evaluation import merge_predictions, metrics_table, read_predictions
 from .experiment import Experiment, Part, check_spec, load_experiment, to_device
 from .files import write_atomically, write_text
 from .head import ConfidenceHead, predict_scores
+from .progress import bar as tqdm
 from .quality import Quality, aggregate
 from .run_files import load_weights, merge_history, profile_from_config, read_config, save_weights
 from .segmenter import Segmenter, build_unet, feature_layer

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
-from .progress import bar as tqdm
 
 from .adversarial import Buffered, Quality, State, adversarial_step, plain_step, score_loss, segment, targets
 from .augmentation import Augmenter
 from .files import write_atomically
 from .head import predict_scores
+from .progress import bar as tqdm
 from .quality import dice
 from .segmenter import Segmenter
 from .settings import Profile

@@ -7,7 +7,16 @@ import torch
 from torch import nn
 
 from advconf_lite.adversarial import (
-    State, adapt_alpha, adversarial_step, objective, perturb, plain_step, relative_norm, score_loss, segment, targets,
+    State,
+    adapt_alpha,
+    adversarial_step,
+    objective,
+    perturb,
+    plain_step,
+    relative_norm,
+    score_loss,
+    segment,
+    targets,
 )
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.quality import dice

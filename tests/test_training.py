@@ -5,14 +5,21 @@ from dataclasses import replace
 import pytest
 import torch
 
+from advconf_lite.augmentation import Augmenter
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet
 from advconf_lite.settings import PROFILES
 from advconf_lite.training import (
-    HeadRun, derived_seed, draw_batch, end_of_epoch, load_checkpoint, segmenter_lr, train_heads, train_segmenter,
+    HeadRun,
+    derived_seed,
+    draw_batch,
+    end_of_epoch,
+    load_checkpoint,
+    segmenter_lr,
+    train_heads,
+    train_segmenter,
 )
-from advconf_lite.augmentation import Augmenter
 
 SMOKE = replace(PROFILES["smoke"], segmenter_steps=9, head_steps=12, steps_per_epoch=3, checkpoint_steps=2)
 
