@@ -1,0 +1,121 @@
+"""Settings reach what they name: both ends of `Settings` run, and each fork changes what it should."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from advconf_lite.errors import BadInput
+from advconf_lite.evaluation import mae, paired_difference
+from advconf_lite.experiment import resplit_by_slice
+from advconf_lite.data.slices import read_slice_set
+from advconf_lite.pipeline import Run
+from advconf_lite.settings import PROFILES, Settings
+
+SMOKE = PROFILES["smoke"]
+
+
+def run_with(folder, slice_set, settings, **options):
+    small = replace(settings, warmup_batches=4, batch_size=4)
+    return Run(folder, str(slice_set), replace(SMOKE, settings=small, **options), progress=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["paper", "published_code"])
+def test_both_ends_of_the_settings_run(name, slice_set, tmp_path):
+    run = run_with(tmp_path / "r", slice_set, getattr(Settings, name)())
+    heads = run.predict_heads(0, 0)
+    agreement = run.predict_agreement(0, 0)
+    metrics = run.metrics()
+    assert set(metrics["method"]) == {"plain", "adversarial", "agreement-2", "agreement-15", "constant"}
+    assert np.isfinite(heads["predicted_score"]).all() and agreement["predicted_score"].between(0, 1).all()
+    outputs = run.heads(0, 0)["plain", "dice"].score[4].out_features
+    assert outputs == (2 if name == "published_code" else 1)  # with the background, and without
+    assert "predicted_gland" in heads and "predicted_background" not in heads
+    adversarial = run.history().query("method == 'adversarial' and quality == 'dice'")
+    assert adversarial["alpha"].dropna().iloc[0] == 0.8
+
+
+def test_feature_forks_change_z_and_nothing_else(slice_set, tmp_path):
+    runs = {key: run_with(tmp_path / key, slice_set, replace(SMOKE.settings, **{field: value}))
+            for key, field, value in (("a", "feature_layer", "decoder"), ("b", "feature_layer", "encoder"),
+                                      ("c", "feature_norm", "after"))}
+    taps = {key: run._tap(run._new_net(2, 0)) for key, run in runs.items()}
+    x = torch.randn(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    out = {key: tap(x) for key, tap in taps.items()}
+    assert torch.equal(out["a"][0], out["b"][0]) and torch.equal(out["a"][0], out["c"][0])
+    assert not torch.equal(out["a"][1], out["b"][1]) and not torch.equal(out["a"][1], out["c"][1])
+
+
+def test_tolerance_is_in_millimetres_or_pixels_and_never_below_a_pixel(slice_set, tmp_path):
+    def tolerance(**changes):
+        run = run_with(tmp_path / str(sorted(changes.items())), slice_set, replace(SMOKE.settings, **changes))
+        g = run.quality("surface_dice")
+        return g.tolerance, g.spacing
+
+    assert tolerance() == (4.0, 4.0)  # the set says 3 mm, a pixel is 4
+    assert tolerance(tolerance=10.0) == (10.0, 4.0)
+    assert tolerance(tolerance=3.0, tolerance_unit="pixels") == (3.0, 1.0)
+
+
+def test_slice_split_leaks_subjects_and_subject_split_does_not(slice_set):
+    slices = read_slice_set(slice_set)
+    by_slice = resplit_by_slice(slices).table
+
+    def shared(table):
+        subjects = table.groupby("split")["subject"].agg(set)
+        return subjects["train"] & subjects["val"]
+
+    assert not shared(slices.table) and shared(by_slice)
+    assert by_slice["split"].value_counts().to_dict() == {"train": 11, "val": 1, "test": 4}
+
+
+def test_average_over_present_classes_is_the_published_rule(slice_set, tmp_path):
+    present = run_with(tmp_path / "p", slice_set, replace(SMOKE.settings, average_over="present"))
+    every = run_with(tmp_path / "e", slice_set, SMOKE.settings)
+    true = torch.tensor([[0.5, torch.nan], [torch.nan, torch.nan]])
+    predicted = torch.tensor([[0.6, 0.2], [0.3, 0.3]])
+    known = ~true.isnan()
+    assert every._image_scores(predicted).tolist() == pytest.approx([0.4, 0.3])
+    assert every._image_scores(true).tolist() == [0.75, 1.0]
+    assert present._image_scores(predicted, known).tolist() == pytest.approx([0.6, 0.0])
+
+
+def predictions(offset: float, method: str, n_subjects: int = 6) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = []
+    for domain in ("source", "one", "two"):
+        for subject in range(n_subjects):
+            for number in range(4):
+                true = rng.uniform(0.4, 1)
+                rows.append(("set", domain, f"{domain}{subject}", "ED", number, "dice", method, 0, 0, true, true + offset))
+    return pd.DataFrame(rows, columns=["dataset", "domain", "subject", "phase", "slice", "quality", "method",
+                                       "segmenter_seed", "head_seed", "true_score", "predicted_score"])
+
+
+def test_paired_difference_of_known_errors():
+    table = pd.concat([predictions(0.2, "a"), predictions(0.05, "b")])
+    rows = paired_difference(table, "a", "b", "source").set_index("metric")
+    assert rows.loc["mae", ["difference", "low", "high"]].tolist() == pytest.approx([-0.15] * 3)  # pairing removes all spread
+    assert rows.loc["pearson", "difference"] == pytest.approx(0, abs=1e-9)
+    assert (rows["n_domains"] == 2).all()  # the source is no target
+
+
+def test_paired_difference_is_the_mean_of_domain_differences_and_its_interval_widens_with_noise():
+    noisy = predictions(0.0, "b")
+    noisy["predicted_score"] += np.random.default_rng(1).normal(0, 0.1, len(noisy))
+    table = pd.concat([predictions(0.05, "a"), noisy])
+    row = paired_difference(table, "a", "b", "source").set_index("metric").loc["mae"]
+    by_hand = np.mean([mae(part["predicted_score"].to_numpy(), part["true_score"].to_numpy()) - 0.05
+                       for name, part in noisy.groupby("domain") if name != "source"])
+    assert row["difference"] == pytest.approx(by_hand)
+    assert row["low"] < row["difference"] < row["high"]
+
+
+def test_paired_difference_needs_the_same_slices():
+    with pytest.raises(BadInput, match="did not score the same slices of one"):
+        paired_difference(pd.concat([predictions(0, "a"), predictions(0, "b").drop(index=30)]), "a", "b", "source")
+    relative = pd.concat([predictions(0, "a"), predictions(0, "agreement-2")])
+    assert "mae" not in set(paired_difference(relative, "a", "agreement-2", "source")["metric"])
