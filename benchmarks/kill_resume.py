@@ -116,31 +116,41 @@ def differences(one: Path, two: Path) -> list[str]:
 
 
 def trial(kills: int, seed: int, folder: Path) -> tuple[list[str], list[str], int]:
-    """(differences, unreadable files, kills that struck a living process)."""
+    """(differences, unreadable files, runs that came to their end) after `kills` kills of a living process.
+
+    A run that ends before its kill is compared, and the next one starts in a new folder.
+    """
     draw = random.Random(seed)
-    reference, victim = folder / "reference", folder / "victim"
+    reference = folder / "reference"
     began = time.time()
-    process = launch(reference)
-    _, errors = process.communicate()
-    if process.returncode:
-        raise SystemExit(errors.decode())
+    finish(reference)
     whole = time.time() - began
-    broken, struck = [], 0
-    for number in range(kills):
-        inside = number % 2 == 1
+    different, broken, struck, ended = [], [], 0, 0
+    while struck < kills:
+        victim = folder / f"victim{ended}"
+        inside = struck % 2 == 1
         process = launch(victim, draw.randint(1, 25) if inside else 0)
         if not inside:
             # most of a run is start-up; what is interesting begins after about a third of it
-            time.sleep(draw.uniform(0.2 * whole, 0.8 * whole))
+            time.sleep(draw.uniform(0.3 * whole, 0.8 * whole))
             process.kill()
         process.communicate()
-        struck += process.returncode == -signal.SIGKILL
         broken += unreadable(victim)
-    process = launch(victim)
+        if process.returncode == -signal.SIGKILL:
+            struck += 1
+        else:
+            different += differences(reference, victim)
+            ended += 1
+    victim = folder / f"victim{ended}"
+    finish(victim)
+    return different + differences(reference, victim), broken, ended + 1
+
+
+def finish(folder: Path) -> None:
+    process = launch(folder)
     _, errors = process.communicate()
     if process.returncode:
         raise SystemExit(errors.decode())
-    return differences(reference, victim), broken, struck
 
 
 def main() -> int:
@@ -152,9 +162,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        different, broken, struck = trial(chosen.kills, chosen.seed, Path(folder))
-    print(f"{struck} of {chosen.kills} kills struck a running process; unreadable files: {broken or 'none'}; "
-          f"differences from the uninterrupted run: {different or 'none'}")
+        different, broken, ended = trial(chosen.kills, chosen.seed, Path(folder))
+    print(f"{chosen.kills} kills of a running process, {ended} runs brought to their end; unreadable files: "
+          f"{broken or 'none'}; differences from the uninterrupted run: {different or 'none'}")
     return bool(different or broken)
 
 
