@@ -38,6 +38,7 @@ __all__ = [
     "validation_scanners",
 ]  # fmt: skip
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TOLERANCE_MM = {"cardiac": 3.0, "prostate": 1.5}  # surface Dice tolerance, as published
 ROLES = ("source", "validation", "target")
 # A pool of processes costs about a second to start; below this many slices-times-pixels one process is
@@ -133,16 +134,27 @@ def _work(job: tuple) -> tuple[np.ndarray, np.ndarray, list[tuple[str, int]]]:
 
 
 @contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keep new processes from running the caller's script again: a student's script has no main guard, and the work
-    needs nothing of it."""
+def _worker_start() -> Iterator[None]:
+    """How processes that start inside this block begin: with one thread each, and without the caller's script.
+
+    One worker per core with a BLAS thread per core each would spend most of its time waiting for the others. And spawn
+    runs the caller's script again unless it has a main guard, which a student's script has not; the work needs
+    nothing of it.
+    """
     main = sys.modules["__main__"]
     hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
     main.__spec__ = None
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         yield
     finally:
         vars(main).update(hidden)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _results(jobs: list[tuple], workers: int) -> Iterator[tuple]:
@@ -153,7 +165,7 @@ def _results(jobs: list[tuple], workers: int) -> Iterator[tuple]:
             # spawn, not fork: the caller may hold threads of torch, which do not survive a fork
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                with _main_hidden():  # the workers start here
+                with _worker_start():
                     results = pool.map(_work, jobs)
                 for result in results:
                     yield result
