@@ -230,7 +230,7 @@ def head_delta(segmenter: Segmenter, head: nn.Module, x: Tensor, alpha: float, s
 
 
 def alpha_for_drop(
-    segmenter: Segmenter, head: nn.Module, x: Tensor, drop: float, settings: Settings, turns: int = 20
+    segmenter: Segmenter, head: nn.Module, x: Tensor, drop: float, settings: Settings, turns: int = 10
 ) -> float:
     """The alpha at which the *predicted* score of x falls by `drop` on average: line 21, in ratios, on images that stay.
 

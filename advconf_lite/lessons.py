@@ -62,7 +62,7 @@ def effects(run: Run, segmenter: Segmenter, heads: dict, quality: str, row: int)
     alpha is found on source validation images; the paper's Figure 4 compares heads at similar predicted drops.
     """
     settings, part = run.settings, run.experiment.test
-    val = run.experiment.val.images[:64].to(run.device)
+    val = run.experiment.val.images[:24].to(run.device)
     x, y = part.images[row : row + 1].to(run.device), part.masks[row : row + 1].to(run.device)
     found = {}
     for (method, name), head in heads.items():
@@ -148,7 +148,7 @@ def fresh_drops(run: Run, segmenter: Segmenter, heads: dict[tuple[str, str], Con
     """
     settings, part = run.settings, part or run.experiment.test
     x, y = part.images.to(run.device), part.masks.to(run.device)
-    val = run.experiment.val.images[:64].to(run.device)
+    val = run.experiment.val.images[:24].to(run.device)
     rows = []
     for (method, name), head in heads.items():
         alpha = alphas[method, name] if alphas else alpha_for_drop(segmenter, head, val, settings.delta_s, settings)
