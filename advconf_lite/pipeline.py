@@ -250,7 +250,9 @@ class Run:
         return remarks
 
     def history(self) -> pd.DataFrame:
-        return pd.read_csv(self.folder / "history.csv")
+        """history.csv; segmenter rows have no head seed, so that column is pandas' whole numbers with gaps."""
+        table = pd.read_csv(self.folder / "history.csv")
+        return table.astype({"head_seed": "Int64"}) if "head_seed" in table else table
 
     def seen_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
         return self.folder / f"seen-{method}-{quality}-s{segmenter_seed}-h{head_seed}.npz"
