@@ -229,6 +229,12 @@ def head_delta(segmenter: Segmenter, head: nn.Module, x: Tensor, alpha: float, s
     return perturb(x, gradient, alpha, settings.eps, settings.max_delta_norm)
 
 
+def random_delta(delta: Tensor, seed: int = 0) -> Tensor:
+    """The control: Gaussian directions with the norms of `delta` (B, 1, H, W), image by image."""
+    noise = torch.randn(delta.shape, generator=torch.Generator().manual_seed(seed)).to(delta)
+    return noise * (delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1))[:, None, None, None]
+
+
 def alpha_for_drop(
     segmenter: Segmenter, head: nn.Module, x: Tensor, drop: float, settings: Settings, turns: int = 10
 ) -> float:

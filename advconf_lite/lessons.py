@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from .adversarial import Effect, alpha_for_drop, apply_delta, head_delta, relative_norm
+from .adversarial import Effect, alpha_for_drop, apply_delta, head_delta, random_delta, relative_norm
 from .agreement import agreement, monte_carlo_masks
 from .data.scanner import bssfp_signal
 from .data.tissue import INDEX, relaxation
@@ -155,9 +155,7 @@ def fresh_drops(run: Run, segmenter: Segmenter, heads: dict[tuple[str, str], Con
         drops = []
         for images, masks in zip(x.split(64), y.split(64)):
             delta = head_delta(segmenter, head, images, alpha, settings)
-            noise = torch.randn(delta.shape, generator=torch.Generator().manual_seed(0)).to(delta)
-            noise *= (delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1))[:, None, None, None]
-            own, random = (apply_delta(segmenter, head, images, masks, d, run.quality(name)) for d in (delta, noise))
+            own, random = (apply_delta(segmenter, head, images, masks, d, run.quality(name)) for d in (delta, random_delta(delta)))
             drops.append(torch.stack([own.predicted_drop, own.true_drop, relative_norm(delta, images), random.true_drop]))
         predicted, true, norm, random_true = torch.cat(drops, 1).mean(1).tolist()
         rows.append({"head": method, "quality": name, "alpha": alpha, "predicted drop": predicted, "true drop": true,

@@ -15,7 +15,9 @@ from statistics import median
 
 import torch
 
-from advconf_lite.adversarial import State, adversarial_step, apply_delta, head_delta, plain_step, relative_norm, segment
+from advconf_lite.adversarial import (
+    State, adversarial_step, apply_delta, head_delta, plain_step, random_delta, relative_norm, segment,
+)
 from advconf_lite.augmentation import Augmenter
 from advconf_lite.experiment import to_device
 from advconf_lite.pipeline import Run, open_run
@@ -46,13 +48,11 @@ def align(run: Run, steps: int, head_seed: int) -> dict[str, float]:
             break
     x, y = to_device(run.experiment.val, run.device)
     delta = head_delta(segmenter, head, x, state.alpha, settings)
-    noise = torch.randn(delta.shape, generator=torch.Generator().manual_seed(0)).to(delta)
-    noise *= (delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1))[:, None, None, None]
     return {
         "steps": step + 1, "true drop": median(drops[-WINDOW:]), "norm": median(norms[-WINDOW:]),
         "fresh true drop": apply_delta(segmenter, head, x, y, delta, g).true_drop.mean().item(),
         "fresh norm": relative_norm(delta, x).median().item(),
-        "random true drop": apply_delta(segmenter, head, x, y, noise, g).true_drop.mean().item(),
+        "random true drop": apply_delta(segmenter, head, x, y, random_delta(delta), g).true_drop.mean().item(),
     }
 
 

@@ -1,10 +1,15 @@
-"""A slice set that several test files share."""
+"""What several test files share: a slice set, and the way to the benchmarks, whose comparisons serve here too."""
+
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from advconf_lite.data.slices import write_slice_set
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 
 @pytest.fixture

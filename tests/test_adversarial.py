@@ -13,6 +13,7 @@ from advconf_lite.adversarial import (
     objective,
     perturb,
     plain_step,
+    random_delta,
     relative_norm,
     score_loss,
     segment,
@@ -250,3 +251,10 @@ def test_loss_is_a_sum_or_a_mean_and_clipping_limits_the_step():
     plain_step(head, sgd, segment(segmenter, *three_classes(0)), g3, settings)
     moved = torch.stack([(p - b).norm() for p, b in zip(head.parameters(), before)]).norm().item()
     assert moved == pytest.approx(0.5, abs=1e-4)
+
+
+def test_a_random_direction_has_the_norm_of_its_model_image_by_image():
+    delta = torch.randn(3, 1, 8, 8) * torch.tensor([0.1, 1.0, 5.0])[:, None, None, None]
+    noise = random_delta(delta)
+    assert torch.allclose(noise.flatten(1).norm(dim=1), delta.flatten(1).norm(dim=1), rtol=1e-5)
+    assert torch.equal(noise, random_delta(delta)) and not torch.equal(noise, random_delta(delta, seed=1))

@@ -1,14 +1,7 @@
 """SIGKILL and resume; the full trial of 20 kills is benchmarks/kill_resume.py."""
 
-import importlib.util
-from pathlib import Path
-
+import kill_resume
 import pytest
-
-spec = importlib.util.spec_from_file_location(
-    "kill_resume", Path(__file__).parent.parent / "benchmarks" / "kill_resume.py")
-kill_resume = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(kill_resume)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from kill_resume import same
 
 from advconf_lite.augmentation import Augmenter
 from advconf_lite.head import ConfidenceHead
@@ -50,16 +51,6 @@ def new_runs(segmenter):
         head = ConfidenceHead(segmenter.feature_shape(32), 2)
         runs.append(HeadRun(method, "dice", head, Quality("dice", 3), adversarial))
     return runs
-
-
-def same(a, b):
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    return a == b or (a != a and b != b)
 
 
 class Killed(Exception):
