@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from advconf_lite import processes
 from advconf_lite.data import heart, phantom, prostate
 from advconf_lite.data.slices import read_slice_set
 from advconf_lite.data.texture import Plane, SmoothField, subject_fields
 from advconf_lite.errors import BadInput
+from advconf_lite.processes import in_processes
 
 SPACING = {"cardiac": 2.0, "prostate": 1.5}
 ORGANS = ["cardiac", "prostate"]
@@ -195,7 +197,7 @@ def test_slice_set_is_split_by_subject(small_set):
 @pytest.mark.parametrize("organ", ORGANS)
 def test_the_number_of_workers_does_not_matter(organ, tmp_path):
     jobs = [(organ, phantom.source_scanner(organ), n, 32, 3 * SPACING[organ], 0) for n in range(3)]
-    serial, parallel = (list(phantom._results(jobs, workers)) for workers in (1, 2))
+    serial, parallel = (list(in_processes(phantom.make_subject, jobs, workers)) for workers in (1, 2))
     for a, b in zip(serial, parallel):
         assert a[0].tobytes() == b[0].tobytes() and a[1].tobytes() == b[1].tobytes() and a[2] == b[2]
 
@@ -204,9 +206,9 @@ def test_work_goes_on_in_one_process_when_no_pool_can_start(monkeypatch):
     def refuse(*_, **__):
         raise OSError("no semaphores here")
 
-    monkeypatch.setattr(phantom, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", refuse)
     jobs = [("prostate", phantom.source_scanner("prostate"), n, 32, 4.5, 0) for n in range(2)]
-    assert len(list(phantom._results(jobs, 4))) == 2
+    assert len(list(in_processes(phantom.make_subject, jobs, 4))) == 2
 
 
 def test_bad_requests_are_named(tmp_path):

@@ -10,20 +10,15 @@ every image size, and results do not depend on the number of workers, on threads
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import sys
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import BadInput
+from ..processes import in_processes
 from . import heart, prostate
 from .scanner import FIELD_OF_VIEW_FACTOR, SUPERSAMPLING, Scanner, TissueMaps, acquire
 from .scanner_tables import draw_scanner, scanners, source_scanner, target_scanners, validation_scanners
@@ -38,7 +33,6 @@ __all__ = [
     "validation_scanners",
 ]  # fmt: skip
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TOLERANCE_MM = {"cardiac": 3.0, "prostate": 1.5}  # surface Dice tolerance, as published
 ROLES = ("source", "validation", "target")
 # A pool of processes costs about a second to start; below this many slices-times-pixels one process is
@@ -129,54 +123,6 @@ def _majority(labels: np.ndarray, size: int) -> np.ndarray:
     return votes.argmax(axis=0).astype(np.uint8)
 
 
-def _work(job: tuple) -> tuple[np.ndarray, np.ndarray, list[tuple[str, int]]]:
-    return make_subject(*job)
-
-
-@contextmanager
-def _worker_start() -> Iterator[None]:
-    """How processes that start inside this block begin: with one thread each, and without the caller's script.
-
-    One worker per core with a BLAS thread per core each would spend most of its time waiting for the others. And spawn
-    runs the caller's script again unless it has a main guard, which a student's script has not; the work needs
-    nothing of it.
-    """
-    main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
-    main.__spec__ = None
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        vars(main).update(hidden)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _results(jobs: list[tuple], workers: int) -> Iterator[tuple]:
-    """`_work` of every job, in order; in processes when that is possible, else here."""
-    done = 0
-    if workers > 1:
-        try:
-            # spawn, not fork: the caller may hold threads of torch, which do not survive a fork
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                with _worker_start():
-                    results = pool.map(_work, jobs)
-                for result in results:
-                    yield result
-                    done += 1
-            return
-        except (BrokenProcessPool, OSError, RuntimeError, ImportError):
-            pass  # a sandbox that forbids processes: the same work, one after the other
-    for job in jobs[done:]:
-        yield _work(job)
-
-
 def make_phantom(
     organ: str,
     folder: str | Path,
@@ -236,7 +182,7 @@ def make_phantom(
         workers = 1
     images, masks, records = [], [], []
     bar = tqdm(
-        _results(jobs, workers),
+        in_processes(make_subject, jobs, workers),
         total=len(jobs),
         desc=f"phantom:{organ}",
         unit="subject",

@@ -27,6 +27,20 @@ def load_and_check(
     Raises:
         BadInput: see `slices.read_slice_set`.
     """
+    images, masks, table, info = loaded = load(folder, shown)
+    _check_table(table, info, masks is not None, shown or folder)
+    _check_pixels(images, masks, table, info, shown or folder)
+    return loaded
+
+
+def load(
+    folder: Path, shown: Path | None = None
+) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame, dict]:
+    """`load_and_check` without a look at splits and pixels: files, types and shapes only.
+
+    Raises:
+        BadInput: a file is missing or unreadable, or the files do not belong together.
+    """
     if shown is None:
         shown = folder
         recover(folder)
@@ -59,8 +73,6 @@ def load_and_check(
             f"{shown / 'dataset.json'} says size {info['size']} but images.npy holds slices of "
             f"{images.shape[1:]}; correct or remove size"
         )
-    _check_table(table, info, masks is not None, shown)
-    _check_pixels(images, masks, table, info, shown)
     return images, masks, table, info
 
 

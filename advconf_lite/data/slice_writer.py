@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import BadInput
+from ..files import sha256
 from .slice_checks import COLUMNS, FILES, IMAGE_TYPE, MASK_TYPE, complete, load_and_check, recover, replaced
 
 
@@ -122,6 +123,8 @@ class SliceSetWriter:
         with open(self._part / "slices.csv", "w", encoding="utf-8", newline="") as file:
             table[COLUMNS + extra].to_csv(file, index=False, lineterminator="\n")
             _flush(file)
+        # In dataset.json and not in a file beside it: one rename covers both, so no set is without its checksums.
+        info["sha256"] = {name: sha256(self._part / name) for name in [*self._files, "slices.csv"]}
         with open(self._part / "dataset.json", "w", encoding="utf-8") as file:
             file.write(json.dumps(info, indent=2, ensure_ascii=False) + "\n")
             _flush(file)

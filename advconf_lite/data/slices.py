@@ -5,7 +5,7 @@
     slices.csv    one row per slice: dataset, domain, subject, phase, slice, spacing_mm, split
     dataset.json  name, class_names (foreground), source_domain, validation_domains, target_domains,
                   spacing_mm, size, tolerance_mm, version, licence, citation, how_made; "split": "slice"
-                  where subjects were not kept apart
+                  where subjects were not kept apart; sha256 of the other files as they were written
 
 Rows count from 0, in error messages too. Two sites may both have a subject "Case00", so a person
 is known by domain and subject together.
