@@ -1,1 +1,1 @@
-"""Real data sets, prepared as slice sets: `python -m data_download {list,prepare} NAME`."""
+"""Real data sets, prepared as slice sets: `python -m data_download {list,fetch,prepare,verify}`."""

@@ -1,13 +1,23 @@
-"""`python -m data_download list` and `python -m data_download prepare NAME --source DIR --out DIR`."""
+"""`python -m data_download {list,fetch,prepare,verify}`: real data sets, from their publishers to slice sets."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from importlib import import_module
 
 from advconf_lite.errors import BadInput
 
-from .datasets import DATASETS, describe, find
+COMMANDS = {
+    "list": "what exists, under which terms, how to get it and what is on this machine",
+    "fetch": "download and unpack a data set, or say how to get it by hand",
+    "prepare": "turn a data set's own files into a slice set",
+    "verify": "check a slice set: expected and found, side by side",
+}
+USAGE = "usage: python -m data_download COMMAND ...\n\nReal data sets, prepared as slice sets.\n\n" + "\n".join(
+    f"  {name:9s}{purpose}" for name, purpose in COMMANDS.items()
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -16,42 +26,56 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit code is 0, or 2 with one sentence on stderr for bad input."""
+    """Run one command.
+
+    Returns:
+        0; 1 if `verify` finds a difference; 2 with one sentence on stderr for bad input; 130 after Ctrl-C.
+    """
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return code
     except BadInput as error:
         print(f"data_download: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
+        return 141
+    except KeyboardInterrupt:
+        print("\ndata_download: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
 
 
 def _run(arguments: list[str]) -> int:
-    parser = _Parser(prog="python -m data_download", description="Real data sets, prepared as slice sets.")
-    commands = parser.add_subparsers(dest="command", metavar="{list,prepare}", parser_class=_Parser)
-    commands.add_parser("list", help="what exists, under which terms and from where")
-    prepare = commands.add_parser(
-        "prepare", help="turn a data set's own files into a slice set", add_help=False
-    )
-    prepare.add_argument("name", nargs="?")
-    prepare.add_argument("rest", nargs=argparse.REMAINDER)
-    chosen = parser.parse_args(arguments)
-    if chosen.command is None:
-        parser.print_help()
-        return 2
-    if chosen.command == "list":
-        print(describe())
-        return 0
-    if chosen.name in (None, "-h", "--help"):
-        raise BadInput(
-            f"name the data set: python -m data_download prepare NAME; choose from: {', '.join(DATASETS)}"
-        )
-    module = find(chosen.name)
-    options = _Parser(
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    command, *rest = arguments
+    if command not in COMMANDS:
+        raise BadInput(f"there is no command {command!r}; choose from: {', '.join(COMMANDS)}")
+    if command == "prepare":
+        return _prepare(rest)
+    # Imported only now: `list` and `fetch` need not wait for PyTorch.
+    module = import_module({"list": ".listing", "fetch": ".fetch", "verify": ".verify"}[command], __package__)
+    parser = _Parser(prog=f"python -m data_download {command}", description=COMMANDS[command])
+    module.add_options(parser)
+    return module.run(parser.parse_args(rest))
+
+
+def _prepare(arguments: list[str]) -> int:
+    """`prepare NAME ...`: the options are those of the data set's module."""
+    from .datasets import DATASETS, find
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        raise BadInput(f"name the data set: python -m data_download prepare NAME; choose from: {', '.join(DATASETS)}")
+    module = find(arguments[0])
+    parser = _Parser(
         prog=f"python -m data_download prepare {module.NAME}",
         description=module.WHAT,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    module.add_options(options)
-    print(module.prepare(options.parse_args(chosen.rest)))
+    module.add_options(parser)
+    print(module.prepare(parser.parse_args(arguments[1:])))
     return 0
 
 

@@ -14,18 +14,12 @@ from pathlib import Path
 from advconf_lite.data.slices import SliceSet
 from advconf_lite.errors import BadInput
 
-from .prepare import Scan, add_common_options, prepare_scans
+from .prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
+from .sources import SOURCES
 
 NAME = "acdc"
-WHAT = "Cardiac cine MR, short axis, ED and ES; LV, MYO, RV; 150 patients of one hospital, 1.5 T and 3 T"
-LICENCE = "CC BY-NC-SA 4.0, citation mandatory"
-CITATION = (
-    "Bernard et al., Deep Learning Techniques for Automatic MRI Cardiac Multi-Structures Segmentation and "
-    "Diagnosis: Is the Problem Solved?, IEEE TMI 37(11), 2018"
-)
-HOW_TO_GET = (
-    "https://humanheart-project.creatis.insa-lyon.fr/database/, then unpack; --source is the unpacked folder"
-)
+WHAT = SOURCES[NAME].what
+LICENCE, CITATION = SOURCES[NAME].licence, SOURCES[NAME].citation
 LABELS = {3: 1, 2: 2, 1: 3}  # stored -> ours
 
 
@@ -40,47 +34,42 @@ def prepare(options: argparse.Namespace) -> SliceSet:
     Raises:
         BadInput: no patients, a missing or damaged file, an unknown label, NaN; the sentence names the file.
     """
-    notes: list[str] = []
-    scans = [scan for folder in find_patients(Path(options.source)) for scan in find_scans(folder, notes)]
-    info = {
+    with unpacked(options) as source:
+        archive = Archive(options.skip_bad)
+        for folder in find_patients(source):
+            with archive.subject("ACDC", folder.name):
+                archive.scans += find_scans(folder, archive.notes)
+        return prepare_scans(NAME, archive, LABELS, _info(), options, organ="heart")
+
+
+def _info() -> dict:
+    return {
         "name": "ACDC",
         "class_names": ["LV", "MYO", "RV"],
         "source_domain": "ACDC",
-        "validation_domains": [],
-        "target_domains": [],
         "tolerance_mm": 3.0,
         "licence": LICENCE,
         "citation": CITATION,
     }
-    return prepare_scans(NAME, scans, LABELS, info, options, notes)
 
 
 def find_patients(source: Path) -> list[Path]:
-    """The patientNNN folders in `source`, at most two levels down, sorted by name.
+    """The patientNNN folders in `source`, at most three levels down, sorted by name.
 
     Raises:
         BadInput: there are none, or a patient occurs twice.
     """
     if not source.is_dir():
         raise BadInput(f"there is no folder {source}; give the unpacked ACDC folder with --source")
-    nested = (source, *(folder for depth in ("*", "*/*") for folder in source.glob(depth) if folder.is_dir()))
-    found = [
-        path
-        for folder in nested
-        for path in folder.glob("patient*")
-        if re.fullmatch(r"patient\d+", path.name)
-    ]
+    nested = (source, *(folder for depth in ("*", "*/*", "*/*/*") for folder in source.glob(depth) if folder.is_dir()))
+    found = [path for folder in nested for path in folder.glob("patient*") if re.fullmatch(r"patient\d+", path.name)]
     patients: dict[str, Path] = {}
     for path in sorted(path for path in found if path.is_dir()):
         if path.name in patients:
-            raise BadInput(
-                f"{path.name} is both in {patients[path.name].parent} and in {path.parent}; remove one copy"
-            )
+            raise BadInput(f"{path.name} is both in {patients[path.name].parent} and in {path.parent}; remove one copy")
         patients[path.name] = path
     if not patients:
-        raise BadInput(
-            f"{source} holds no patientNNN folders; give the folder that holds training/patient001/"
-        )
+        raise BadInput(f"{source} holds no patientNNN folders; give the folder that holds training/patient001/")
     return [patients[name] for name in sorted(patients)]
 
 
@@ -97,25 +86,18 @@ def find_scans(folder: Path, notes: list[str]) -> list[Scan]:
             frames[int(match[1])] = (path, path.with_name(f"{folder.name}_frame{match[1]}_gt{match[2]}"))
     config = folder / "Info.cfg"
     if config.is_file():
-        entries = re.findall(
-            r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", config.read_text(errors="replace"), flags=re.MULTILINE
-        )
+        entries = re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", config.read_text(errors="replace"), flags=re.MULTILINE)
         phases = {phase: int(number) for phase, number in entries}
         if set(phases) != {"ED", "ES"}:
-            raise BadInput(
-                f"{config} has no lines 'ED: number' and 'ES: number'; download it again or remove it"
-            )
+            raise BadInput(f"{config} has no lines 'ED: number' and 'ES: number'; download it again or remove it")
         for phase, number in phases.items():
             if number not in frames:
                 missing = folder / f"{folder.name}_frame{number:02d}.nii.gz"
-                raise BadInput(
-                    f"{missing} is missing, which Info.cfg names as {phase}; complete the download"
-                )
+                raise BadInput(f"{missing} is missing, which Info.cfg names as {phase}; complete the download")
     else:
         if len(frames) != 2:
             raise BadInput(
-                f"{folder} has {len(frames)} frames and no Info.cfg that says which are ED and ES; complete "
-                "the download"
+                f"{folder} has {len(frames)} frames and no Info.cfg that says which are ED and ES; complete the download"
             )
         notes.append("no Info.cfg: the first stored frame was taken as ED and the second as ES")
         phases = dict(zip(("ED", "ES"), sorted(frames)))

@@ -1,7 +1,7 @@
-"""The data sets that the command knows.
+"""The data sets that can be prepared.
 
-Each is a module with NAME, WHAT, LICENCE, CITATION, HOW_TO_GET, `add_options(parser)` for what is special
-about its preparation, and `prepare(options) -> SliceSet`. A new one is a module and its name here.
+Each is a module with NAME, WHAT, `add_options(parser)` for what is special about its preparation, and
+`prepare(options) -> SliceSet`. A new one is a module, its name here, and its entry in sources.py if it can be fetched.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from types import ModuleType
 
 from advconf_lite.errors import BadInput
 
-from . import acdc
+from . import acdc, mnms2, nifti, pmri, promise12
 
-DATASETS = {module.NAME: module for module in (acdc,)}
+DATASETS = {module.NAME: module for module in (mnms2, pmri, acdc, promise12, nifti)}
 
 
 def find(name: str) -> ModuleType:
@@ -24,16 +24,3 @@ def find(name: str) -> ModuleType:
     if name not in DATASETS:
         raise BadInput(f"there is no data set {name!r}; choose from: {', '.join(DATASETS)}")
     return DATASETS[name]
-
-
-def describe() -> str:
-    """What exists, under which terms and from where, as text."""
-    blocks = []
-    for module in DATASETS.values():
-        lines = [("", module.WHAT), ("licence", module.LICENCE), ("get it", module.HOW_TO_GET)]
-        lines += [
-            ("cite", module.CITATION),
-            ("then", f"python -m data_download prepare {module.NAME} --source DIR --out DIR"),
-        ]
-        blocks.append(module.NAME + "\n" + "\n".join(f"    {label:8s} {text}" for label, text in lines))
-    return "\n\n".join(blocks)

@@ -3,51 +3,73 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import shutil
 import sys
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 import advconf_lite
-from advconf_lite.data.slices import (
-    SliceSet,
-    SliceSetWriter,
-    centre_crop_or_pad,
-    read_slice_set,
-    resample_in_plane,
-    split_by_slice,
-    split_by_subject,
-)
+from advconf_lite.data.slice_writer import refuse_to_overwrite
+from advconf_lite.data.slices import SliceSet, SliceSetWriter, read_slice_set, split_by_slice, split_by_subject
 from advconf_lite.errors import BadInput
 
-from .volumes import read_mask, read_volume
+from .extract import extract
+from .montage import montages
+from .scans import Done, Job, Scan, work_through
+
+__all__ = ["Archive", "Scan", "add_common_options", "prepare_scans", "unpacked"]
 
 
-@dataclass(frozen=True)
-class Scan:
-    """One volume and where it belongs."""
+@dataclass
+class Archive:
+    """What looking at an archive's files gives.
 
-    dataset: str
-    domain: str
-    subject: str
-    phase: str
-    image: Path
-    mask: Path
+    Attributes:
+        scans: the volumes, in the order in which they will be written.
+        notes: remarks; equal ones are counted, printed and kept in dataset.json.
+        left_out: "domain subject: reason" of every subject that `--skip-bad` left out.
+        skip_bad: go on after a bad subject.
+    """
+
+    skip_bad: bool = False
+    scans: list[Scan] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def subject(self, domain: str, subject: str) -> Iterator[None]:
+        """Whatever is bad inside concerns one subject: with `skip_bad` it is left out, and listed."""
+        before = len(self.scans)
+        try:
+            yield
+        except BadInput as error:
+            if not self.skip_bad:
+                raise BadInput(f"{error} (--skip-bad goes on without such subjects)") from error
+            del self.scans[before:]
+            self.left_out.append(f"{domain} {subject}: {error}")
 
 
 def add_common_options(parser: argparse.ArgumentParser, spacing_mm: float, size: int) -> None:
     """Options that mean the same for every data set."""
-    parser.add_argument("--source", required=True, metavar="DIR", help="the data set as it was unpacked")
+    parser.add_argument("--source", required=True, metavar="DIR", help="the data set: its unpacked folder, or the archive")
     parser.add_argument("--out", required=True, metavar="DIR", help="the slice set to write")
     parser.add_argument("--spacing", type=_positive(float), default=spacing_mm, help="pixel size in mm")
     parser.add_argument(
         "--size", type=_positive(int), default=size, help="height and width in pixels, by centre crop or pad"
+    )
+    parser.add_argument(
+        "--orientation",
+        choices=("aligned", "as-stored"),
+        default="aligned",
+        help="turn and flip the planes so that all lie the same way up, or leave them, as the published code does",
     )
     parser.add_argument(
         "--split",
@@ -57,6 +79,11 @@ def add_common_options(parser: argparse.ArgumentParser, spacing_mm: float, size:
     )
     parser.add_argument("--seed", type=int, default=0, help="which subjects (or slices) go where")
     parser.add_argument("--keep-empty", action="store_true", help="keep slices without a foreground pixel")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out subjects with bad files and list them at the end")
+    parser.add_argument("--workers", type=_positive(int), default=None, help="processes; default one per core")
+    parser.add_argument(
+        "--montage", metavar="DIR", help="also draw a picture of each domain, with its masks, into this folder"
+    )
     parser.add_argument(
         "--note",
         metavar="TEXT",
@@ -65,99 +92,187 @@ def add_common_options(parser: argparse.ArgumentParser, spacing_mm: float, size:
     )
 
 
+@contextmanager
+def unpacked(options: argparse.Namespace) -> Iterator[Path]:
+    """The folder of `--source`; an archive is unpacked beside `--out` for as long as it is needed.
+
+    Raises:
+        BadInput: there is neither a folder nor an archive that can be unpacked.
+    """
+    source, out = Path(options.source), Path(options.out)
+    if source.is_dir():
+        yield source
+        return
+    if not source.is_file():
+        raise BadInput(f"there is no folder {source}; give the unpacked data set, or its archive, with --source")
+    state = source.stat()
+    key = hashlib.sha256(f"{source.absolute()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
+    folder = out.parent / f".{out.name}-unpacked-{key}"
+    for other in out.parent.glob(f".{out.name}-unpacked-*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    if not folder.is_dir():  # one that is there is whole: a killed run left it
+        extract(source, folder)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)  # only after success: the next run need not unpack again
+
+
 def prepare_scans(
     name: str,
-    scans: list[Scan],
+    archive: Archive,
     labels: dict[int, int],
     info: dict,
     options: argparse.Namespace,
-    notes: list[str],
+    organ: str,
+    geometry: str = "in-plane",
 ) -> SliceSet:
-    """Resample in-plane, crop or pad, map labels, split, write; the memory needed is that of one scan.
+    """Resample in-plane, turn, crop or pad, map labels, split, write.
 
-    The slice axis is never touched. Pixel sizes are what the headers say: where those are placeholders,
-    millimetres are nominal, and `--note` is the place to say so. An existing slice set at `options.out` is
-    replaced if this command made it, and only once the new one is whole; anything else there is refused.
+    The slice axis is never touched, and pixel sizes are what the headers' affines say. Every scan is prepared on its own,
+    in as many processes as there are cores, and kept beside `--out` until the set is whole: the memory needed is that of
+    one scan per process, and a run that was killed goes on where it was. Without any mask an image-only set is made.
+
+    Subjects of the source domain are split; those of every other domain are for testing. An existing slice set at
+    `options.out` is replaced if this command made it, and only once the new one is whole; anything else is refused.
 
     Args:
         name: the data set's name on the command line.
         labels: stored label -> our label, for every foreground label.
         info: what dataset.json says about the data set.
-        notes: remarks found while looking at the files; equal ones are counted, printed and kept in
-            dataset.json.
+        organ: "heart" or "prostate", for the view.
+        geometry: "in-plane", or "published-code" for the axis slip of the published loader (see `scans`).
 
     Raises:
         BadInput: a file is missing, damaged or inconsistent; the sentence names it.
     """
     out = Path(options.out)
+    refuse_to_overwrite(out)  # now, and not after an hour of work
     command = f"python -m data_download prepare {name}"
     _refuse_other_sets(out, command)
-    flags = f"--spacing {options.spacing} --size {options.size} --split {options.split} --seed {options.seed}"
+    masked = _has_masks(archive)
     info = {
-        **info,
+        **_domains(info, archive, masked),
+        "organ": "cardiac" if organ == "heart" else "prostate",
         "spacing_mm": options.spacing,
         "size": options.size,
-        "split": options.split,
+        "split": options.split if masked else "subject",
         "version": advconf_lite.__version__,
-        "how_made": f"{command} {flags}{' --keep-empty' * options.keep_empty}",
+        "how_made": f"{command} {_flags(options, geometry)}",
     }
     if options.note:
         info["note"] = options.note
-    splits = _split_subjects(scans, options.seed) if options.split == "subject" else None
-    empty, kept = 0, 0
+    job = Job(labels, options.spacing, options.size, options.orientation, organ, geometry, options.keep_empty or not masked)
+    with work_through(archive.scans, job, out, options.workers, options.skip_bad, f"prepare {name}") as results:
+        results = list(results)
+        bad = {(done.scan.domain, done.scan.subject): done.error for done in results if done.error}
+        archive.left_out += [f"{domain} {subject}: {error}" for (domain, subject), error in bad.items()]
+        good = [done for done in results if (done.scan.domain, done.scan.subject) not in bad]
+        if not good:
+            raise BadInput(f"{options.source} holds no subject that can be used; the last problem: {archive.left_out[-1]}")
+        _write(out, info, good, archive, options, masked)
+    data = _reread(out)
+    _report(data, archive)
+    if options.montage:
+        print(f"pictures: {', '.join(map(str, montages(data, options.montage)))}", file=sys.stderr)
+    return data
+
+
+def _write(out: Path, info: dict, good: list[Done], archive: Archive, options: argparse.Namespace, masked: bool) -> None:
+    notes = archive.notes + [note for done in good for note in done.notes]
+    splits = _split_subjects(good, info["source_domain"], options.seed, masked, notes)
+    empty = sum(done.empty for done in good)
+    rows_of_source = 0
     with SliceSetWriter(out, info) as writer:
-        for scan in tqdm(scans, desc=f"prepare {name}", unit="scan", file=sys.stderr):
-            images, masks = _read_scan(scan, labels, options, notes)
-            keep = np.ones(len(masks), bool) if options.keep_empty else masks.any(axis=(1, 2))
-            empty += int((~masks.any(axis=(1, 2))).sum())
-            kept += int(keep.sum())
-            rows = pd.DataFrame({"slice": np.flatnonzero(keep)}).assign(
+        tables = []
+        for done in good:
+            images, masks, numbers = done.load()
+            scan = done.scan
+            rows = pd.DataFrame({"slice": numbers}).assign(
                 dataset=scan.dataset,
                 domain=scan.domain,
                 subject=scan.subject,
                 phase=scan.phase,
                 spacing_mm=options.spacing,
-                split="train" if splits is None else splits[scan.domain, scan.subject],
+                split=splits[scan.domain, scan.subject],
             )
-            writer.add(images[keep], masks[keep], rows)
-        if splits is None:
-            writer.set_column("split", split_by_slice(kept, seed=options.seed))
+            writer.add(images, masks, rows)
+            tables.append(rows)
+            rows_of_source += len(rows) * (scan.domain == info["source_domain"])
+        if masked and options.split == "slice":
+            drawn = iter(split_by_slice(rows_of_source, seed=options.seed))
+            every = [next(drawn) if row == info["source_domain"] else "test" for table in tables for row in table["domain"]]
+            writer.set_column("split", every)
             notes.append("slices of one subject are in several splits, as asked: scores on test are too good")
         if empty:
-            done = "kept" if options.keep_empty else "dropped"
-            notes.append(f"{empty} slices without a foreground pixel were {done}")
+            notes.append(f"{empty} slices without a foreground pixel were {'kept' if options.keep_empty else 'dropped'}")
         writer.info["notes"] = [
             f"{text} ({number} times)" if number > 1 else text for text, number in Counter(notes).items()
         ]
-    for text in writer.info["notes"]:
-        print(f"note: {text}", file=sys.stderr)
+        if archive.left_out:
+            writer.info["left_out"] = archive.left_out
+        for text in writer.info["notes"]:
+            print(f"note: {text}", file=sys.stderr)
+
+
+def _report(data: SliceSet, archive: Archive) -> None:
+    for (domain, split), rows in data.table.groupby(["domain", "split"], sort=False):
+        print(f"{domain:10s} {split:6s}{len(rows):6d} slices of {rows['subject'].nunique()} subjects", file=sys.stderr)
+    if archive.left_out:
+        print(f"left out, {len(archive.left_out)} subjects:", *archive.left_out, sep="\n  ", file=sys.stderr)
+
+
+def _reread(out: Path) -> SliceSet:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the note above says it
-        data = read_slice_set(out)
-    for split, rows in data.table.groupby("split", sort=False):
-        print(
-            f"{split:6s}{len(rows):6d} slices of {rows.groupby(['domain', 'subject']).ngroups} subjects",
-            file=sys.stderr,
-        )
-    return data
+        warnings.simplefilter("ignore")  # a note said it
+        return read_slice_set(out)
 
 
-def _read_scan(scan: Scan, labels: dict[int, int], options: argparse.Namespace, notes: list[str]):
-    """Images (Z, size, size) float32 and masks (Z, size, size) uint8 at the wanted pixel size."""
-    volume = read_volume(scan.image)
-    mask = read_mask(scan.mask, volume, labels)
-    if volume.zooms_disagree:
-        notes.append("the header's zooms disagree with its affine, which was believed")
-    images = resample_in_plane(
-        volume.slices.astype(np.float32), volume.spacing_mm, options.spacing, "bilinear"
-    )
-    masks = resample_in_plane(mask, volume.spacing_mm, options.spacing, "nearest")
-    return centre_crop_or_pad(images, options.size), centre_crop_or_pad(masks, options.size)
+def _flags(options: argparse.Namespace, geometry: str) -> str:
+    flags = f"--spacing {options.spacing} --size {options.size} --split {options.split} --seed {options.seed}"
+    for flag, given in (
+        ("--keep-empty", options.keep_empty),
+        ("--orientation as-stored", options.orientation == "as-stored"),
+        ("--geometry published-code", geometry == "published-code"),
+        ("--skip-bad", options.skip_bad),
+    ):
+        flags += f" {flag}" * given
+    return flags
 
 
-def _split_subjects(scans: list[Scan], seed: int) -> dict[tuple[str, str], str]:
-    split = split_by_subject({scan.subject for scan in scans}, seed=seed)
-    return {(scan.domain, scan.subject): split[scan.subject] for scan in scans}
+def _has_masks(archive: Archive) -> bool:
+    """Are there masks? If some are missing, that is a fault of the scan, which its reader reports."""
+    if any(scan.mask is not None and scan.mask.is_file() for scan in archive.scans):
+        return True
+    archive.scans = [Scan(s.dataset, s.domain, s.subject, s.phase, s.image, None) for s in archive.scans]
+    archive.notes.append("no masks: an image-only set, to be scored by `python -m advconf_lite predict`")
+    return False
+
+
+def _domains(info: dict, archive: Archive, masked: bool) -> dict:
+    """`info` with the domains that are there, those that are not being noted."""
+    present = list(dict.fromkeys(scan.domain for scan in archive.scans))
+    known = [name for name in (info["source_domain"], *info.get("target_domains", ())) if name is not None]
+    if missing := [name for name in known if name not in present]:
+        archive.notes.append(f"there is nothing of {', '.join(missing)}")
+    info = {**info, "validation_domains": [], "source_domain": info["source_domain"] if masked else None}
+    if masked and info["source_domain"] not in present:
+        archive.notes.append(f"the source domain is missing, so {present[0]} stands in for it")
+        info["source_domain"] = present[0]
+    targets = [name for name in (*known, *present) if name in present and name != info["source_domain"]]
+    return {**info, "target_domains": list(dict.fromkeys(targets))}
+
+
+def _split_subjects(
+    good: Iterable[Done], source: str | None, seed: int, masked: bool, notes: list[str]
+) -> dict[tuple[str, str], str]:
+    people = dict.fromkeys((done.scan.domain, done.scan.subject) for done in good)
+    splits = dict.fromkeys(people, "test")
+    subjects = [subject for domain, subject in people if domain == source]
+    if masked and len(subjects) < 3:
+        notes.append(f"{len(subjects)} subjects of {source} are too few to be split; all are for testing")
+    elif masked:
+        splits.update({(source, name): split for name, split in split_by_subject(subjects, seed=seed).items()})
+    return splits
 
 
 def _refuse_other_sets(out: Path, command: str) -> None:
@@ -167,9 +282,7 @@ def _refuse_other_sets(out: Path, command: str) -> None:
         except (ValueError, AttributeError, OSError):
             made = "unknown"
         if not made.startswith(command + " "):
-            raise BadInput(
-                f"{out} holds a slice set that {command!r} did not make; choose another folder with --out"
-            )
+            raise BadInput(f"{out} holds a slice set that {command!r} did not make; choose another folder with --out")
 
 
 def _positive(kind: type):

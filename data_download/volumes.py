@@ -1,7 +1,15 @@
-"""Volumes as archives store them: read with nibabel, checked, and cut into slices."""
+"""Volumes as archives store them: read whole, checked, and cut into slices.
+
+NIfTI is read by nibabel and MetaImage (.mhd) by SimpleITK. ITK refuses the affine of some real GE files, whose columns
+are not orthogonal, so NIfTI does not go through it.
+"""
 
 from __future__ import annotations
 
+import gzip
+import logging
+import math
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,34 +29,45 @@ UNREADABLE = (
     nibabel.filebasedimages.ImageFileError,
     nibabel.spatialimages.HeaderDataError,
 )
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it tells of each repair; what matters is said below
+
+SHEAR = 1e-3  # cosine between two columns of an affine from which it is called not orthogonal
+GRID_TOLERANCE = 0.5  # of a pixel: by how much corners of image and mask may lie apart
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A stack of slices: `slices` (Z, Y, X) as stored, `spacing_mm` (row, column) within a slice."""
+    """A stack of slices as stored.
+
+    Attributes:
+        slices: (Z, Y, X). The last array axis is the slice axis and the first becomes the column.
+        spacing_mm: (row, column) within a slice, from the affine.
+        affine: of array indices (X, Y, Z) to millimetres, towards the patient's right, front and head (RAS+).
+        zooms_disagree: the header's zooms say something else than the affine.
+        notes: other remarks about the file.
+    """
 
     slices: np.ndarray
     spacing_mm: tuple[float, float]
     affine: np.ndarray
     zooms_disagree: bool
+    notes: tuple[str, ...] = ()
 
 
 def read_volume(path: Path, what: str = "image") -> Volume:
-    """A 3-D NIfTI volume. The last array axis is the slice axis and the first becomes the column.
-
-    The pixel size comes from the affine; `zooms_disagree` tells that the header's zooms say something else.
+    """A 3-D volume from .nii, .nii.gz or .mhd.
 
     Raises:
-        BadInput: the file is missing, damaged, not 3-D, or holds NaN or infinity, or its affine is no grid of
-        voxels;
-            the sentence names the file.
+        BadInput: the file is missing, damaged, not 3-D, or holds NaN or infinity, or its affine is no grid of voxels; the
+            sentence names the file.
     """
     if not path.is_file():
         raise BadInput(f"{what} {path} is missing; complete the download or leave this subject out")
+    read = _read_metaimage if path.suffix == ".mhd" else _read_nifti
     try:
-        file = nibabel.load(path)
-        array = np.asanyarray(file.dataobj)
-        zooms = np.array(file.header.get_zooms(), dtype=float)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # what is wrong with a header is said below, once
+            array, affine, zooms = read(path)
     except UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(f"{what} {path} cannot be read ({reason}); download it again") from error
@@ -60,42 +79,116 @@ def read_volume(path: Path, what: str = "image") -> Volume:
         raise BadInput(f"{what} {path} holds {array.dtype} values; a grey-scale volume is needed")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         where = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
-        raise BadInput(
-            f"{what} {path} holds {array[where]} at voxel {where}; repair it or leave this subject out"
-        )
-    affine = file.affine
-    sizes = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    if not np.isfinite(affine).all() or (sizes <= 0).any():
-        raise BadInput(
-            f"{what} {path} has an affine without voxel sizes; repair its header or leave this subject out"
-        )
-    disagree = not np.allclose(zooms[:3], sizes, rtol=1e-3)
+        raise BadInput(f"{what} {path} holds {array[where]} at voxel {where}; repair it or leave this subject out")
+    with np.errstate(all="ignore"):
+        sizes = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+        volume = abs(np.linalg.det(affine[:3, :3] / sizes))  # of the parallelepiped of unit columns
+    if not np.isfinite(affine).all() or not (np.isfinite(sizes) & (sizes > 0)).all() or not volume > 1e-3:
+        raise BadInput(f"{what} {path} has an affine without voxel sizes; repair its header or leave this subject out")
+    cosines = (affine[:3, :3] / sizes).T @ (affine[:3, :3] / sizes) - np.eye(3)
+    notes = ("an affine's columns are not orthogonal; its pixel sizes were believed",) * bool(abs(cosines).max() > SHEAR)
     return Volume(
-        np.moveaxis(array, (0, 1, 2), (2, 1, 0)), (float(sizes[1]), float(sizes[0])), affine, disagree
+        np.moveaxis(array, (0, 1, 2), (2, 1, 0)),
+        (float(sizes[1]), float(sizes[0])),
+        affine,
+        not np.allclose(zooms[:3], sizes, rtol=1e-3),
+        notes,
     )
 
 
-def read_mask(path: Path, image: Volume, labels: dict[int, int]) -> np.ndarray:
-    """The labels (Z, Y, X) uint8 of `image`, translated by `labels` from stored to ours; 0 is background in
-    both.
+def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Array (X, Y, Z), affine and the zooms as stored, before nibabel repairs them."""
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        data = gzip.decompress(data)  # to its end: nibabel would not reach the checksum
+    if len(data) < 352:
+        raise EOFError(f"{len(data)} bytes are no NIfTI header")
+    kind = nibabel.Nifti2Image if int.from_bytes(data[:4], "little") == 540 else nibabel.Nifti1Image
+    raw = kind.header_class(data[: kind.header_class.sizeof_hdr], check=False)
+    if not bytes(raw["magic"]).startswith(b"n+"):
+        raise ValueError("it does not begin as a NIfTI file does")
+    dims, zooms = raw["dim"].astype(np.int64), raw["pixdim"][1:4].astype(float)
+    if not 1 <= dims[0] <= 7 or (dims[1 : dims[0] + 1] < 1).any():
+        raise ValueError(f"its dimensions are {dims.tolist()}")
+    if not int(raw["sform_code"]) and not (np.isfinite(zooms) & (zooms > 0)).all():
+        raise ValueError(f"its voxel sizes are {zooms.tolist()}, and nothing else in it says them")
+    if np.isinf(raw["scl_slope"]) or np.isinf(raw["scl_inter"]):
+        raise ValueError("its intensity scale is infinite")
+    try:
+        bytes_each = raw.get_data_dtype().itemsize
+    except KeyError as error:
+        raise ValueError(f"its data type {int(raw['datatype'])} is unknown") from error
+    needed = math.prod(dims[1 : dims[0] + 1].tolist()) * bytes_each
+    if needed > len(data):
+        raise EOFError(f"it should hold {needed} bytes of voxels and has {len(data)}")
+    image = kind.from_bytes(data)
+    return np.asanyarray(image.dataobj), image.affine, zooms
+
+
+def _read_metaimage(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Array (X, Y, Z), affine and zooms of .mhd with its .raw or .zraw."""
+    try:
+        import SimpleITK  # only PROMISE12 needs it
+    except ImportError as error:
+        raise BadInput(f"{path} is a MetaImage file; to read it: pip install SimpleITK") from error
+
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        image = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:  # several lines of where in ITK it happened; the last says what
+        raise ValueError(str(error).strip().splitlines()[-1]) from error
+    array = SimpleITK.GetArrayFromImage(image).T
+    zooms, n = np.array(image.GetSpacing()), image.GetDimension()
+    affine = np.eye(4)
+    if n == 3:
+        affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * zooms
+        affine[:3, 3] = image.GetOrigin()
+        affine[:2] *= -1  # ITK counts towards the patient's left and back
+    return array, affine, zooms
+
+
+def read_mask(path: Path, image: Volume, labels: dict[int, int], notes: list[str] | None = None) -> np.ndarray:
+    """The labels (Z, Y, X) uint8 of `image`, translated by `labels` from stored to ours; 0 is background in both.
+
+    Args:
+        notes: where given, remarks are added, and negative values, as in some masks of M&Ms-2, are taken for background
+            and counted.
 
     Raises:
-        BadInput: what `read_volume` refuses, another shape than the image, or a value that `labels` lacks;
-        the sentence
+        BadInput: what `read_volume` refuses, another grid than the image's, or a value that `labels` lacks; the sentence
             names file and value.
     """
-    stored = read_volume(path, "mask").slices
+    volume = read_volume(path, "mask")
+    stored = volume.slices
     if stored.shape != image.slices.shape:
         shapes = f"{stored.shape[::-1]}, its image {image.slices.shape[::-1]}"
         raise BadInput(f"mask {path} has shape {shapes}; download both again or leave this subject out")
+    apart = _corners_apart(volume, image)
+    if apart > GRID_TOLERANCE * min(image.spacing_mm):
+        raise BadInput(
+            f"mask {path} lies up to {apart:.3g} mm away from its image by their affines; download both again or leave this "
+            "subject out"
+        )
+    if notes is not None and volume.zooms_disagree:
+        notes.append("a mask header's zooms disagree with its affine, which was believed")
     mask = np.zeros(stored.shape, dtype=np.uint8)
     known = stored == 0
     for theirs, ours in labels.items():
         here = stored == theirs
         mask[here] = ours
         known |= here
+    if notes is not None and (negative := stored < 0).any():
+        notes.append(f"{path.name}: {int(negative.sum())} negative values in the mask were taken for background")
+        known |= negative
     if not known.all():
         value = stored[~known][0]
         expected = ", ".join(str(label) for label in sorted({0, *labels}))
         raise BadInput(f"mask {path} holds the unknown label {value}; expected are {expected}")
     return mask
+
+
+def _corners_apart(one: Volume, other: Volume) -> float:
+    """How far apart the same corner of two volumes of one shape lies, mm."""
+    size = np.array(one.slices.shape[::-1]) - 1
+    corners = np.array([[i, j, k, 1] for i in (0, size[0]) for j in (0, size[1]) for k in (0, size[2])])
+    return float(np.linalg.norm(corners @ (one.affine - other.affine).T, axis=1).max())

@@ -1,0 +1,150 @@
+"""`python -m data_download fetch NAME --out DIR`: terms, archive, checksum, unpacked folder.
+
+DIR then holds the archive, NAME/ (what was in it) and NAME.terms.json (who accepted which terms, and when).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from advconf_lite.errors import BadInput
+
+from .download import download
+from .extract import damage, extract
+from .sources import DOWNLOADS, SOURCES, Source, find_source
+from .terms import accept_terms
+
+BLOCK = 1 << 20
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `fetch`."""
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(SOURCES)}")
+    parser.add_argument("--out", type=Path, default=DOWNLOADS, metavar="DIR", help=f"where to put it (default: {DOWNLOADS})")
+    parser.add_argument(
+        "--accept-terms", action="store_true", help="accept the licence and the citation it asks for, without a question"
+    )
+    parser.add_argument(
+        "--url", help="take the archive from another address, such as a mirror; a published checksum still holds"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fetch one data set and say what to do next.
+
+    Raises:
+        BadInput: see `fetch`.
+    """
+    source = find_source(options.name)
+    ask = input if sys.stdin is not None and sys.stdin.isatty() else None
+    folder = fetch(source, options.out, options.accept_terms, url=options.url, ask=ask)
+    print(f"{source.name} is in {folder}; next:")
+    print(f"  python -m data_download prepare {source.name} --source {folder} --out data/{source.name}")
+    return 0
+
+
+def fetch(
+    source: Source,
+    out: str | Path,
+    accepted: bool = False,
+    url: str | None = None,
+    ask: Callable[[str], str] | None = None,
+    **how: object,
+) -> Path:
+    """Bring a data set's files to `out` / NAME, from wherever an earlier call was stopped.
+
+    Args:
+        accepted: the terms are accepted. Otherwise `ask` is called with a question, once per folder.
+        url: where to take the archive from, instead of `source.url`.
+        how: passed to `download`, such as attempts, timeout, sleep.
+
+    Returns:
+        The unpacked folder; if it holds nothing but one folder, that one, and so on.
+
+    Raises:
+        BadInput: the terms are not accepted; the data set has to be got by hand; somebody else is fetching it to `out`;
+            or the download or the archive is bad in a way that the sentence names.
+    """
+    out, url = Path(out), url or source.url
+    archive, folder = out / source.archive, out / source.name
+    with _alone(out, source.name):
+        if folder.is_dir() and any(folder.iterdir()):
+            print(f"{folder} is there already", file=sys.stderr)
+            return _innermost(folder)
+        if not archive.is_file() and url is None:
+            print(source.instructions(out), file=sys.stderr)
+            others = [path for path in sorted(out.iterdir()) if path.suffix.lower() in (".rar", ".7z")]
+            there = f"there is {others[0]}, which you have to unpack by hand" if others else "the archive is not there yet"
+            raise BadInput(f"{there}; follow the steps above")
+        accept_terms(source, out, accepted, ask)
+        if not archive.is_file():
+            check = _checker(source)
+            download(url, archive, check, source.by_hand(out), source.size_bytes, source.unpacks_to, **how)
+        elif source.checksum and (problem := _checker(source)(archive)):
+            raise BadInput(f"{archive} is not what was published ({problem}); remove it and run the same command again")
+        return _innermost(extract(archive, folder))
+
+
+def _checker(source: Source) -> Callable[[Path], str | None]:
+    """What is wrong with a file that should be the archive of `source`, or None.
+
+    Where no checksum is published, the archive's own ones are read: zip and gzip have them.
+    """
+    if source.checksum is None:
+        return damage
+    algorithm, expected = source.checksum.split(":")
+
+    def check(path: Path) -> str | None:
+        found = hashlib.new(algorithm, usedforsecurity=False)
+        size = path.stat().st_size
+        with (
+            open(path, "rb") as file,
+            tqdm(desc=f"check {path.name}", total=size, unit="B", unit_scale=True, file=sys.stderr) as bar,
+        ):
+            while block := file.read(BLOCK):
+                found.update(block)
+                bar.update(len(block))
+        if found.hexdigest() == expected:
+            return None
+        return f"its {algorithm} is {found.hexdigest()} and not {expected} (unless its publisher replaced the file)"
+
+    return check
+
+
+def _innermost(folder: Path) -> Path:
+    while len(inside := [path for path in folder.iterdir() if path.name != "__MACOSX"]) == 1 and inside[0].is_dir():
+        folder = inside[0]
+    return folder
+
+
+@contextmanager
+def _alone(out: Path, name: str) -> Iterator[None]:
+    """Only one process at a time fetches `name` to `out`; the lock of one that was killed does not hold.
+
+    Raises:
+        BadInput: another one does, or `out` cannot be written.
+    """
+    lock = FileLock(out / f".{name}.lock")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BadInput(
+            f"another process is fetching {name} to {out}; wait for it, or choose another folder with --out"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise BadInput(
+            f"cannot write to {out}: {getattr(error, 'strerror', None) or error}; choose another folder with --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,203 @@
+"""One scan after the other, in all cores: read, resample, turn, crop; kept on disk until the slice set is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+import advconf_lite
+from advconf_lite.data.phantom import in_processes
+from advconf_lite.data.slices import centre_crop_or_pad, resample_in_plane
+from advconf_lite.errors import BadInput
+from advconf_lite.files import write_atomically
+
+from .orientation import is_placeholder, turned, turns
+from .volumes import read_mask, read_volume
+
+WORTH_A_POOL = 30_000_000  # bytes of files below which starting processes takes longer than the work
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One volume and where it belongs; `mask` is None in a set without masks."""
+
+    dataset: str
+    domain: str
+    subject: str
+    phase: str
+    image: Path
+    mask: Path | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done to every scan.
+
+    Attributes:
+        labels: stored label -> ours.
+        spacing_mm, size: of the result's pixels, and how many a side.
+        orientation: "aligned" or "as-stored".
+        organ: "heart" or "prostate".
+        geometry: "in-plane"; or "published-code", which reproduces a slip of the published loader: it resamples the
+            rows and the slice axis, by the ratio of the first pixel size, and leaves the columns as they are.
+        keep_empty: keep slices without a foreground pixel.
+    """
+
+    labels: dict[int, int]
+    spacing_mm: float
+    size: int
+    orientation: str
+    organ: str
+    geometry: str
+    keep_empty: bool
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of one scan: a file with its slices, or an error."""
+
+    scan: Scan
+    path: Path
+    notes: tuple[str, ...] = ()
+    empty: int = 0
+    error: str = ""
+
+    def load(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Images (n, size, size), masks or None, and the slices' numbers in the volume."""
+        with np.load(self.path) as file:
+            return file["images"], file["masks"] if "masks" in file else None, file["numbers"]
+
+
+def prepare_scan(scan: Scan, job: Job) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Images (Z, size, size) float32 and masks (Z, size, size) uint8 (None without a mask file), and remarks.
+
+    Raises:
+        BadInput: see `read_volume` and `read_mask`.
+    """
+    volume, notes = read_volume(scan.image), []
+    mask = None if scan.mask is None else read_mask(scan.mask, volume, job.labels, notes)
+    notes += volume.notes
+    if volume.zooms_disagree:
+        notes.append("the header's zooms disagree with its affine, which was believed")
+    if mask is not None and not mask.any():
+        notes.append(f"{scan.domain} {scan.subject} {scan.phase}: the mask is empty".replace("  ", " "))
+    images, spacing = volume.slices.astype(np.float32), volume.spacing_mm
+    if job.geometry == "published-code":
+        scale = spacing[1] / job.spacing_mm
+        images = _slipped(images, scale, "bilinear")
+        mask = None if mask is None else _slipped(mask, scale, "nearest")
+    else:
+        images = resample_in_plane(images, spacing, job.spacing_mm, "bilinear")
+        mask = None if mask is None else resample_in_plane(mask, spacing, job.spacing_mm, "nearest")
+    if job.orientation == "aligned":
+        if is_placeholder(volume.affine, job.organ):
+            notes.append("an affine does not say how the heart's plane lies, so its slices stay as stored")
+        else:
+            turn = turns(volume.affine, job.organ)
+            images, mask = turned(images, turn), None if mask is None else turned(mask, turn)
+    return (
+        centre_crop_or_pad(images, job.size),
+        None if mask is None else centre_crop_or_pad(mask, job.size),
+        notes,
+    )
+
+
+def _slipped(slices: np.ndarray, scale: float, mode: str) -> np.ndarray:
+    """(Z, Y, X) resampled along Y and Z, for `Job.geometry`."""
+    x = torch.from_numpy(np.ascontiguousarray(slices.transpose(2, 1, 0), dtype=np.float32))[:, None]  # (X, 1, Y, Z)
+    align = {"align_corners": True} if mode == "bilinear" else {}
+    x = F.interpolate(x, scale_factor=(scale, scale), mode=mode, **align)
+    return x[:, 0].numpy().transpose(2, 1, 0).astype(slices.dtype)
+
+
+def _work(scan: Scan, job: Job, path: Path) -> Done:
+    """Prepare one scan into `path`; a bad file becomes an error and not an exception, so that others go on."""
+    try:
+        images, masks, notes = prepare_scan(scan, job)
+    except BadInput as error:
+        return Done(scan, path, error=str(error))
+    filled = np.ones(len(images), bool) if masks is None else masks.any(axis=(1, 2))
+    keep = np.ones(len(images), bool) if job.keep_empty else filled
+    arrays = {"images": images[keep], "numbers": np.flatnonzero(keep), "notes": np.array(notes, dtype=str)}
+    if masks is not None:
+        arrays["masks"] = masks[keep]
+    arrays["empty"] = np.array((~filled).sum())
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:  # np.savez given a name would add .npz to it
+            np.savez(file, **arrays)
+
+    try:
+        write_atomically(path, write)
+    except OSError as error:
+        raise BadInput(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
+        ) from error
+    return _read(scan, path)
+
+
+def _read(scan: Scan, path: Path) -> Done:
+    with np.load(path) as file:
+        return Done(scan, path, tuple(map(str, file["notes"])), int(file["empty"]))
+
+
+@contextmanager
+def work_through(
+    scans: list[Scan], job: Job, out: Path, workers: int | None, skip_bad: bool, title: str
+) -> Iterator[Iterable[Done]]:
+    """Every scan's `Done`, in order, while the block lasts. What a killed run had done with the same files and options
+    is taken from its folder, hidden beside `out`.
+
+    Raises:
+        BadInput: a scan is bad and `skip_bad` is not set; or the disk is full.
+    """
+    folder = out.parent / f".{out.name}-preparing-{_fingerprint(scans, job)}"
+    for other in out.parent.glob(f".{out.name}-preparing-*") if out.parent.is_dir() else ():
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:05d}.npz" for number in range(len(scans))]
+    waiting = [number for number, path in enumerate(paths) if not path.is_file()]
+    if workers is None:
+        size = sum(scans[number].image.stat().st_size for number in waiting if scans[number].image.is_file())
+        workers = (os.cpu_count() or 1) if size > WORTH_A_POOL else 1
+    results: dict[int, Done] = {}
+    try:
+        jobs = [(scans[number], job, paths[number]) for number in waiting]
+        begun = len(scans) - len(waiting)
+        with tqdm(total=len(scans), initial=begun, desc=title, unit="scan", file=sys.stderr) as bar:
+            for number, done in zip(waiting, in_processes(_work, jobs, workers)):
+                results[number] = done
+                bar.update()
+                if done.error and not skip_bad:
+                    raise BadInput(f"{done.error} (--skip-bad goes on without such subjects)")
+        yield [results[number] if number in results else _read(scans[number], paths[number]) for number in range(len(scans))]
+    except BadInput:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)  # not after a kill or Ctrl-C, which is what the folder is for
+
+
+def _fingerprint(scans: list[Scan], job: Job) -> str:
+    digest = hashlib.sha256(f"{advconf_lite.__version__} {job}".encode())
+    for scan in scans:
+        digest.update(repr(replace(scan, image=_state(scan.image), mask=_state(scan.mask))).encode())
+    return digest.hexdigest()[:12]
+
+
+def _state(path: Path | None) -> tuple | None:
+    if path is None or not path.is_file():
+        return None
+    stat = path.stat()
+    return str(path.absolute()), stat.st_size, stat.st_mtime_ns

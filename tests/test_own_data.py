@@ -1,0 +1,52 @@
+"""The lines of lesson 01 that write a researcher's own slice set: they work, and what they wrote can be used."""
+
+from types import SimpleNamespace
+
+import jupytext
+import pytest
+
+from advconf_lite.data.slices import read_slice_set, write_slice_set
+from advconf_lite.notebooks import FOLDER
+from data_download.__main__ import main
+
+
+def cells():
+    """Code cells of the lesson's last section, in order."""
+    notebook = jupytext.read(FOLDER / "01_data_preparation.py")
+    first = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith("## A slice set of your own"))
+    return [cell.source for cell in notebook.cells[first:] if cell.cell_type == "code"]
+
+
+@pytest.fixture
+def written(tmp_path, capsys):
+    names = {"run": SimpleNamespace(folder=tmp_path)}
+    for source in cells():
+        exec(compile(source, "lesson 01", "exec"), names)
+    return names["own"], capsys.readouterr().out
+
+
+def test_the_lessons_lines_write_a_set_and_verify_finds_it_good(written, capsys):
+    own, printed = written
+    again = read_slice_set(own.folder)
+    assert (len(again), again.class_names, again.domains) == (12, ["lesion"], ["our scanner"])
+    assert set(again.table["split"]) == {"train", "val", "test"}
+    assert "own data or a phantom: there are no published counts" in printed and "DIFFERS" not in printed
+    assert main(["verify", str(own.folder)]) == 0
+    assert printed.strip() in capsys.readouterr().out.replace("\n\n", "\n")
+
+
+def test_it_takes_at_most_ten_lines_after_the_data():
+    lines = [line for line in cells()[1].splitlines() if line.strip()]
+    assert len(lines) <= 10 and any("write_slice_set(" in line for line in lines)
+
+
+def test_the_answer_to_the_lessons_question(written, capsys):
+    own, _ = written
+    images, table = own.images[:].copy(), own.table.copy()
+    images[10:] = images[:2]  # P5 is P0 under another name
+    write_slice_set(own.folder, images, own.masks[:].copy(), table, own.info)
+    assert main(["verify", str(own.folder)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.endswith("DIFFERS")]
+    assert line.startswith("slices that another subject has too  our scanner") and line.split()[-2] == "4"
+    assert any(line.startswith("subjects in several splits") and line.endswith("ok") for line in lines)
