@@ -13,13 +13,15 @@ from .errors import BadInput
 def run(chosen: argparse.Namespace) -> int:
     """Lessons 01-05 in order, then the table."""
     from .evaluation import summary_table
+    from .methods import DEFAULT_METHODS
     from .notebooks import PIPELINE, execute, lesson
     from .pipeline import Run
     from .progress import repeated
     from .report import write_index
 
     began = time.time()
-    work = Run(chosen.out, chosen.data, chosen.profile, chosen.quality, chosen.methods)  # refuses bad input at once
+    work = Run(chosen.out, chosen.data, chosen.profile, chosen.quality,
+               chosen.methods or DEFAULT_METHODS)  # refuses bad input at once
     describe(work)
     parameters = {
         "data": chosen.data, "profile": chosen.profile, "out": str(chosen.out), "quality": " ".join(work.qualities),
@@ -70,8 +72,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--profile", default="quick", help="smoke (seconds), quick (minutes on two cores), full, paper (GPU)")
     one.add_argument("--out", required=True, type=Path, metavar="runs/NAME", help="the run's folder")
     one.add_argument("--quality", help="dice or surface_dice; default: both")
-    one.add_argument("--methods", nargs="+", default=["plain", "adversarial", "agreement-2", "agreement-15"],
-                     help="plain, adversarial, agreement-N")
+    one.add_argument("--methods", nargs="+", metavar="NAME",
+                     help="methods to compare; a name that does not exist is answered with all that do")
     one.add_argument("--segmenter-seed", type=int, nargs="+", default=[0], metavar="N")
     one.add_argument("--head-seed", type=int, nargs="+", default=[0], metavar="N", help="several: mean and spread")
     one.set_defaults(command=run)
@@ -80,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("--run", required=True, type=Path, metavar="runs/NAME", help="a finished run")
     two.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="a slice set; masks may be missing")
     two.add_argument("--out", required=True, type=Path, metavar="scores.csv")
-    two.add_argument("--method", default="adversarial", help="plain or adversarial")
+    two.add_argument("--method", default="adversarial", help="one of the run's trained heads")
     two.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
     two.add_argument("--head-seed", type=int, default=0, metavar="N")
     two.set_defaults(command=predict)

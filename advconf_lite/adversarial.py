@@ -45,14 +45,23 @@ class State:
 
     alpha: float
     buffer: Buffered | None = None
+    delta: Tensor | None = None  # of the last step, (B, 1, H, W): what controls replay; no checkpoint needs it
 
 
 def segment(segmenter: Segmenter, x: Tensor, y: Tensor, gradient: bool = False) -> Half:
-    """Pass a half through the frozen segmenter, once; with `gradient`, keep the graph from x to z."""
+    """Pass a half through the segmenter, once; with `gradient`, keep the graph from x to z.
+
+    Weights that are being trained (fine-tuning) keep theirs in any case.
+    """
     x = x.detach().requires_grad_(gradient)
-    with torch.set_grad_enabled(gradient):
+    with torch.set_grad_enabled(gradient or learns(segmenter)):
         logits, z = segmenter(x)
     return Half(x, y, logits.argmax(1), z)
+
+
+def learns(module: nn.Module) -> bool:
+    """Whether any weight is being trained."""
+    return any(weight.requires_grad for weight in module.parameters())
 
 
 def perturb(x: Tensor, gradient: Tensor, alpha: float, eps: float, max_relative_norm: float | None = None) -> Tensor:
@@ -127,11 +136,17 @@ def adversarial_step(
     state: State,
     g: Quality,
     settings: Settings,
+    control: Callable[[], Tensor] | None = None,
+    passed: Callable[[Tensor, Tensor], Half] | None = None,
 ) -> dict[str, Tensor | float]:
     """One turn of Algorithm 1's loop (lines 8-24); changes `head`, `optimizer` and `state`.
 
     Each image passes the segmenter once: the clean half in `clean` (from `segment(..., gradient=True)`, so that several
-    heads can share it), the adversarial half here. The head sees both halves jointly.
+    heads can share it), the adversarial half here, or by `passed(x, y)`, which may remember passes that heads share. The
+    head sees both halves jointly.
+
+    `control` makes the next images x' (B, 1, H, W) in place of lines 19-22 while all else stays: so an experiment learns
+    what the direction of delta is worth. alpha then means nothing, and `clean` needs no graph.
 
     Returns:
         Row of the history: loss, alpha, predicted and true drop, ||delta|| / ||x||, and the mean true scores per image
@@ -140,20 +155,24 @@ def adversarial_step(
     # 1. Form a batch of size 2B. At the first turn the buffer holds images of D as they are (line 6).
     first = state.buffer is None
     buffered = state.buffer or Buffered(clean.x.detach(), clean.y, *(torch.zeros(0),) * 3, torch.zeros(len(clean.x)))
+    passed = passed or (lambda x, y: segment(segmenter, x, y))
 
     # 2. Forward pass.
-    adversarial = segment(segmenter, buffered.x, buffered.y)
+    adversarial = passed(buffered.x, buffered.y)
     B = len(clean.x)
     z = torch.cat([clean.z, adversarial.z])  # (2B, C, h, w)
     s_hat = head(z)  # (2B, C)
     s_clean, s_adv = (targets(g(half.y_hat, half.y), settings.absent_surface) for half in (clean, adversarial))
     loss = score_loss(s_hat, torch.cat([s_clean, s_adv]), settings.loss)
-    if settings.perturb_with == "before_update":
+    if control is None and settings.perturb_with == "before_update":
         gradient = input_gradient(s_hat[:B], clean.x, settings)
     update_head(head, optimizer, loss, settings.head_clip)
 
     # 3. Compute the next iteration's adversarial perturbations.
-    if settings.perturb_with == "after_update":
+    if control is None and settings.perturb_with == "after_update":
+        if learns(segmenter):  # line 17 has changed its weights too
+            clean = segment(segmenter, clean.x, clean.y, gradient=True)
+            z = torch.cat([clean.z, adversarial.z])
         gradient = input_gradient(head(z)[:B], clean.x, settings)
     row: dict[str, Tensor | float] = {"loss": loss.item(), "clean": s_clean.nanmean(1), "perturbed": s_adv.nanmean(1)}
     if not first:
@@ -164,13 +183,19 @@ def adversarial_step(
         row["predicted_drop"] = predicted_drop
         row["true_drop"] = (buffered.true_score - s_adv).nanmean().item()
         row["delta_norm"] = buffered.relative_norm.mean().item()
-        state.alpha = adapt_alpha(state.alpha, predicted_drop, settings.delta_s, settings.eta)
-    row["alpha"] = state.alpha
+        if control is None:
+            state.alpha = adapt_alpha(state.alpha, predicted_drop, settings.delta_s, settings.eta)
 
     x = clean.x.detach()
-    delta = perturb(x, gradient, state.alpha, settings.eps, settings.max_delta_norm)
+    if control is None:
+        row["alpha"] = state.alpha
+        state.delta = perturb(x, gradient, state.alpha, settings.eps, settings.max_delta_norm)
+        x_adv = x + state.delta
+    else:
+        x_adv = control()
+        state.delta = x_adv - x
     keep_z = clean.z.detach() if settings.clean_score == "fresh" else torch.zeros(0)
-    state.buffer = Buffered(x + delta, clean.y, s_hat[:B].detach(), s_clean, keep_z, relative_norm(delta, x))
+    state.buffer = Buffered(x_adv, clean.y, s_hat[:B].detach(), s_clean, keep_z, relative_norm(state.delta, x))
     return row
 
 
@@ -227,12 +252,6 @@ def head_delta(segmenter: Segmenter, head: nn.Module, x: Tensor, alpha: float, s
     gradient = input_gradient(head(clean.z), clean.x, settings)
     head.train(was_training)
     return perturb(x, gradient, alpha, settings.eps, settings.max_delta_norm)
-
-
-def random_delta(delta: Tensor, seed: int = 0) -> Tensor:
-    """The control: Gaussian directions with the norms of `delta` (B, 1, H, W), image by image."""
-    noise = torch.randn(delta.shape, generator=torch.Generator().manual_seed(seed)).to(delta)
-    return noise * (delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1))[:, None, None, None]
 
 
 def alpha_for_drop(

@@ -1,27 +1,57 @@
-"""Score agreement: how alike are masks that a segmenter with dropout draws for the same image?
+"""Scores from a segmenter's dropout samples: how alike are their masks, how uncertain is their mean softmax?
 
-The paper's baseline (section 4.3, after Roy et al. 2018): N segmentations per image by Monte Carlo dropout,
-the quality g of all N(N-1)/2 pairs, and their mean. It ranks images; it is no estimate of the quality
-against the truth.
+Score agreement is the paper's baseline (section 4.3, after Roy et al. 2018): N segmentations per image by Monte
+Carlo dropout, the quality g of all N(N-1)/2 pairs, and their mean. Predictive entropy is the one that the paper
+found too weak to show. Both rank images; neither estimates the quality against the truth.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from .errors import BadInput
-from .quality import Strip, check_labels, disk_half_widths
+from .quality import Quality, Strip, check_labels, disk_half_widths
+
+if TYPE_CHECKING:
+    from .methods import SampledMethod
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+@dataclass
+class Samples:
+    """What `monte_carlo` drew of B images.
+
+    masks: label maps (n, B, H, W).
+    probabilities: N -> mean softmax of the first N samples, (B, K, H, W), for those N that were asked for.
+    """
+
+    masks: Tensor
+    probabilities: dict[int, Tensor]
 
 
 def monte_carlo_masks(
     segmenter: nn.Module, images: Tensor, n: int, seed: int, images_per_pass: int = 64
 ) -> Tensor:
+    """The masks of `monte_carlo`: label maps (n, B, H, W)."""
+    return monte_carlo(segmenter, images, n, seed, images_per_pass).masks
+
+
+def monte_carlo(
+    segmenter: nn.Module,
+    images: Tensor,
+    n: int,
+    seed: int,
+    images_per_pass: int = 64,
+    mean_of: Sequence[int] = (),
+) -> Samples:
     """Segment every image `n` times with dropout switched on.
 
     Only dropout modules are in training mode, so norms work as in inference and running averages stay.
@@ -32,9 +62,11 @@ def monte_carlo_masks(
         images: (B, 1, H, W) on the segmenter's device.
         seed: the same seed (and `images_per_pass`, and device) gives the same masks.
         images_per_pass: as many copies of the batch go through together as fit into this; at least one.
+        mean_of: numbers N of samples whose mean softmax is kept: of the first N. A running sum, so memory does not
+            grow with n.
 
     Returns:
-        (n, B, H, W) label maps: uint8, or int64 with more than 256 classes.
+        Masks (n, B, H, W), uint8, or int64 with more than 256 classes; and the mean softmax per N in `mean_of`.
 
     Raises:
         BadInput: `n` is below 1, or the segmenter has no dropout, so that all masks would be the same.
@@ -43,7 +75,7 @@ def monte_carlo_masks(
         raise BadInput(f"n is {n}; give the number of Monte Carlo samples, at least 1 (2 for an agreement)")
     if not any(isinstance(m, DROPOUT) and m.p > 0 for m in segmenter.modules()):
         raise BadInput("the segmenter has no dropout, so its samples would be the same; use dropout > 0")
-    batch, masks, done = len(images), None, 0
+    batch, masks, done, total, kept = len(images), None, 0, 0.0, {}
     copies = max(1, images_per_pass // max(1, batch))
     modes = [(module, module.training) for module in segmenter.modules()]
     on_gpu = images.is_cuda
@@ -61,6 +93,11 @@ def monte_carlo_masks(
                 with torch.inference_mode():
                     logits, _ = segmenter(images.repeat(now, 1, 1, 1))
                     labels = logits.argmax(1).view(now, batch, *logits.shape[2:])
+                    if done < max(mean_of, default=0):
+                        for number, one in enumerate(logits.split(batch), start=done + 1):
+                            total = total + one.float().softmax(1)
+                            if number in mean_of:
+                                kept[number] = total / number
                 if masks is None:  # made outside inference mode, so that the caller may write to it
                     kind = torch.uint8 if logits.shape[1] <= 256 else torch.int64
                     masks = torch.empty(n, *labels.shape[1:], dtype=kind, device=labels.device)
@@ -69,7 +106,62 @@ def monte_carlo_masks(
     finally:
         for module, training in modes:
             module.training = training
-    return masks
+    return Samples(masks, kept)
+
+
+def sampled_scores(
+    segmenter: nn.Module,
+    images: Tensor,
+    methods: Sequence[SampledMethod],
+    qualities: Sequence[Quality],
+    seed: int,
+    empty: str = "one",
+    batch: int = 64,
+) -> dict[tuple[str, str], Tensor]:
+    """Scores of several methods from the same samples: N = 2 takes the first 2 of the 15.
+
+    Only `batch` images' samples are held at a time.
+
+    Args:
+        images: (N, 1, H, W), on any device; they are moved to the segmenter's.
+        seed: of the first batch; the following ones add 1 each.
+        empty: as in `agreement`, for methods that do not name a rule themselves.
+
+    Returns:
+        (method, quality) -> (N, classes).
+    """
+    device = next(segmenter.parameters()).device
+    n, means = max(method.samples for method in methods), [method.samples for method in methods if method.needs_mean]
+    scores: dict[tuple[str, str], list[Tensor]] = {(m.name, g.name): [] for m in methods for g in qualities}
+    for number, some in enumerate(images.split(batch)):
+        samples = monte_carlo(segmenter, some.to(device), n, seed + number, mean_of=means)
+        for method in methods:
+            for g in qualities:
+                scores[method.name, g.name].append(method.score(samples, g, empty))
+    return {key: torch.cat(parts) for key, parts in scores.items()}
+
+
+def predictive_entropy(probabilities: Tensor) -> Tensor:
+    """-sum_k p_k ln p_k of every pixel, in nats: (B, K, H, W) -> (B, H, W); 0 for a one-hot p, ln K for a uniform one."""
+    return torch.special.entr(probabilities).sum(1)
+
+
+def certainty(probabilities: Tensor, foreground: bool = False) -> Tensor:
+    """1 - mean predictive entropy / ln K of every image: (B, K, H, W) -> (B,) in [0, 1].
+
+    The paper's "average aggregated predictive entropy" (section 4.3), turned round so that high means good as for all
+    methods. It is no estimate of a quality, so no MAE is computed from it; correlation and eAURC do not depend on the
+    scale, for which the published code divides by sqrt(K). Most pixels are certain background, so the mean over the
+    whole image mostly counts how large the object is.
+
+    `foreground` weights every pixel with its foreground probability 1 - p_0. The benchmark of Zenk et al. (2025)
+    averages over the pixels of the predicted foreground; weights need no rule for an empty mask.
+    """
+    entropy = predictive_entropy(probabilities).flatten(1) / math.log(probabilities.shape[1])
+    if not foreground:
+        return 1 - entropy.mean(1)
+    weight = (1 - probabilities[:, 0]).flatten(1).clamp_min(1e-12)
+    return 1 - (entropy * weight).sum(1) / weight.sum(1)
 
 
 def agreement(
@@ -92,8 +184,8 @@ def agreement(
         quality: "dice" or "surface_dice".
         tolerance, spacing: as in `quality.surface_dice`; ignored for Dice.
         include_background: also score class 0.
-        empty: what a pair counts if both lack the class: "one", the rule of `quality.aggregate`, or "zero",
-            as the published code has it for surface Dice (for Dice it has one).
+        empty: what a pair counts if both lack the class: "one", the rule of `quality.aggregate`, "zero", or
+            "published": one for Dice and zero for surface Dice, as the published code has it.
 
     Returns:
         (B, classes) float32 in [0, 1] on the masks' device, without NaN.
@@ -104,8 +196,8 @@ def agreement(
     """
     if quality not in ("dice", "surface_dice"):
         raise BadInput(f"quality is {quality!r}; give 'dice' or 'surface_dice'")
-    if empty not in ("one", "zero"):
-        raise BadInput(f"empty is {empty!r}; give 'one' or 'zero'")
+    if empty not in ("one", "zero", "published"):
+        raise BadInput(f"empty is {empty!r}; give 'one', 'zero' or 'published'")
     if masks.ndim != 4 or len(masks) < 2:
         raise BadInput(f"masks have shape {tuple(masks.shape)}; give at least two samples, as (n, B, H, W)")
     check_labels(masks, num_classes, "masks")
@@ -123,7 +215,8 @@ def agreement(
     counts = counts.view(batch, -1, n, n)[:, strip.first : num_classes]  # (B, classes, n, n)
     self_count = counts.diagonal(dim1=2, dim2=3)
     scores = (counts + counts.mT) / (self_count[..., :, None] + self_count[..., None, :])
-    scores = torch.where(scores.isnan(), 1.0 if empty == "one" else 0.0, scores)
+    counts_as_one = empty == "one" or (empty == "published" and quality == "dice")
+    scores = torch.where(scores.isnan(), 1.0 if counts_as_one else 0.0, scores)
     i, j = torch.triu_indices(n, n, offset=1, device=masks.device)
     return scores[:, :, i, j].mean(2)
 

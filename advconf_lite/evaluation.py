@@ -6,6 +6,7 @@ What each metric means, and how ties count, is said in `metrics`.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ import pandas as pd
 
 from .errors import BadInput
 from .files import write_atomically
+from .methods import sampled_methods
 from .metrics import METRICS, augrc, aurc, eaurc, mae, pearson, spearman, weighted_metrics
 
 __all__ = [
     "KEYS", "METRICS", "METRIC_COLUMNS", "PREDICTION_COLUMNS", "SLICE", "augrc", "aurc", "check_predictions",
-    "eaurc", "is_relative", "mae", "merge_predictions", "metrics_table", "paired_difference", "pearson",
+    "compare", "constant_predictions", "eaurc", "is_relative",
+    "mae", "merge_predictions", "metrics_table", "paired_difference", "pearson",
     "read_predictions",
     "spearman", "summary_table",
 ]  # fmt: skip
@@ -35,8 +38,8 @@ FEWEST_SUBJECTS = 3  # below that, resampling subjects says nothing about the ne
 
 
 def is_relative(method: str) -> bool:
-    """Score agreement ranks slices but does not estimate the score (paper, section 4.3), so it has no MAE."""
-    return method.startswith("agreement")
+    """Agreement and entropy rank slices but do not estimate the score (paper, section 4.3), so they have no MAE."""
+    return bool(sampled_methods([method]))
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
@@ -136,7 +139,7 @@ def metrics_table(
     predictions = check_predictions(predictions)
     if constant:
         predictions = pd.concat(
-            [predictions, _constant_predictions(predictions, constant)], ignore_index=True
+            [predictions, constant_predictions(predictions, constant)], ignore_index=True
         )
     rows = []
     for key, group in predictions.groupby(KEYS, sort=False):
@@ -165,7 +168,8 @@ def _percentiles(values: np.ndarray) -> tuple[float, float]:
     return tuple(np.percentile(defined, [2.5, 97.5])) if len(defined) else (np.nan, np.nan)
 
 
-def _constant_predictions(predictions: pd.DataFrame, constant: dict[str, float]) -> pd.DataFrame:
+def constant_predictions(predictions: pd.DataFrame, constant: dict[str, float]) -> pd.DataFrame:
+    """The rows of method "constant": one number per quality as the prediction of every slice, head seed 0."""
     rows = predictions[predictions["quality"].isin(list(constant))]
     # The true score belongs to the segmenter, so one row per slice and segmenter seed is all there is.
     rows = rows.drop_duplicates([*SLICE, "quality", "segmenter_seed"])[PREDICTION_COLUMNS]
@@ -245,33 +249,84 @@ def paired_difference(
 ) -> pd.DataFrame:
     """`second` minus `first` in Pearson, eAURC and MAE, averaged over the target domains and the pairs of seeds.
 
-    Intervals are a paired bootstrap: subjects are drawn anew within each domain, and both methods are evaluated on the
-    same draw. Domains in which a metric is undefined for a draw are left out of that draw's mean.
+    The rows of `compare`, without the name of the method.
+    """
+    return compare(predictions, second, [first], source_domain, resamples).drop(columns="method")
+
+
+def compare(
+    predictions: pd.DataFrame,
+    reference: str,
+    methods: Sequence[str],
+    source_domain: str | None = None,
+    resamples: int = 1000,
+) -> pd.DataFrame:
+    """`reference` minus each of `methods` in Pearson, eAURC and MAE, averaged over target domains and pairs of seeds.
+
+    Intervals are a paired bootstrap over subjects and seeds; both methods are evaluated on the same draw. Subjects are
+    drawn anew within each domain, and domains with the same subjects (re-acquired ones) share the draw. Of several
+    segmenter seeds, and of the head seeds of each, as many are drawn anew; one alone cannot be, and the interval then
+    says nothing about another one. Domains in which a metric is undefined for a draw are left out of that draw's mean.
 
     Returns:
-        One row per quality and metric: quality, metric, difference, low, high (2.5 % and 97.5 %), n_domains.
+        One row per quality, method and metric: quality, method, metric, difference, low, high (2.5 % and 97.5 %),
+        n_domains, n_segmenters, n_pairs (of seeds). No row for the MAE of a method that does not estimate.
     """
     names = ["pearson", "eaurc", "mae"]
+    wanted = [reference, *methods]
     rows = []
-    for quality, of_quality in predictions[predictions["domain"] != source_domain].groupby("quality", sort=False):
-        draws: dict[str, list[np.ndarray]] = {name: [] for name in names}  # each (1 + resamples,), the data first
+    targets = predictions[(predictions["domain"] != source_domain) & predictions["method"].isin(wanted)]
+    for quality, of_quality in targets.groupby("quality", sort=False):
+        domains, pairs = list(dict.fromkeys(of_quality["domain"])), sorted(set(zip(*(of_quality[c] for c in SEEDS))))
+        values = np.full((len(wanted), len(names), len(domains), len(pairs), 1 + resamples), np.nan)  # the data first
         for key, group in of_quality.groupby(["domain", *SEEDS], sort=False):
-            one, two = (group[group["method"] == method].sort_values(SLICE) for method in (first, second))
-            if len(one) == 0 or len(one) != len(two):
-                raise BadInput(f"{first} and {second} did not score the same slices of {key[0]}; run both again")
-            subjects, member = np.unique(one["subject"].astype(str), return_inverse=True)
-            rng = np.random.default_rng([0, zlib.crc32(str(key[0]).encode())])  # one draw per domain, for all seeds
-            counts = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
-            weights = np.vstack([np.ones(len(one)), counts[:, member]])
-            values = [weighted_metrics(t["predicted_score"].to_numpy(float), t["true_score"].to_numpy(float), weights)
-                      for t in (one, two)]  # fmt: skip
-            for name in names:
-                draws[name].append(values[1][name] - values[0][name])
-        for name in names:
-            if name == "mae" and (is_relative(first) or is_relative(second)):
-                continue
-            mean = np.nanmean(np.stack(draws[name]), axis=0)
-            low, high = _percentiles(mean[1:])
-            rows.append({"quality": quality, "metric": name, "difference": mean[0], "low": low, "high": high,
-                         "n_domains": of_quality["domain"].nunique()})  # fmt: skip
+            found = [group[group["method"] == method].sort_values(SLICE) for method in wanted]
+            for method, table in zip(wanted, found):
+                if len(table) == 0 or len(table) != len(found[0]):
+                    raise BadInput(f"{reference} and {method} did not score the same slices of {key[0]}; run both again")
+            weights = _subject_weights(found[0], resamples)
+            for number, table in enumerate(found):
+                scores = (table[column].to_numpy(float) for column in ("predicted_score", "true_score"))
+                result = weighted_metrics(*scores, weights)
+                values[number, :, domains.index(key[0]), pairs.index(key[1:])] = [result[name] for name in names]
+        of_seeds = _seed_weights(pairs, resamples).T  # (pairs, 1 + resamples)
+        for number, method in enumerate(methods, start=1):
+            difference = values[0] - values[number]  # (metrics, domains, pairs, 1 + resamples)
+            weights = np.where(np.isnan(difference), 0, of_seeds)
+            with np.errstate(invalid="ignore"):
+                per_domain = (np.nan_to_num(difference) * weights).sum(2) / weights.sum(2)
+            for name, of_domain in zip(names, per_domain):
+                if name == "mae" and (is_relative(reference) or is_relative(method)):
+                    continue
+                with np.errstate(invalid="ignore"):
+                    mean = np.nansum(of_domain, 0) / (~np.isnan(of_domain)).sum(0)
+                low, high = _percentiles(mean[1:])
+                rows.append({
+                    "quality": quality, "method": method, "metric": name, "difference": mean[0], "low": low, "high": high,
+                    "n_domains": len(domains), "n_segmenters": len({pair[0] for pair in pairs}), "n_pairs": len(pairs),
+                })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _subject_weights(table: pd.DataFrame, resamples: int) -> np.ndarray:
+    """(1 + resamples, n): how often each row's subject is drawn; once each in the first row, which is the data."""
+    subjects, member = np.unique(table["subject"].astype(str), return_inverse=True)
+    # A function of the subjects alone, so that every seed and every domain that has them sees the same draw.
+    rng = np.random.default_rng([0, zlib.crc32("|".join(subjects).encode())])
+    counts = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
+    return np.vstack([np.ones(len(table)), counts[:, member]])
+
+
+def _seed_weights(pairs: list[tuple[int, int]], resamples: int) -> np.ndarray:
+    """(1 + resamples, pairs): how often each pair of seeds is drawn; the first row is the data.
+
+    Segmenters are drawn first; each time that one is drawn, as many of its head seeds are as it has.
+    """
+    rng = np.random.default_rng(1)
+    segmenters = sorted({segmenter for segmenter, _ in pairs})
+    drawn = rng.multinomial(len(segmenters), np.full(len(segmenters), 1 / len(segmenters)), size=resamples)
+    weights = np.ones((1 + resamples, len(pairs)))
+    for number, segmenter in enumerate(segmenters):
+        own = [place for place, pair in enumerate(pairs) if pair[0] == segmenter]
+        weights[1:, own] = rng.multinomial(drawn[:, number] * len(own), np.full(len(own), 1 / len(own)))
+    return weights

@@ -13,13 +13,16 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from .adversarial import Effect, alpha_for_drop, apply_delta, head_delta, random_delta, relative_norm
+from .adversarial import Effect, alpha_for_drop, apply_delta, head_delta, relative_norm
 from .agreement import agreement, monte_carlo_masks
+from .controls import random_delta
 from .data.scanner import bssfp_signal
 from .data.tissue import INDEX, relaxation
 from .experiment import Part
+from .finetuning import read_by
 from .head import ConfidenceHead, predict_scores
-from .pipeline import METHODS, Run
+from .methods import DEFAULT_METHODS
+from .pipeline import Run
 from .plot_style import BLUE, VERMILLION, styled
 from .plots import Perturbed
 from .segmenter import Segmenter
@@ -41,7 +44,7 @@ def start(
         os.chdir("..")
     # MONAI announces changes of its next release; a student can do nothing about them.
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
-    run = Run(out, data, profile, quality.split() or None, methods.split() or METHODS)
+    run = Run(out, data, profile, quality.split() or None, methods.split() or DEFAULT_METHODS)
     print(f"data {run.data}, profile {run.profile.name}, results in {out}, on {run.device}")
     return run
 
@@ -57,7 +60,8 @@ def pick_slice(run: Run, segmenter: Segmenter, at_least: float = 0.85) -> int:
 
 
 def effects(run: Run, segmenter: Segmenter, heads: dict, quality: str, row: int) -> dict[str, tuple[Effect, Perturbed]]:
-    """Perturb one test slice by each head of a quality, each at the alpha that lowers *its* predictions by delta_s.
+    """Perturb one test slice by the plain and the adversarial head of a quality (or, without them, by each head), each at
+    the alpha that lowers *its* predictions by delta_s.
 
     alpha is found on source validation images; the paper's Figure 4 compares heads at similar predicted drops.
     """
@@ -65,11 +69,12 @@ def effects(run: Run, segmenter: Segmenter, heads: dict, quality: str, row: int)
     val = run.experiment.val.images[:24].to(run.device)
     x, y = part.images[row : row + 1].to(run.device), part.masks[row : row + 1].to(run.device)
     found = {}
-    for (method, name), head in heads.items():
-        if name != quality:
-            continue
-        alpha = alpha_for_drop(segmenter, head, val, settings.delta_s, settings)
-        effect = apply_delta(segmenter, head, x, y, head_delta(segmenter, head, x, alpha, settings), run.quality(name))
+    of_quality = {method: head for (method, name), head in heads.items() if name == quality}
+    paper = {method: head for method, head in of_quality.items() if method in ("plain", "adversarial")}
+    for method, head in (paper or of_quality).items():
+        net = read_by(head, segmenter)
+        alpha = alpha_for_drop(net, head, val, settings.delta_s, settings)
+        effect = apply_delta(net, head, x, y, head_delta(net, head, x, alpha, settings), run.quality(quality))
         pair = [tuple(float(t[0].mean()) for t in pairs) for pairs in (effect.predicted, effect.true)]
         found[method] = effect, Perturbed(effect.x[1][0, 0].cpu(), effect.y_hat[1][0].cpu(), *pair)
     return found
@@ -127,9 +132,9 @@ def quality_table(run: Run, segmenters: dict[int, Segmenter]) -> pd.DataFrame:
 
 
 def alignment_table(history: pd.DataFrame, delta_s: float) -> pd.DataFrame:
-    """Per head with Algorithm 1: medians over the first and the last tenth of its adversarial steps."""
+    """Per adversarial head: medians over the first and the last tenth of its adversarial steps."""
     rows = []
-    adversarial = history[history["true_drop"].notna()]
+    adversarial = history[(history["method"] == "adversarial") & history["true_drop"].notna()]
     for (quality, s, h), steps in adversarial.groupby(["quality", "segmenter_seed", "head_seed"], sort=False):
         tenth = max(1, len(steps) // 10)
         row = {"quality": quality, "segmenter_seed": s, "head_seed": h}
@@ -151,11 +156,12 @@ def fresh_drops(run: Run, segmenter: Segmenter, heads: dict[tuple[str, str], Con
     val = run.experiment.val.images[:24].to(run.device)
     rows = []
     for (method, name), head in heads.items():
-        alpha = alphas[method, name] if alphas else alpha_for_drop(segmenter, head, val, settings.delta_s, settings)
+        net = read_by(head, segmenter)
+        alpha = alphas[method, name] if alphas else alpha_for_drop(net, head, val, settings.delta_s, settings)
         drops = []
         for images, masks in zip(x.split(64), y.split(64)):
-            delta = head_delta(segmenter, head, images, alpha, settings)
-            own, random = (apply_delta(segmenter, head, images, masks, d, run.quality(name)) for d in (delta, random_delta(delta)))
+            delta = head_delta(net, head, images, alpha, settings)
+            own, random = (apply_delta(net, head, images, masks, d, run.quality(name)) for d in (delta, random_delta(delta)))
             drops.append(torch.stack([own.predicted_drop, own.true_drop, relative_norm(delta, images), random.true_drop]))
         predicted, true, norm, random_true = torch.cat(drops, 1).mean(1).tolist()
         rows.append({"head": method, "quality": name, "alpha": alpha, "predicted drop": predicted, "true drop": true,

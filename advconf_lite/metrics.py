@@ -8,9 +8,14 @@ at coverage k/n is the mean risk of the k accepted ones, and AURC is its mean ov
 2018, whom the paper cites). Slices of equal confidence have no order, so each counts with the expectation
 under a random one: the mean risk of its tie group. A constant confidence then has exactly the mean risk as
 its AURC, and no result depends on the order of the rows. Without ties this is also the sum that the paper's
-published code computes. fd-shifts joins the points by straight lines instead and holds the curve flat below
-the first; both agree as n grows, but the sum needs no rule for coverage 0, where the selective risk is
-undefined.
+published code computes. It needs no rule for coverage 0, where the selective risk is undefined.
+
+Two other definitions are options of `aurc` and `eaurc`, to compare with published numbers. Both join points of
+the curve by straight lines. "fd-shifts" (Traub et al. 2024) has a point where a tie group is complete and holds
+the curve flat from the first one down to coverage 0. "benchmark" (the code of Zenk et al. 2025) rejects from
+below and has a point after the *first* slice of each tie group, so that ties depend on the order of the rows; a
+flat part replaces the points that are missing at the confident end, but the area below coverage 1/n is never
+counted. All three agree as n grows.
 
 AUGRC (Traub et al. 2024) integrates (sum of accepted risks) / n over the coverage from 0 to 1. That curve
 starts at 0 and is straight inside a tie group, so trapezoids are exact, and it equals the value of fd-shifts.
@@ -23,6 +28,7 @@ import numpy as np
 from .errors import BadInput
 
 METRICS = ("pearson", "spearman", "aurc", "eaurc", "augrc", "mae")
+DEFINITIONS = ("sum", "fd-shifts", "benchmark")  # of AURC; the first is ours and the paper's
 
 
 def pearson(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
@@ -40,14 +46,34 @@ def mae(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
     return _single("mae", predicted_score, true_score)
 
 
-def aurc(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
-    """Area under the risk-coverage curve, in units of risk; lower is better. Ties: see the module."""
-    return _single("aurc", predicted_score, true_score)
+def aurc(predicted_score: np.ndarray, true_score: np.ndarray, definition: str = "sum") -> float:
+    """Area under the risk-coverage curve, in units of risk; lower is better.
+
+    `definition` is one of `DEFINITIONS`; what they are, and how ties count in each, is said at the top of the module.
+    """
+    area = _single("aurc", predicted_score, true_score)  # checks the shapes; NaN where undefined
+    if _check_definition(definition) == "sum" or np.isnan(area):
+        return area
+    return _joined_area(np.asarray(predicted_score, np.float64), 1 - np.asarray(true_score, np.float64), definition)
 
 
-def eaurc(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
-    """AURC minus that of the oracle, which accepts by the true score (Geifman et al. 2018); >= 0."""
-    return _single("eaurc", predicted_score, true_score)
+def eaurc(predicted_score: np.ndarray, true_score: np.ndarray, definition: str = "sum") -> float:
+    """AURC minus that of the oracle, which accepts by the true score (Geifman et al. 2018).
+
+    At least 0 by our definition. By the others it may be negative where there are ties: the oracle of fd-shifts has
+    none, and for risks of 0 and 1 alone it is the limit of many slices, err + (1 - err) ln(1 - err).
+    """
+    if _check_definition(definition) == "sum":
+        return _single("eaurc", predicted_score, true_score)
+    area, risk = aurc(predicted_score, true_score, definition), 1 - np.asarray(true_score, np.float64)
+    if np.isnan(area):
+        return area
+    if definition == "benchmark":
+        return area - _joined_area(-risk, risk, definition)
+    wrong = risk.mean()
+    if np.isin(risk, (0, 1)).all():
+        return area - (wrong + (1 - wrong) * np.log(1 - wrong + np.finfo(np.float64).eps))
+    return area - _joined_area(-np.arange(len(risk), dtype=np.float64), np.sort(risk), definition)
 
 
 def augrc(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
@@ -64,6 +90,30 @@ def _single(name: str, predicted_score: np.ndarray, true_score: np.ndarray) -> f
             "two (n,) arrays, one value per slice"
         )
     return float(weighted_metrics(predicted, true, np.ones((1, len(true))))[name][0])
+
+
+def _check_definition(definition: str) -> str:
+    if definition not in DEFINITIONS:
+        raise BadInput(f"the definition of AURC is {definition!r}; choose one of {', '.join(DEFINITIONS)}")
+    return definition
+
+
+def _joined_area(confidence: np.ndarray, risk: np.ndarray, definition: str) -> float:
+    """AURC of (n,) slices as trapezoids between points of the curve, by fd-shifts or by the benchmark."""
+    n = len(risk)
+    order = np.argsort(confidence, kind="stable")[::-1]  # rejected are the last ones first
+    accepted = np.arange(1, n + 1)
+    selective_risk = np.cumsum(risk[order]) / accepted
+    ordered = confidence[order]
+    if definition == "fd-shifts":
+        point = np.r_[ordered[1:] != ordered[:-1], True]  # a group is complete
+    else:
+        # k are left after the slice k + 1 was rejected, which was the first of its group if k + 2 differs from it.
+        point = np.ones(n, dtype=bool)
+        point[: n - 2] = ordered[1 : n - 1] != ordered[2:]
+    k, height = accepted[point], selective_risk[point]
+    below = k[0] if definition == "fd-shifts" else k[0] - 1
+    return float(below * height[0] + (np.diff(k) * (height[1:] + height[:-1]) / 2).sum()) / n
 
 
 def weighted_metrics(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
     config.json                              settings, seeds, versions: all that is needed to read the rest
     segmenter-S.safetensors                  U-Net of segmenter seed S
     head-METHOD-QUALITY-sS-hH.safetensors    its heads, of head seed H
-    seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head saw in training
+    seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head saw in training: clean, perturbed
     history.csv predictions.csv metrics.csv  tables, one key per (stage, quality, method, pair of seeds)
     checkpoints/ data/ notebooks/ index.html
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,22 +23,23 @@ import torch
 from torch import Tensor, nn
 
 from . import __version__
-from .agreement import agreement, monte_carlo_masks
+from .agreement import sampled_scores
 from .errors import BadInput
-from .evaluation import merge_predictions, metrics_table, read_predictions
+from .evaluation import constant_predictions, merge_predictions, metrics_table, read_predictions
 from .experiment import Experiment, Part, check_spec, load_experiment, to_device
 from .files import write_atomically, write_text
+from .finetuning import features_read_by
 from .head import ConfidenceHead, predict_scores
+from .head_stage import finished_head, train_missing
+from .methods import DEFAULT_METHODS, head_methods, parse_methods, sampled_methods
 from .progress import bar as tqdm
 from .quality import Quality, aggregate
 from .run_files import load_weights, merge_history, profile_from_config, read_config, save_weights
 from .segmenter import Segmenter, build_unet, feature_layer
 from .settings import PROFILES, Profile, Settings
-from .training import HeadRun, derived_seed, load_checkpoint, train_heads, train_segmenter
+from .training import derived_seed, train_segmenter
 
 QUALITIES = ("dice", "surface_dice")
-HEAD_METHODS = {"plain": False, "adversarial": True}  # name -> with Algorithm 1
-METHODS = ("plain", "adversarial", "agreement-2", "agreement-15")
 
 
 def make_quality(name: str, experiment: Experiment, settings: Settings) -> Quality:
@@ -51,15 +51,6 @@ def make_quality(name: str, experiment: Experiment, settings: Settings) -> Quali
     spacing = experiment.spacing_mm if settings.tolerance_unit == "mm" else 1.0
     tolerance = max(tolerance, spacing)
     return Quality(name, experiment.num_classes, tolerance, spacing, settings.predict_background)
-
-
-def parse_methods(names: Sequence[str]) -> list[str]:
-    """Check method names; "agreement-N" for any N of at least 2."""
-    for name in names:
-        samples = re.fullmatch(r"agreement-(\d+)", name)
-        if name not in HEAD_METHODS and not (samples and int(samples[1]) >= 2):
-            raise BadInput(f"--methods {name} is unknown; choose from {', '.join(METHODS)} (agreement-N for any N >= 2)")
-    return list(dict.fromkeys(names))
 
 
 def parse_qualities(names: Sequence[str] | str | None) -> list[str]:
@@ -86,7 +77,7 @@ class Run:
         data: str = "phantom:cardiac",
         profile: str | Profile = "quick",
         quality: Sequence[str] | str | None = None,
-        methods: Sequence[str] = METHODS,
+        methods: Sequence[str] = DEFAULT_METHODS,
         device: str | None = None,
         progress: bool = True,
     ) -> None:
@@ -116,6 +107,7 @@ class Run:
         path = self.folder / "config.json"
         if path.exists():
             old = read_config(self.folder)
+            old["profile"]["settings"] = Settings.defaults() | old["profile"]["settings"]
             for key in ("data", "profile"):
                 if old[key] != config[key]:
                     what = f"data {old['data']}" if key == "data" else f"profile {old['profile']['name']}"
@@ -140,7 +132,7 @@ class Run:
     def segmenter(self, seed: int = 0) -> Segmenter:
         """The frozen segmenter of a seed; trained first if the folder has none."""
         path = self.folder / f"segmenter-{seed}.safetensors"
-        net = self._new_net(self.experiment.num_classes, seed)
+        net = self.new_net(self.experiment.num_classes, seed)
         if path.exists():
             load_weights(net, path)
         else:
@@ -151,83 +143,56 @@ class Run:
             merge_history(self.folder, history, stage="segmenter", segmenter_seed=seed)
             save_weights(net, path)
             checkpoint.unlink(missing_ok=True)
-        return self._tap(net)
+        return self.tap(net)
 
     def heads(self, segmenter_seed: int = 0, head_seed: int = 0) -> dict[tuple[str, str], nn.Module]:
         """(method, quality) -> head in evaluation mode; those that the folder lacks are trained, side by side."""
         segmenter = self.segmenter(segmenter_seed)
-        wanted = [(m, q) for m in self.methods if m in HEAD_METHODS for q in self.qualities]
-        missing = [key for key in wanted if not self.head_path(*key, segmenter_seed, head_seed).exists()]
-        checkpoint = self.folder / "checkpoints" / f"heads-s{segmenter_seed}-h{head_seed}.pt"
-        begun = (load_checkpoint(checkpoint, "cpu") or {"runs": {}})["runs"] if missing else {}
-        # Heads that a killed run had begun go on from its checkpoint; the others start afresh after them.
-        for group in ([k for k in missing if "/".join(k) in begun], [k for k in missing if "/".join(k) not in begun]):
-            if group:
-                self._train_heads(segmenter, group, segmenter_seed, head_seed, checkpoint)
-        heads = {}
-        for method, quality in wanted:
-            head = self._new_head(segmenter, quality, head_seed)
-            load_weights(head, self.head_path(method, quality, segmenter_seed, head_seed))
-            heads[method, quality] = head.eval()
-        return heads
-
-    def _train_heads(self, segmenter: Segmenter, group: list[tuple[str, str]], s: int, h: int, checkpoint: Path) -> None:
-        names = ", ".join(f"{method} ({quality})" for method, quality in group)
-        print(f"training confidence heads on segmenter {s}, head seed {h}: {names}", flush=True)
-        runs = [HeadRun(method, quality, self._new_head(segmenter, quality, h), self.quality(quality),
-                        HEAD_METHODS[method]) for method, quality in group]
-        pairs = (to_device(part, self.device) for part in (self.experiment.train, self.experiment.val))
-        train_heads(segmenter, runs, *pairs, self.profile, h, checkpoint, self.progress)
-        for run in runs:
-            key = {"method": run.method, "quality": run.quality, "segmenter_seed": s, "head_seed": h}
-            merge_history(self.folder, run.history, stage="head", **key)
-            seen = {half: np.asarray(scores, np.float32) for half, scores in run.seen.items()}
-            write_atomically(self.seen_path(run.method, run.quality, s, h), lambda t: np.savez_compressed(t, **seen))
-            save_weights(run.head, self.head_path(run.method, run.quality, s, h))
-        checkpoint.unlink(missing_ok=True)
+        wanted = [(method, quality) for method in head_methods(self.methods) for quality in self.qualities]
+        train_missing(self, segmenter, wanted, segmenter_seed, head_seed)
+        return {key: finished_head(self, segmenter, key, segmenter_seed, head_seed) for key in wanted}
 
     def predict_heads(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
         """Predicted and true scores of every evaluated slice by every head; kept in predictions.csv."""
-        done = self._done([m for m in self.methods if m in HEAD_METHODS], segmenter_seed, head_seed)
+        done = self._done(head_methods(self.methods), segmenter_seed, head_seed)
         if done is not None:
             return done
         segmenter, heads = self.segmenter(segmenter_seed), self.heads(segmenter_seed, head_seed)
         tables = []
-        for domain, part, y_hat, z, true in self.segmented(segmenter):
+        for domain, part, _, z, true in self.segmented(segmenter):
+            x = part.images.to(self.device)
             for (method, quality), head in heads.items():
                 tables.append(self.rows(part, domain, quality, method, segmenter_seed, head_seed, true[quality],
-                                         predict_scores(head, z)))
+                                         predict_scores(head, features_read_by(head, x, z))))
         return self._keep(tables)
 
     def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
-        """Score agreement of N dropout samples per evaluated slice; `head_seed` seeds the dropout."""
-        sizes = {m: int(m.split("-")[1]) for m in self.methods if m.startswith("agreement-")}
-        done = self._done(list(sizes), segmenter_seed, head_seed)
+        """Scores from dropout samples, agreement and entropy, of every evaluated slice; `head_seed` seeds the dropout."""
+        methods = sampled_methods(self.methods)
+        done = self._done([method.name for method in methods], segmenter_seed, head_seed)
         if done is not None:
             return done
         segmenter = self.segmenter(segmenter_seed)
         tables = []
-        for domain, part, y_hat, z, true in self.segmented(segmenter, "dropout samples"):
-            images = part.images.to(self.device)
+        for domain, part, _, _, true in self.segmented(segmenter, "dropout samples"):
             seed = derived_seed("agreement", segmenter_seed, head_seed, domain)
-            samples = [monte_carlo_masks(segmenter, x, max(sizes.values()), seed + i)
-                       for i, x in enumerate(images.split(64))]
-            for method, n in sizes.items():  # the first N of the same samples
-                for name in self.qualities:
-                    g = self.quality(name)
-                    score = torch.cat([agreement(some[:n], name, g.num_classes, g.tolerance, g.spacing,
-                                                 g.include_background, self.settings.agreement_empty)
-                                       for some in samples])
-                    tables.append(self.rows(part, domain, name, method, segmenter_seed, head_seed, true[name], score))
+            scores = sampled_scores(segmenter, part.images, methods, [self.quality(quality) for quality in self.qualities],
+                                    seed, self.settings.agreement_empty)
+            for (name, quality), score in scores.items():
+                tables.append(self.rows(part, domain, quality, name, segmenter_seed, head_seed, true[quality], score))
         return self._keep(tables)
 
     def predictions(self) -> pd.DataFrame:
         return read_predictions(self.folder / "predictions.csv")
 
     def metrics(self) -> pd.DataFrame:
-        """metrics.csv, made anew from predictions.csv, with the constant prediction as the MAE floor."""
+        """metrics.csv, made anew from predictions.csv, which gets the constant prediction, the MAE's floor, as rows."""
         table = self.predictions()
-        table = metrics_table(table, constant=self.constant_prediction(int(table["segmenter_seed"].iloc[0])))
+        for seed in table["segmenter_seed"].unique():
+            constant = self.constant_prediction(int(seed))
+            of_seed = table[(table["segmenter_seed"] == seed) & table["quality"].isin(constant)]
+            table = merge_predictions(self.folder / "predictions.csv", constant_predictions(of_seed, constant))
+        table = metrics_table(table)
         write_atomically(self.folder / "metrics.csv", lambda path: table.to_csv(path, index=False))
         return table
 
@@ -236,7 +201,7 @@ class Run:
         segmenter = self.segmenter(segmenter_seed)
         x, y = to_device(self.experiment.val, self.device)
         y_hat = torch.cat([segmenter.masks(part) for part in x.split(64)])
-        return {q: float(self._image_scores(self.quality(q)(y_hat, y)).mean()) for q in self.qualities}
+        return {q: float(self.image_scores(self.quality(q)(y_hat, y)).mean()) for q in self.qualities}
 
     def remarks(self) -> list[str]:
         """Sentences that belong beside this run's numbers."""
@@ -259,18 +224,18 @@ class Run:
 
     # -- parts of the stages --------------------------------------------------------------------------------------
 
-    def _new_net(self, num_classes: int, seed: int) -> nn.Module:
+    def new_net(self, num_classes: int, seed: int) -> nn.Module:
         torch_state = torch.random.get_rng_state()
         torch.manual_seed(derived_seed("segmenter weights", seed))
         net = build_unet(self.profile.channels, num_classes, self.profile.num_res_units, self.settings.dropout)
         torch.random.set_rng_state(torch_state)
         return net.to(self.device)
 
-    def _tap(self, net: nn.Module) -> Segmenter:
+    def tap(self, net: nn.Module) -> Segmenter:
         layer = feature_layer(net, self.settings.feature_layer, self.profile.num_res_units)
         return Segmenter(net, layer, "input" if self.settings.feature_norm == "before" else "output").freeze()
 
-    def _new_head(self, segmenter: Segmenter, quality: str, seed: int) -> ConfidenceHead:
+    def new_head(self, segmenter: Segmenter, quality: str, seed: int) -> ConfidenceHead:
         """Heads of one seed and quality start from the same weights, whatever the method."""
         s, shape = self.settings, segmenter.feature_shape(self.experiment.size)
         num_scores = self.experiment.num_classes - (0 if s.predict_background else 1)
@@ -295,7 +260,7 @@ class Run:
             y_hat, z = torch.cat([logits.argmax(1) for logits, _ in passes]), torch.cat([z for _, z in passes])
             yield domain, part, y_hat, z, {q: self.quality(q)(y_hat, y) for q in self.qualities}
 
-    def _image_scores(self, scores: Tensor, known: Tensor | None = None) -> Tensor:
+    def image_scores(self, scores: Tensor, known: Tensor | None = None) -> Tensor:
         """Class scores (N, classes) -> one score per image: the foreground mean, NaN as 1.
 
         `known` (N, classes) restricts the mean to some classes: `average_over="present"`, the published evaluation.
@@ -311,8 +276,8 @@ class Run:
         known = ~true.isnan() if self.settings.average_over == "present" else None
         table = part.table[["dataset", "domain", "subject", "phase", "slice"]].assign(
             domain=domain, quality=quality, method=method, segmenter_seed=segmenter_seed, head_seed=head_seed,
-            true_score=self._image_scores(true, known).cpu().numpy(),
-            predicted_score=self._image_scores(predicted, known).cpu().numpy())
+            true_score=self.image_scores(true, known).cpu().numpy(),
+            predicted_score=self.image_scores(predicted, known).cpu().numpy())
         first = 1 if self.settings.predict_background else 0
         for column, name in enumerate(self.experiment.class_names, start=first):
             table[f"true_{name}"] = true[:, column].nan_to_num(1.0).cpu().numpy()

@@ -93,8 +93,11 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def method_cue(method: str, position: int = 0) -> Cue:
-    """The cue of a method; one we do not know takes the next free one by its position."""
-    return METHODS.get(method) or CUES[4 + position % 2]
+    """The cue of a method; one that is not in `METHODS` takes a mixture by its position, 30 of which differ."""
+    if method in METHODS:
+        return METHODS[method]
+    other = CUES[(position + 1 + position // 6 % 5) % 6]
+    return Cue(CUES[position % 6].colour, other.marker, other.line, other.hatch)
 
 
 def ordered(names: Any, known: Any) -> list[str]:

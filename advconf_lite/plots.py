@@ -21,6 +21,7 @@ from .plot_style import (
     BLUE,
     CLASSES,
     CUES,
+    METHODS,
     QUALITIES,
     VERMILLION,
     method_cue,
@@ -114,7 +115,7 @@ def learning_curves(history: pd.DataFrame, stage: str = "segmenter") -> Figure:
     fig = Figure(figsize=(3.5 * len(qualities), 2.7), layout="constrained")
     for ax, quality in zip(fig.subplots(1, len(qualities), squeeze=False)[0], qualities):
         part = rows[rows["quality"] == quality]
-        for number, method in enumerate(ordered(part["method"], ["plain", "adversarial"])):
+        for number, method in enumerate(ordered(part["method"], METHODS)):
             runs = part[part["method"] == method].groupby(["segmenter_seed", "head_seed"])
             for first, (_, run) in enumerate(runs):
                 _loss(ax, run, method_cue(method, number), "" if first else method)
@@ -157,7 +158,8 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
     Thick lines are running medians over a twentieth of the steps, thin ones single batches; a row for each
     quality.
     """
-    rows = history[history["stage"] == "head"].dropna(subset=["predicted_drop", "true_drop"])
+    rows = history[(history["stage"] == "head") & (history["method"] == "adversarial")]
+    rows = rows.dropna(subset=["predicted_drop", "true_drop"])
     if rows.empty:
         raise BadInput(
             "the history has no adversarial steps; train the method 'adversarial' for more than the warm-up"

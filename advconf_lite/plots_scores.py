@@ -155,7 +155,7 @@ def figure3(
     if len(floor):
         handles.append(Line2D([], [], color=BLACK, ls="--", lw=1, label="constant prediction"))
     fig.legend(
-        handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.6, handleheight=1.2
+        handles=handles, loc="outside upper center", ncols=min(6, len(handles)), handlelength=2.6, handleheight=1.2
     )
     note = "standard deviation over pairs of seeds" if several else "95 % bootstrap interval over subjects"
     first = ", the source left of the dotted line" if source_domain in domains and len(domains) > 1 else ""

@@ -11,8 +11,10 @@ from .data.slices import read_slice_set
 from .errors import BadInput
 from .experiment import grid
 from .files import write_atomically
+from .finetuning import features_read_by
 from .head import predict_scores
-from .pipeline import HEAD_METHODS, open_run
+from .methods import head_methods
+from .pipeline import open_run
 from .quality import aggregate
 
 
@@ -35,7 +37,7 @@ def predict(
         BadInput: no such run or data, the run has no such head, or nothing was trained yet.
     """
     run = open_run(run_folder, progress)
-    wanted = [name for name in run.methods if name in HEAD_METHODS]
+    wanted = head_methods(run.methods)
     if method not in wanted:
         raise BadInput(f"{run_folder} has no head {method!r}; it has {', '.join(wanted) or 'none'} (choose with --method)")
     for quality in run.qualities:
@@ -52,10 +54,12 @@ def predict(
     table = slices.table[["dataset", "domain", "subject", "phase", "slice"]].copy()
     images, _ = slices.tensors(size, spacing_mm, run.settings.normalise)
     with torch.inference_mode():
-        z = torch.cat([segmenter(x.to(run.device))[1] for x in images.split(64)])
+        x = images.to(run.device)
+        z = torch.cat([segmenter(some)[1] for some in x.split(64)])
     foreground = slice(1, None) if run.settings.predict_background else slice(None)
     for quality in run.qualities:
-        scores = predict_scores(heads[method, quality], z)[:, foreground].cpu()
+        head = heads[method, quality]
+        scores = predict_scores(head, features_read_by(head, x, z))[:, foreground].cpu()
         table[f"predicted_{quality}"] = aggregate(scores).numpy()
         for column, name in enumerate(classes):
             table[f"predicted_{quality}_{name}"] = scores[:, column].numpy()

@@ -92,6 +92,14 @@ class Settings:
     head_clip: float | None = choice(None, code=0.5, why="the paper names no gradient clipping")
     head_plateau: int | None = choice(None, code=20, why="epochs; the paper names no schedule for the head")
 
+    # fine-tuning and controls
+    finetune_lr: float = choice(0.1, why="times head_lr: published 3.16e-6 after 3.16e-5")
+    finetune_steps: float = choice(0.25, why="times the head's steps: published 25 epochs after 100")
+    finetune_alpha: float | None = choice(
+        None, code=1.0, why="None: alpha begins as it did for the head; the published start asks for more than its 0.8")
+    strong_probability: float = choice(
+        0.5, why="of each transform of strong-augmentation; MONAI's 0.1 would leave two images of three unchanged")
+
     # data
     split: str = choice("subject", "appendix A gives slices only", code="slice",
                         why="subject | slice: neighbouring slices of one patient are nearly copies")
@@ -102,7 +110,8 @@ class Settings:
 
     # score agreement
     agreement_empty: str = choice(
-        "one", code="zero", why="one | zero: what a pair of samples counts that both lack a class (surface Dice)")
+        "one", code="published",
+        why="one | zero | published (Dice one, surface Dice zero): what a pair of samples counts that both lack a class")
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -121,6 +130,11 @@ class Settings:
         """What the published code does wherever it differs (facts in `field.metadata["code"]`)."""
         fields = {f.name: f.metadata["code"] for f in dataclasses.fields(cls) if f.metadata["code"] is not None}
         return cls(**fields)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Plain values of all fields, as config.json stores them: what a folder means that was made before a field."""
+        return json.loads(json.dumps(dataclasses.asdict(cls())))
 
     def describe(self) -> list[tuple[str, Any, str]]:
         """Rows (field, value, where it comes from), for the top of a run."""
@@ -146,7 +160,7 @@ CHOICES = {
     "loss": ("mean", "sum"),
     "split": ("subject", "slice"),
     "normalise": ("image", "domain"),
-    "agreement_empty": ("one", "zero"),
+    "agreement_empty": ("one", "zero", "published"),
 }
 
 

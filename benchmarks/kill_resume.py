@@ -29,7 +29,7 @@ import torch
 
 def worker(folder: str, kill_at_write: int) -> None:
     """The run itself; with `kill_at_write` > 0 it kills itself half way through that write."""
-    from advconf_lite import files, pipeline, run_files, training
+    from advconf_lite import files, head_stage, pipeline, run_files, training
     from advconf_lite.settings import PROFILES
 
     torch.set_num_threads(1)
@@ -47,11 +47,13 @@ def worker(folder: str, kill_at_write: int) -> None:
 
         return files.write_atomically(path, half)
 
-    for module in (training, pipeline, run_files):
+    for module in (training, head_stage, pipeline, run_files):
         module.write_atomically = dying
     Path.unlink = keep_checkpoints(Path.unlink)
     profile = replace(PROFILES["smoke"], segmenter_steps=30, head_steps=40, steps_per_epoch=5, checkpoint_steps=1)
-    run = pipeline.Run(folder, "phantom:cardiac", profile, methods=["plain", "adversarial"], progress=False)
+    # the last two bring the adversarial head with them, one as a pair beside it and one as its continuation
+    methods = ["plain", "random-direction", "finetuned"]
+    run = pipeline.Run(folder, "phantom:cardiac", profile, "dice", methods, progress=False)
     run.heads(0, 0)
     run.predict_heads(0, 0)
     run.metrics()

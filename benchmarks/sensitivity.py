@@ -16,9 +16,10 @@ from statistics import median
 import torch
 
 from advconf_lite.adversarial import (
-    State, adversarial_step, apply_delta, head_delta, plain_step, random_delta, relative_norm, segment,
+    State, adversarial_step, apply_delta, head_delta, plain_step, relative_norm, segment,
 )
 from advconf_lite.augmentation import Augmenter
+from advconf_lite.controls import random_delta
 from advconf_lite.experiment import to_device
 from advconf_lite.pipeline import Run, open_run
 from advconf_lite.training import draw_batch
@@ -29,7 +30,7 @@ WINDOW = 100
 def align(run: Run, steps: int, head_seed: int) -> dict[str, float]:
     """Train until aligned; what it took."""
     settings, segmenter, g = run.settings, run.segmenter(0), run.quality("dice")
-    head = run._new_head(segmenter, "dice", head_seed).train()
+    head = run.new_head(segmenter, "dice", head_seed).train()
     optimizer = torch.optim.Adam(head.parameters(), lr=settings.head_lr)
     state, augment, train = State(settings.alpha), Augmenter(settings.augmentations), to_device(run.experiment.train, run.device)
     drops: list[float] = []

@@ -13,12 +13,12 @@ from advconf_lite.adversarial import (
     objective,
     perturb,
     plain_step,
-    random_delta,
     relative_norm,
     score_loss,
     segment,
     targets,
 )
+from advconf_lite.controls import random_delta
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.quality import dice
 from advconf_lite.segmenter import Segmenter, build_unet

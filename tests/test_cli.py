@@ -12,7 +12,8 @@ import pytest
 from advconf_lite.__main__ import main
 from advconf_lite.data.slices import read_slice_set, write_slice_set
 from advconf_lite.errors import BadInput
-from advconf_lite.pipeline import Run, open_run, parse_methods
+from advconf_lite.methods import parse_methods
+from advconf_lite.pipeline import Run, open_run
 
 
 def refused(capsys, *arguments) -> str:
@@ -86,6 +87,16 @@ def test_a_folder_of_another_run_is_refused(capsys, slice_set, tmp_path):
     text = run_refused(capsys, tmp_path / "r")
     assert "was made with data" in text and "choose another --out" in text
     assert (tmp_path / "r" / "config.json").read_bytes() == before
+
+
+def test_a_folder_from_before_a_setting_is_taken_up_with_its_default(slice_set, tmp_path):
+    run = Run(tmp_path / "r", str(slice_set), "smoke", progress=False)
+    path = tmp_path / "r" / "config.json"
+    config = json.loads(path.read_text())
+    del config["profile"]["settings"]["strong_probability"]
+    path.write_text(json.dumps(config))
+    assert open_run(tmp_path / "r", progress=False).profile == run.profile
+    assert json.loads(path.read_text())["profile"]["settings"]["strong_probability"] == 0.5
 
 
 def test_full_disk_ends_in_one_sentence_and_keeps_what_was_there(capsys, slice_set, tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ def test_feature_forks_change_z_and_nothing_else(slice_set, tmp_path):
     runs = {key: run_with(tmp_path / key, slice_set, replace(SMOKE.settings, **{field: value}))
             for key, field, value in (("a", "feature_layer", "decoder"), ("b", "feature_layer", "encoder"),
                                       ("c", "feature_norm", "after"))}
-    taps = {key: run._tap(run._new_net(2, 0)) for key, run in runs.items()}
+    taps = {key: run.tap(run.new_net(2, 0)) for key, run in runs.items()}
     x = torch.randn(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
     out = {key: tap(x) for key, tap in taps.items()}
     assert torch.equal(out["a"][0], out["b"][0]) and torch.equal(out["a"][0], out["c"][0])
@@ -78,9 +78,9 @@ def test_average_over_present_classes_is_the_published_rule(slice_set, tmp_path)
     true = torch.tensor([[0.5, torch.nan], [torch.nan, torch.nan]])
     predicted = torch.tensor([[0.6, 0.2], [0.3, 0.3]])
     known = ~true.isnan()
-    assert every._image_scores(predicted).tolist() == pytest.approx([0.4, 0.3])
-    assert every._image_scores(true).tolist() == [0.75, 1.0]
-    assert present._image_scores(predicted, known).tolist() == pytest.approx([0.6, 0.0])
+    assert every.image_scores(predicted).tolist() == pytest.approx([0.4, 0.3])
+    assert every.image_scores(true).tolist() == [0.75, 1.0]
+    assert present.image_scores(predicted, known).tolist() == pytest.approx([0.6, 0.0])
 
 
 def predictions(offset: float, method: str, n_subjects: int = 6) -> pd.DataFrame:

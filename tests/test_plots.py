@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from advconf_lite import evaluation, plots
 from advconf_lite.errors import BadInput
-from advconf_lite.plot_style import CLASSES, METHODS, ordered
+from advconf_lite.plot_style import CLASSES, METHODS, method_cue, ordered
 
 DOMAINS = ("near", "source", "far")
 
@@ -187,6 +187,18 @@ def test_cues_differ_without_colour():
     assert len({line.get_linestyle() for line in FIGURES["figure1"]().axes[1].lines}) == 2
     markers = [len(c.get_facecolor()) for c in FIGURES["scatter"]().axes[0].collections]
     assert markers == [1, 0]  # filled, open
+
+
+def test_twenty_methods_have_twenty_cues():
+    cues = [method_cue(name, number) for number, name in enumerate([*METHODS, *(f"other-{i}" for i in range(15))])]
+    assert len({(cue.colour, cue.marker) for cue in cues}) == len({(cue.colour, cue.hatch) for cue in cues}) == 20
+
+
+def test_figures_of_algorithm_1_show_the_adversarial_head_alone():
+    table = history()
+    more = pd.concat([table, table[table["method"] == "adversarial"].assign(method="adversarial-0.2", true_drop=9.0)])
+    lines = [[np.asarray(line.get_ydata()).tolist() for line in plots.figure1(each).axes[0].lines] for each in (table, more)]
+    assert str(lines[0]) == str(lines[1])  # as text, in which NaN equals NaN
 
 
 def test_figure1_lines_and_target():

@@ -25,7 +25,7 @@ def test_published_code_differs_where_its_facts_say():
     facts = dict(warmup_batches=200, head_lr=3.16e-5, head_bias=False, predict_background=True, tolerance=3.0,
                  tolerance_unit="pixels", absent_surface="masked", average_over="present", segmenter_clip=0.5,
                  head_clip=0.5, head_patience=0, head_plateau=20, mixed_precision=True, normalise="domain",
-                 split="slice", agreement_empty="zero", segmenter_empty_slices=True)
+                 split="slice", agreement_empty="published", segmenter_empty_slices=True)
     assert {name: getattr(code, name) for name in facts} == facts
     assert "noise" not in " ".join(code.augmentations)
 

@@ -8,17 +8,16 @@ from kill_resume import same
 
 from advconf_lite.augmentation import Augmenter
 from advconf_lite.head import ConfidenceHead
+from advconf_lite.head_training import HeadRun, end_of_epoch, train_heads
+from advconf_lite.methods import method
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet
 from advconf_lite.settings import PROFILES
 from advconf_lite.training import (
-    HeadRun,
     derived_seed,
     draw_batch,
-    end_of_epoch,
     load_checkpoint,
     segmenter_lr,
-    train_heads,
     train_segmenter,
 )
 
@@ -44,13 +43,13 @@ def new_net():
     return build_unet(SMOKE.channels, 3, SMOKE.num_res_units)
 
 
+def new_run(name, segmenter, settings=SMOKE.settings):
+    torch.manual_seed(1)
+    return HeadRun(method(name), "dice", ConfidenceHead(segmenter.feature_shape(32), 2), Quality("dice", 3), settings)
+
+
 def new_runs(segmenter):
-    runs = []
-    for method, adversarial in (("plain", False), ("adversarial", True)):
-        torch.manual_seed(1)
-        head = ConfidenceHead(segmenter.feature_shape(32), 2)
-        runs.append(HeadRun(method, "dice", head, Quality("dice", 3), adversarial))
-    return runs
+    return [new_run(name, segmenter) for name in ("plain", "adversarial")]
 
 
 class Killed(Exception):
@@ -147,25 +146,24 @@ def test_segmenter_learns(tmp_path):
 
 
 def test_best_weights_are_kept_and_patience_ends_training():
-    run = HeadRun("plain", "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), False)
-    settings = replace(SMOKE.settings, head_patience=2)
-    run.start(settings)
+    run = HeadRun(method("plain"), "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3),
+                  replace(SMOKE.settings, head_patience=2))
     z, s = torch.randn(5, 8, 4, 4), torch.rand(5, 2)
     best = None
     for epoch in range(1, 5):
         with torch.no_grad():  # the first epoch's last layer is best: every later one is pushed away from the target
             run.head.score[4].bias += 0.0 if epoch == 1 else 5.0
         run.history.append({"step": epoch, "epoch": epoch})
-        end_of_epoch(run, z, s, settings, eligible=True)
+        end_of_epoch(run, z, s, eligible=True)
         best = best or {k: v.clone() for k, v in run.best.items()}
         assert run.stopped == (epoch >= 3)
     assert run.best_epoch == 1 and same(run.best, best)
 
 
 def test_warm_up_epochs_cannot_be_the_best():
-    run = HeadRun("plain", "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), False).start(SMOKE.settings)
+    run = HeadRun(method("plain"), "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), SMOKE.settings)
     run.history.append({"step": 1, "epoch": 1})
-    end_of_epoch(run, torch.randn(5, 8, 4, 4), torch.rand(5, 2), SMOKE.settings, eligible=False)
+    end_of_epoch(run, torch.randn(5, 8, 4, 4), torch.rand(5, 2), eligible=False)
     assert run.best_epoch == 0 and run.history[-1]["val_loss"] > 0
 
 

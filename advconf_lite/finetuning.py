@@ -1,0 +1,63 @@
+"""Fine-tuning: a head that reads z from its own copy of the segmenter, which is trained along with it.
+
+Paper, sections 3.1 and 4.3; the idea is ConfidNet's (Corbiere et al. 2019). The original still gives the masks, so a
+prediction needs both networks: two passes instead of one (the paper's Table 1, second row).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from .segmenter import Segmenter
+
+
+class FinetunedHead(nn.Module):
+    """A head and the copy of the segmenter that it reads.
+
+    Args:
+        head: maps z to predicted scores.
+        segmenter: the original, which stays as it is; its copy is frozen until training begins.
+    """
+
+    def __init__(self, head: nn.Module, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.head = head
+        self.copy = copy.deepcopy(segmenter).freeze()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z (B, C, h, w) *of the copy* -> predicted scores (B, num_scores)."""
+        return self.head(z)
+
+    def train(self, mode: bool = True) -> FinetunedHead:
+        """The copy stays in evaluation mode: dropout would blur what the head is to learn (as published)."""
+        super().train(mode)
+        self.copy.eval()
+        return self
+
+
+class Twin(nn.Module):
+    """Stands where a `Segmenter` stands: logits of the original, z of the copy."""
+
+    def __init__(self, original: Segmenter, copy: Segmenter) -> None:
+        super().__init__()
+        self.original, self.copy = original, copy
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, 1, H, W) -> logits (B, K, H, W) without a graph, and z with one to x and the copy's weights."""
+        with torch.no_grad():
+            logits, _ = self.original(x)
+        return logits, self.copy(x)[1]
+
+
+def read_by(head: nn.Module, segmenter: Segmenter) -> Segmenter | Twin:
+    """What gives this head its z: the segmenter, or its twin for a fine-tuned head."""
+    return Twin(segmenter, head.copy) if isinstance(head, FinetunedHead) else segmenter
+
+
+@torch.no_grad()
+def features_read_by(head: nn.Module, x: Tensor, z: Tensor, batch: int = 64) -> Tensor:
+    """The features of images x (N, 1, H, W) for this head: the segmenter's own z (N, C, h, w), or its copy's."""
+    return torch.cat([head.copy(part)[1] for part in x.split(batch)]) if isinstance(head, FinetunedHead) else z

@@ -1,0 +1,36 @@
+"""The oracle's augmentation: training images re-acquired by random virtual scanners, the family of shifts that is tested."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data.scanner import reacquire
+from .data.scanner_tables import draw_scanner
+from .strong_augmentation import like_before, lowest
+
+
+def rescanned(x: Tensor, organ: str, spacing_mm: float, seed: int) -> Tensor:
+    """Each image of `x` as a random scanner would have shown it.
+
+    Scanners are drawn from the physical ranges of `scanner_tables.RANGES`, uniformly and independently of the test
+    scanners, which lie within them; no constant of a test scanner is used. `reacquire` works on the image alone. On real
+    images, whose targets are made by it too, this is the very family of shifts that is tested. The phantom's targets are
+    simulated from tissues: there it has the shifts in coil, k-space and noise, but only the monotone part of those in
+    contrast, so a head that knew all could be better still.
+
+    Args:
+        x: (B, 1, H, W), z-scored.
+        organ: "cardiac" or "prostate".
+        spacing_mm: of the images.
+        seed: the only source of randomness.
+
+    Returns:
+        x' of the same shape, type and device, with each image's mean and standard deviation.
+    """
+    images = []
+    for number, image in enumerate((x - lowest(x))[:, 0].cpu().numpy()):
+        rng = np.random.default_rng([seed, number])
+        images.append(reacquire(image, draw_scanner(organ, rng), spacing_mm, rng))
+    return like_before(torch.from_numpy(np.stack(images))[:, None].to(x), x)
