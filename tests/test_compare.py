@@ -1,0 +1,106 @@
+"""Paired differences with intervals over subjects and seeds, against the definition in plain loops."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from advconf_lite import evaluation
+from advconf_lite.errors import BadInput
+from advconf_lite.evaluation import compare, mae, paired_difference, pearson
+
+DOMAINS = ("source", "one", "two")
+
+
+def predictions(methods, segmenters=(0, 1), heads=(0, 1), seed_effect=0.0, subjects=6, shared=False):
+    """`methods`: name -> noise of its predictions. `seed_effect` scales an error that each pair of seeds has for itself."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for domain, s, h, subject, number in itertools.product(DOMAINS, segmenters, heads, range(subjects), range(4)):
+        true = rng.uniform(0.4, 0.9)
+        name = f"s{subject}" if shared else f"{domain}{subject}"
+        for method, noise in methods.items():
+            own = seed_effect * (10 * s + h) * (method != "a")
+            rows.append(("set", domain, name, "ED", number, "dice", method, s, h, true, true + own + noise * rng.normal()))
+    return pd.DataFrame(rows, columns=evaluation.PREDICTION_COLUMNS)
+
+
+def test_difference_is_the_mean_over_domains_and_pairs():
+    table = predictions({"a": 0.2, "b": 0.05, "agreement-2": 0.1})
+    result = compare(table, "b", ["a", "agreement-2"], "source", resamples=20).set_index(["method", "metric"])
+    for metric in (mae, pearson):
+        by_hand = [
+            metric(*(part.loc[part["method"] == "b", c].to_numpy() for c in ("predicted_score", "true_score")))
+            - metric(*(part.loc[part["method"] == "a", c].to_numpy() for c in ("predicted_score", "true_score")))
+            for key, part in table.groupby(["domain", "segmenter_seed", "head_seed"])
+            if key[0] != "source"
+        ]
+        assert len(by_hand) == 8
+        assert result.loc[("a", metric.__name__), "difference"] == pytest.approx(np.mean(by_hand))
+    assert ("agreement-2", "mae") not in result.index and ("agreement-2", "eaurc") in result.index
+    assert (result[["n_domains", "n_segmenters", "n_pairs"]] == [2, 2, 4]).all().all()
+    pair = paired_difference(table, "a", "b", "source", resamples=20)
+    assert pair["difference"].tolist() == result.loc["a", "difference"].tolist() and "method" not in pair
+
+
+def test_seeds_widen_the_interval_and_equal_ones_do_not():
+    def width(effect, **seeds):
+        row = compare(predictions({"a": 0.0, "b": 0.0}, seed_effect=effect, **seeds), "b", ["a"], "source", 400)
+        row = row.set_index("metric").loc["mae"]
+        return row["difference"], row["high"] - row["low"]
+
+    assert width(0.0) == (pytest.approx(0), pytest.approx(0))
+    # Error of the pairs 0, .01, .1, .11; subjects have none. Both segmenters are drawn in half of the resamples.
+    difference, spread = width(0.01)
+    assert difference == pytest.approx(0.055) and spread == pytest.approx(0.11, abs=0.012)
+    difference, spread = width(0.01, segmenters=(1,))  # heads alone: .1 or .11
+    assert difference == pytest.approx(0.105) and spread == pytest.approx(0.01, abs=1e-9)
+    assert width(0.01, segmenters=(1,), heads=(1,)) == (pytest.approx(0.11), pytest.approx(0))  # one pair: nothing to draw
+
+
+def test_weights_of_seeds_and_subjects_are_draws():
+    pairs = [(0, 0), (0, 1), (0, 2), (5, 0)]
+    weights = evaluation._seed_weights(pairs, 4000)
+    assert (weights[0] == 1).all()
+    of_segmenter = weights[1:, :3].sum(1) / 3, weights[1:, 3]
+    assert (of_segmenter[0] + of_segmenter[1] == 2).all() and set(of_segmenter[1]) == {0, 1, 2}
+    assert np.mean(of_segmenter[1] == 1) == pytest.approx(0.5, abs=0.03)
+    table = predictions({"a": 0}, heads=(0,), segmenters=(0,))
+    one = table[table["domain"] == "one"]
+    drawn = evaluation._subject_weights(one, 200)
+    assert (drawn[0] == 1).all() and (drawn.sum(1) == len(one)).all()
+    assert (drawn.reshape(201, 6, 4) == drawn.reshape(201, 6, 4)[:, :, :1]).all()  # slices of a subject go together
+
+
+def test_domains_with_the_same_subjects_share_the_draw():
+    """Re-acquired targets are the same patients six times over, not six times as many patients."""
+    rng = np.random.default_rng(3)
+    error = {f"s{i}": rng.normal(0, 0.1) for i in range(6)}
+
+    def spread(shared):
+        table = predictions({"a": 0.0, "b": 0.0}, (0,), (0,), shared=shared)
+        key = table["subject"] if shared else "s" + table["subject"].str[-1]
+        table.loc[table["method"] == "b", "predicted_score"] += key.map(error)[table["method"] == "b"]
+        row = compare(table, "b", ["a"], "source", 1000).set_index("metric").loc["mae"]
+        return row["high"] - row["low"]
+
+    assert spread(shared=True) > 1.2 * spread(shared=False)
+
+
+def test_an_undefined_domain_is_left_out():
+    table = predictions({"a": 0.1, "b": 0.05}, (0,), (0,))
+    flat = (table["domain"] == "one") & (table["method"] == "b")
+    table.loc[flat, "predicted_score"] = 0.5
+    row = compare(table, "b", ["a"], "source", 50).set_index("metric").loc["pearson"]
+    assert np.isfinite([row["difference"], row["low"], row["high"]]).all()
+    rest = compare(table[table["domain"] != "one"], "b", ["a"], "source", 50).set_index("metric").loc["pearson"]
+    assert row["difference"] == pytest.approx(rest["difference"])
+
+
+def test_every_method_needs_every_slice_and_seed():
+    table = predictions({"a": 0.1, "b": 0.05, "c": 0.1})
+    missing = table[~((table["method"] == "c") & (table["domain"] == "two") & (table["head_seed"] == 1))]
+    with pytest.raises(BadInput, match="b and c did not score the same slices of two"):
+        compare(missing, "b", ["a", "c"], "source", 10)
+    assert len(compare(missing, "b", ["a"], "source", 10)) == 3
