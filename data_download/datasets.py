@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from advconf_lite.errors import BadInput
-
 from . import acdc, mnms2, nifti, pmri, promise12
+from .sources import find_in
 
 DATASETS = {module.NAME: module for module in (mnms2, pmri, acdc, promise12, nifti)}
 
@@ -19,8 +18,6 @@ def find(name: str) -> ModuleType:
     """The module of a data set.
 
     Raises:
-        BadInput: there is none of this name; the sentence lists those that exist.
+        BadInput: see `find_in`.
     """
-    if name not in DATASETS:
-        raise BadInput(f"there is no data set {name!r}; choose from: {', '.join(DATASETS)}")
-    return DATASETS[name]
+    return find_in(DATASETS, name)

@@ -1,8 +1,8 @@
 """One archive over HTTP: whole and verified under its name, or not there.
 
 Why not a library: pooch starts a broken download again at byte 0, and urllib3's Retry waits as a server asks, but not
-when the body breaks off. requests and urllib3 do connections, redirects, certificates, proxies and the reading of Retry-After; the
-loop around them is here.
+when the body breaks off. requests and urllib3 do connections, redirects, certificates, proxies and the reading of
+Retry-After; the loop around them is here.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 import advconf_lite
-from advconf_lite.data.phantom import in_processes
 from advconf_lite.data.slices import centre_crop_or_pad, resample_in_plane
 from advconf_lite.errors import BadInput
 from advconf_lite.files import write_atomically
+from advconf_lite.processes import in_processes
 
 from .orientation import is_placeholder, turned, turns
 from .volumes import read_mask, read_volume
@@ -132,7 +132,8 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
     arrays = {"images": images[keep], "numbers": np.flatnonzero(keep), "notes": np.array(notes, dtype=str)}
     if masks is not None:
         arrays["masks"] = masks[keep]
-    arrays["empty"] = np.array((~filled).sum())
+    empty = int((~filled).sum())
+    arrays["empty"] = np.array(empty)
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:  # np.savez given a name would add .npz to it
@@ -144,10 +145,11 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
         raise BadInput(
             f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
         ) from error
-    return _read(scan, path)
+    return Done(scan, path, tuple(notes), empty)
 
 
 def _read(scan: Scan, path: Path) -> Done:
+    """What a killed run had done with a scan."""
     with np.load(path) as file:
         return Done(scan, path, tuple(map(str, file["notes"])), int(file["empty"]))
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from advconf_lite.errors import BadInput
 
+Entry = TypeVar("Entry")
 DOWNLOADS = Path("data/downloads")  # where fetch puts things unless it is told otherwise
 
 
@@ -146,8 +148,17 @@ def find_source(name: str) -> Source:
     """The entry of a data set.
 
     Raises:
+        BadInput: see `find_in`.
+    """
+    return find_in(SOURCES, name)
+
+
+def find_in(table: dict[str, Entry], name: str) -> Entry:
+    """The entry of `table` under the name of a data set.
+
+    Raises:
         BadInput: there is none of this name; the sentence lists those that exist.
     """
-    if name not in SOURCES:
-        raise BadInput(f"there is no data set {name!r}; choose from: {', '.join(SOURCES)}")
-    return SOURCES[name]
+    if name not in table:
+        raise BadInput(f"there is no data set {name!r}; choose from: {', '.join(table)}")
+    return table[name]
