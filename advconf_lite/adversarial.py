@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .segmenter import Segmenter
+from .segmenter import Segmenter, label_map
 from .settings import Settings
 
 Quality = Callable[[Tensor, Tensor], Tensor]  # g: (B, H, W), (B, H, W) -> (B, C), NaN where absent in both
@@ -56,7 +56,7 @@ def segment(segmenter: Segmenter, x: Tensor, y: Tensor, gradient: bool = False) 
     x = x.detach().requires_grad_(gradient)
     with torch.set_grad_enabled(gradient or learns(segmenter)):
         logits, z = segmenter(x)
-    return Half(x, y, logits.argmax(1), z)
+    return Half(x, y, label_map(logits), z)
 
 
 def learns(module: nn.Module) -> bool:

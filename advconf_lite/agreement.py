@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .errors import BadInput
 from .quality import Quality, Strip, check_labels, disk_half_widths
+from .segmenter import label_map
 
 if TYPE_CHECKING:
     from .methods import SampledMethod
@@ -92,7 +93,7 @@ def monte_carlo(
                 now = min(copies, n - done)
                 with torch.inference_mode():
                     logits, _ = segmenter(images.repeat(now, 1, 1, 1))
-                    labels = logits.argmax(1).view(now, batch, *logits.shape[2:])
+                    labels = label_map(logits).view(now, batch, *logits.shape[2:])
                     if done < max(mean_of, default=0):
                         for number, one in enumerate(logits.split(batch), start=done + 1):
                             total = total + one.float().softmax(1)

@@ -35,7 +35,7 @@ from .methods import DEFAULT_METHODS, head_methods, parse_methods, sampled_metho
 from .progress import bar as tqdm
 from .quality import Quality, aggregate
 from .run_files import load_weights, merge_history, profile_from_config, read_config, save_weights
-from .segmenter import Segmenter, build_unet, feature_layer
+from .segmenter import Segmenter, build_unet, feature_layer, label_map
 from .settings import PROFILES, Profile, Settings
 from .training import derived_seed, train_segmenter
 
@@ -257,7 +257,7 @@ class Run:
         for domain, part in tqdm(domains.items(), desc=what, disable=not self.progress):
             x, y = to_device(part, self.device)
             passes = [segmenter(some) for some in x.split(64)]
-            y_hat, z = torch.cat([logits.argmax(1) for logits, _ in passes]), torch.cat([z for _, z in passes])
+            y_hat, z = torch.cat([label_map(logits) for logits, _ in passes]), torch.cat([z for _, z in passes])
             yield domain, part, y_hat, z, {q: self.quality(q)(y_hat, y) for q in self.qualities}
 
     def image_scores(self, scores: Tensor, known: Tensor | None = None) -> Tensor:

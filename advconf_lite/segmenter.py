@@ -48,6 +48,12 @@ def feature_layer(net: nn.Module, side: str = "decoder", num_res_units: int = 4)
     return name
 
 
+def label_map(logits: Tensor) -> Tensor:
+    """Label maps (B, H, W) of logits (B, K, H, W): the argmax over classes, the first of equal ones."""
+    # max(1) gives the same labels as argmax(1), which on a CPU takes a third of the network's own time.
+    return logits.max(1).indices
+
+
 class Segmenter(nn.Module):
     """A network that maps images to logits, and a tap on one of its layers.
 
@@ -109,7 +115,7 @@ class Segmenter(nn.Module):
     @torch.no_grad()
     def masks(self, x: Tensor) -> Tensor:
         """Label maps (B, H, W), the argmax over classes."""
-        return self(x)[0].argmax(1)
+        return label_map(self(x)[0])
 
     @torch.no_grad()
     def feature_shape(self, size: int) -> tuple[int, int, int]:

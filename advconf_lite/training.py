@@ -25,6 +25,7 @@ from .augmentation import Augmenter
 from .files import write_atomically
 from .progress import bar as tqdm
 from .quality import dice
+from .segmenter import label_map
 from .settings import Profile
 
 Pair = tuple[Tensor, Tensor]  # images (N, 1, H, W) and masks (N, H, W)
@@ -170,5 +171,5 @@ def validate_segmenter(
     for x, y in zip(val[0].split(batch), val[1].split(batch)):
         logits = net(x)
         loss += criterion(logits, y[:, None]).item() * len(x)
-        score += dice(logits.argmax(1), y, num_classes).mean(1).sum().item()
+        score += dice(label_map(logits), y, num_classes).mean(1).sum().item()
     return loss / len(val[0]), score / len(val[0])

@@ -31,7 +31,7 @@ from advconf_lite.data.phantom import make_subject, source_scanner
 from advconf_lite.files import write_atomically
 from advconf_lite.finetuning import FinetunedHead, features_read_by
 from advconf_lite.head import ConfidenceHead
-from advconf_lite.segmenter import Segmenter, build_unet, feature_layer
+from advconf_lite.segmenter import Segmenter, build_unet, feature_layer, label_map
 from advconf_lite.settings import PROFILES
 
 CLASSES, TOLERANCE = 4, 3.0  # heart; millimetres, at 1 mm a pixel
@@ -101,7 +101,7 @@ def ways(
     def direct(batch: int) -> Callable[[], object]:
         def work() -> object:
             logits, z = segmenter(images[:batch])
-            return logits.argmax(1), head(z)
+            return label_map(logits), head(z)
 
         return work
 

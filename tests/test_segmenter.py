@@ -6,7 +6,7 @@ from monai.networks.nets import UNet
 from torch import nn
 
 from advconf_lite.errors import BadInput
-from advconf_lite.segmenter import Segmenter, build_unet, feature_layer
+from advconf_lite.segmenter import Segmenter, build_unet, feature_layer, label_map
 
 
 def small(seed: int = 0, num_classes: int = 4) -> UNet:
@@ -87,6 +87,12 @@ def test_masks_are_the_argmax_and_two_classes_work():
     x = torch.randn(3, 1, 32, 32)
     assert torch.equal(segmenter.masks(x), segmenter(x)[0].argmax(1))
     assert segmenter.masks(x).max() <= 1
+
+
+def test_of_equal_logits_the_first_class_wins_as_argmax_has_it():
+    logits = torch.randint(0, 3, (2, 4, 16, 16)).float()  # full of ties
+    assert torch.equal(label_map(logits), logits.argmax(1))
+    assert label_map(torch.zeros(1, 4, 2, 2)).max() == 0
 
 
 def test_any_network_can_be_tapped():
