@@ -1,4 +1,4 @@
-"""python -m advconf_lite {run,predict,check}: the commands. Bad input ends in one sentence and exit code 2."""
+"""python -m advconf_lite {run,tune,predict,check}: the commands. Bad input ends in one sentence and exit code 2."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ def run(chosen: argparse.Namespace) -> int:
     from .notebooks import PIPELINE, execute, lesson
     from .pipeline import Run
     from .progress import repeated
-    from .report import write_index
+    from .report import comparison, write_index
+    from .tune import tuned_profile
 
     began = time.time()
-    work = Run(chosen.out, chosen.data, chosen.profile, chosen.quality,
-               chosen.methods or DEFAULT_METHODS)  # refuses bad input at once
+    methods = chosen.methods or DEFAULT_METHODS
+    profile = tuned_profile(chosen.profile, chosen.tuned, methods) if chosen.tuned else chosen.profile
+    work = Run(chosen.out, chosen.data, profile, chosen.quality, methods)  # refuses bad input at once
     describe(work)
     parameters = {
         "data": chosen.data, "profile": chosen.profile, "out": str(chosen.out), "quality": " ".join(work.qualities),
@@ -33,7 +35,8 @@ def run(chosen: argparse.Namespace) -> int:
             execute(lesson(name), Path(chosen.out) / "notebooks" / f"{name}.ipynb", parameters)
     metrics = work.metrics()
     remarks = work.remarks()
-    table = summary_table(metrics, work.experiment.slices.source_domain)
+    source = work.experiment.slices.source_domain
+    table = summary_table(metrics, source) + comparison(work.predictions(), source)
     index = write_index(Path(chosen.out), table, remarks)
     print("", table, *remarks, f"finished in {time.time() - began:.0f} s; all of it: {index}", sep="\n")
     return 0
@@ -46,6 +49,17 @@ def describe(work) -> None:
     print(f"data {work.data}, into {work.folder}, device {work.device}")
     print("profile:  " + ", ".join(f"{name}={value}" for name, value in profile.items()))
     print("settings: " + ", ".join(f"{name}={value}" for name, value in settings.items()), flush=True)
+
+
+def tune(chosen: argparse.Namespace) -> int:
+    from .methods import DEFAULT_METHODS
+    from .tune import tune as choose
+
+    log = choose(chosen.out, chosen.data, chosen.profile, chosen.methods or DEFAULT_METHODS, chosen.quality, chosen.set or (),
+                 chosen.segmenter_seed, chosen.head_seed)
+    print(log.to_string(index=False, float_format="{:.4f}".format))
+    print(f"means over the validation scanners; of each method the trial with the smallest MAE: {chosen.out / 'chosen.json'}")
+    return 0
 
 
 def predict(chosen: argparse.Namespace) -> int:
@@ -65,7 +79,7 @@ def check(chosen: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="python -m advconf_lite", description="confidence prediction, as a course")
-    commands = main.add_subparsers(required=True, metavar="{run,predict,check}")
+    commands = main.add_subparsers(required=True, metavar="{run,tune,predict,check}")
 
     one = commands.add_parser("run", help="lessons 01-05 on a data set, ending in one table")
     one.add_argument("--data", required=True, metavar="SPEC", help="phantom:cardiac, phantom:prostate or a slice-set folder")
@@ -76,7 +90,21 @@ def parser() -> argparse.ArgumentParser:
                      help="methods to compare; a name that does not exist is answered with all that do")
     one.add_argument("--segmenter-seed", type=int, nargs="+", default=[0], metavar="N")
     one.add_argument("--head-seed", type=int, nargs="+", default=[0], metavar="N", help="several: mean and spread")
+    one.add_argument("--tuned", type=Path, metavar="chosen.json", help="settings of each method that tune has chosen")
     one.set_defaults(command=run)
+
+    four = commands.add_parser("tune", help="choose settings by the same number of trials for every method, on validation "
+                                            "scanners alone")
+    four.add_argument("--data", required=True, metavar="SPEC", help="as for run")
+    four.add_argument("--profile", default="quick", help="as for run")
+    four.add_argument("--out", required=True, type=Path, metavar="runs/NAME", help="trials.csv and chosen.json go here")
+    four.add_argument("--quality", help="dice or surface_dice; default: both")
+    four.add_argument("--methods", nargs="+", metavar="NAME", help="those that train a head get trials")
+    four.add_argument("--set", nargs="+", metavar="NAME=V,V", help="settings to try, every combination; default: head_lr at "
+                                                                   "0.4, 1 and 2.5 times the profile's")
+    four.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
+    four.add_argument("--head-seed", type=int, default=0, metavar="N")
+    four.set_defaults(command=tune)
 
     two = commands.add_parser("predict", help="predicted scores for images without masks, worst first")
     two.add_argument("--run", required=True, type=Path, metavar="runs/NAME", help="a finished run")

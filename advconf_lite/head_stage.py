@@ -16,6 +16,7 @@ from .head_training import HeadRun, train_heads
 from .methods import method
 from .run_files import load_weights, merge_history, save_weights
 from .segmenter import Segmenter
+from .settings import Profile
 from .training import load_checkpoint
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ def finished_head(run: Run, segmenter: Segmenter, key: Key, s: int, h: int) -> n
     return head.eval()
 
 
+def own_profile(name: str, profile: Profile) -> Profile:
+    """The profile as one method trains with it: the settings that `tune` chose for it, and what its name says."""
+    settings = replace(profile.settings, **profile.method_settings.get(name, {}))
+    return method(name).adjust(replace(profile, settings=settings))
+
+
 def _train(run: Run, segmenter: Segmenter, group: list[Key], s: int, h: int, checkpoint: Path) -> None:
     pairs = {(name, quality): (method(name).pair, quality) for name, quality in group if method(name).pair}
     beside = [key for key in dict.fromkeys(pairs.values()) if key not in group]
@@ -62,7 +69,7 @@ def _train(run: Run, segmenter: Segmenter, group: list[Key], s: int, h: int, che
     for key, pair in pairs.items():
         runs[key].pair = runs[pair]
     parts = (to_device(part, run.device) for part in (run.experiment.train, run.experiment.val))
-    profile = replace(run.profile, head_steps=method(group[0][0]).adjust(run.profile).head_steps)
+    profile = replace(run.profile, head_steps=own_profile(group[0][0], run.profile).head_steps)
     train_heads(segmenter, list(runs.values()), *parts, profile, h, checkpoint, run.progress)
     for (name, quality), trained in runs.items():
         if run.head_path(name, quality, s, h).exists():  # a pair that was there, and has come out the same
@@ -84,7 +91,7 @@ def _new_run(run: Run, segmenter: Segmenter, key: Key, s: int, h: int) -> HeadRu
         quality,
         method(name).build(head, segmenter),
         run.quality(quality),
-        method(name).adjust(run.profile).settings,
+        own_profile(name, run.profile).settings,
         organ_of(run.experiment.slices),
         run.experiment.spacing_mm,
     )

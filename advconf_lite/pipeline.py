@@ -107,6 +107,7 @@ class Run:
         path = self.folder / "config.json"
         if path.exists():
             old = read_config(self.folder)
+            old["profile"] = {"method_settings": {}, "trials": 0} | old["profile"]  # what a folder made before them means
             old["profile"]["settings"] = Settings.defaults() | old["profile"]["settings"]
             for key in ("data", "profile"):
                 if old[key] != config[key]:
@@ -212,6 +213,9 @@ class Run:
             remarks.append(
                 f"The targets are held-out subjects of {self.experiment.slices.source_domain}, re-acquired by virtual "
                 "scanners, which take the image alone and no mask; they are not images of other real scanners.")
+        if self.profile.method_settings:
+            chosen = ", ".join(f"{name} ({_named(values)})" for name, values in self.profile.method_settings.items())
+            remarks.append(f"Chosen on validation scanners, with {self.profile.trials} trials for each method: {chosen}.")
         return remarks
 
     def history(self) -> pd.DataFrame:
@@ -299,6 +303,10 @@ class Run:
         new = pd.concat(tables, ignore_index=True)
         merge_predictions(self.folder / "predictions.csv", new)
         return new
+
+
+def _named(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def open_run(folder: str | Path, progress: bool = True, device: str | None = None) -> Run:

@@ -7,12 +7,32 @@ import json
 from pathlib import Path
 
 import nbconvert
+import pandas as pd
 
+from .evaluation import CONSTANT, SEEDS, compare
 from .files import write_text
 from .run_files import read_config
 
 STYLE = """body { font-family: sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
 pre { background: #f4f4f4; padding: 1em; overflow-x: auto; font-size: 85% }"""
+
+
+def comparison(predictions: pd.DataFrame, source_domain: str | None) -> str:
+    """`adversarial` minus every other method, with paired intervals, as text; empty if there is nothing to compare."""
+    others = [name for name in dict.fromkeys(predictions["method"]) if name not in ("adversarial", CONSTANT)]
+    if "adversarial" not in set(predictions["method"]) or not others:
+        return ""
+    pairs = predictions[predictions["method"] == "adversarial"][SEEDS].drop_duplicates()
+    lines = ["", "adversarial minus each other method, mean over the targets and pairs of seeds [95 % interval, paired, over "
+             "subjects and seeds]"]
+    for other in others:  # each beside the seeds that both have
+        both = predictions[predictions["method"].isin(["adversarial", other])].merge(
+            predictions[predictions["method"] == other][SEEDS].drop_duplicates().merge(pairs), on=SEEDS)
+        for quality, rows in compare(both, "adversarial", [other], source_domain).groupby("quality", sort=False):
+            texts = [f"{row.metric} {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in rows.itertuples()]
+            lines.append(f"{quality:13}{other:22}" + "  ".join(f"{text:32}" for text in texts)
+                         + f"{rows['n_segmenters'].iloc[0]} segmenters, {rows['n_pairs'].iloc[0]} pairs of seeds")
+    return "\n".join(lines) + "\n"
 
 
 def write_index(folder: Path, table: str, remarks: list[str]) -> Path:

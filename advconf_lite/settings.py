@@ -180,6 +180,8 @@ class Profile:
     head_steps: int                  # warm-up included
     checkpoint_steps: int            # batches between two checkpoints
     settings: Settings = field(default_factory=Settings)
+    method_settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # of single methods, from `tune`
+    trials: int = 0                  # that each of those methods had
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as config.json stores them."""

@@ -1,0 +1,178 @@
+"""Choosing settings, by rule: every method gets the same trials, and only validation scanners judge them.
+
+    OUT/data/            images, made once
+    OUT/trial-K/         a run's folder: heads trained with trial K's settings, scored on validation scanners
+    OUT/trials.csv       the log: a row per method, quality and trial, with its settings and mean metrics
+    OUT/chosen.json      of each method the settings of its best trial, for `run --tuned`
+
+No test scanner is loaded, so none can have had a say.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .errors import BadInput
+from .evaluation import metrics_table
+from .experiment import Experiment, load_experiment
+from .files import write_atomically, write_text
+from .methods import head_methods
+from .pipeline import Run
+from .segmenter import Segmenter
+from .settings import PROFILES, Profile, Settings
+
+# What may differ between trials: how a head learns. Settings of the segmenter, the data and the quality change what is
+# predicted; the batch size and the number of steps must be the same for all methods that are compared.
+TUNABLE = (
+    "head_lr", "head_clip", "head_plateau", "head_patience", "head_channels", "head_hidden", "head_norm", "head_bias",
+    "head_output", "warmup_batches", "alpha", "eta", "eps", "objective", "clean_score", "perturb_with", "max_delta_norm",
+    "loss", "finetune_lr", "finetune_steps", "finetune_alpha", "strong_probability",
+)  # fmt: skip
+SHOWN = ["pearson", "eaurc", "mae"]
+
+
+class Trial(Run):
+    """A run that is judged on the source's validation subjects and the validation scanners, and holds no others."""
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        whole = load_experiment(self.data, self.folder.parent, self.profile, self.progress)
+        return replace(whole, test=whole.val, targets=whole.validation)
+
+    def segmenter(self, seed: int = 0) -> Segmenter:
+        """All trials stand on the same segmenter, which is trained once."""
+        own = self.folder / f"segmenter-{seed}.safetensors"
+        shared = self.folder.parent / own.name
+        if shared.exists() and not own.exists():
+            write_atomically(own, lambda temporary: shutil.copyfile(shared, temporary))
+        segmenter = super().segmenter(seed)
+        if not shared.exists():
+            write_atomically(shared, lambda temporary: shutil.copyfile(own, temporary))
+        return segmenter
+
+
+def parse_grid(texts: Sequence[str], settings: Settings) -> list[dict[str, Any]]:
+    """["head_lr=2e-4,5e-4", "eta=0.01,0.1"] -> every combination, as settings to replace.
+
+    Raises:
+        BadInput: not NAME=VALUE[,VALUE ...], a setting that trials may not change, or a value that is none.
+    """
+    grid = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        if name not in TUNABLE:
+            raise BadInput(f"--set {text}: {name} is not a setting that trials may change; choose from {', '.join(TUNABLE)}")
+        grid[name] = [_value(text, part) for part in values.split(",")]
+    trials = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
+    for trial in trials:
+        _check_types(trial, settings)
+    return trials
+
+
+def _value(text: str, part: str) -> Any:
+    try:
+        return json.loads(part)
+    except json.JSONDecodeError:
+        if part.isidentifier():
+            return part  # a word, such as group
+        raise BadInput(f"--set {text}: {part!r} is no value; write NAME=VALUE[,VALUE ...], as in head_lr=2e-4,5e-4") from None
+
+
+def _check_types(trial: dict[str, Any], settings: Settings) -> None:
+    types = {f.name: str(f.type) for f in fields(Settings)}
+    for name, value in trial.items():
+        kind = types[name].replace(" | None", "")
+        fits = {"float": isinstance(value, (int, float)), "int": isinstance(value, int), "str": isinstance(value, str),
+                "bool": isinstance(value, bool)}[kind]  # fmt: skip
+        if not fits and not (value is None and "None" in types[name]) or isinstance(value, bool) != (kind == "bool"):
+            raise BadInput(f"--set {name}: {value!r} is not {types[name]}")
+    replace(settings, **trial)  # refuses a word that a setting does not know
+
+
+def default_grid(settings: Settings) -> list[dict[str, Any]]:
+    """The head's learning rate, at 0.4, 1 and 2.5 times the profile's: the choice that no two methods need to share."""
+    return [{"head_lr": float(f"{factor * settings.head_lr:.3g}")} for factor in (0.4, 1.0, 2.5)]
+
+
+def tune(
+    folder: Path,
+    data: str,
+    profile: str,
+    methods: Sequence[str],
+    quality: str | None = None,
+    grid: Sequence[str] = (),
+    segmenter_seed: int = 0,
+    head_seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train every trial's heads, score them on the validation scanners, and choose.
+
+    The rule was fixed before any trial: the smallest MAE, averaged over validation scanners and over the qualities; of
+    equal ones the first trial.
+
+    Returns:
+        The log: quality, method, trial, settings, pearson, eaurc, mae (means over the validation scanners), chosen.
+
+    Raises:
+        BadInput: an unknown profile, method or setting; or nothing to train.
+    """
+    if profile not in PROFILES:
+        raise BadInput(f"--profile {profile} is unknown; choose from {', '.join(PROFILES)}")
+    base = PROFILES[profile]
+    trials = parse_grid(grid, base.settings) if grid else default_grid(base.settings)
+    trained = head_methods(methods)
+    if not trained:
+        raise BadInput(f"--methods {' '.join(methods)} trains no head, so there is nothing to choose; name one that does")
+    tables = []
+    for number, values in enumerate(trials):
+        print(f"trial {number + 1} of {len(trials)}: {_text(values)}", flush=True)
+        changed = replace(base, settings=replace(base.settings, **values))
+        trial = Trial(folder / f"trial-{number}", data, changed, quality, trained, progress=progress)
+        predictions = trial.predict_heads(segmenter_seed, head_seed)
+        scanners = predictions[predictions["domain"] != trial.experiment.slices.source_domain]
+        means = metrics_table(scanners, resamples=0).groupby(["quality", "method"], sort=False)[SHOWN].mean()
+        tables.append(means.reset_index().assign(trial=number, settings=_text(values)))
+    log = pd.concat(tables, ignore_index=True)
+    best = log.groupby(["method", "trial"], sort=False)["mae"].mean().unstack().idxmin(axis=1)
+    log["chosen"] = log["trial"] == log["method"].map(best)
+    log = log[["quality", "method", "trial", "settings", *SHOWN, "chosen"]]
+    write_atomically(folder / "trials.csv", lambda path: log.to_csv(path, index=False))
+    chosen = {
+        "data": data, "profile": profile, "segmenter_seed": segmenter_seed, "head_seed": head_seed, "trials": len(trials),
+        "methods": {name: trials[number] for name, number in best.items()},
+    }  # fmt: skip
+    write_text(folder / "chosen.json", json.dumps(chosen, indent=1) + "\n")
+    return log
+
+
+def tuned_profile(profile: str, path: Path, methods: Sequence[str]) -> Profile:
+    """The profile with what `tune` chose.
+
+    Raises:
+        BadInput: no such file, not one of `tune`'s, made with another profile, or without one of the methods.
+    """
+    try:
+        chosen = json.loads(Path(path).read_text(encoding="utf-8"))
+        settings, made_with, trials = chosen["methods"], chosen["profile"], chosen["trials"]
+    except FileNotFoundError:
+        raise BadInput(f"--tuned {path} does not exist; python -m advconf_lite tune writes it as chosen.json") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise BadInput(f"--tuned {path} is not a chosen.json of python -m advconf_lite tune ({error!r})") from None
+    if made_with != profile:
+        raise BadInput(f"--tuned {path} was made with --profile {made_with}; tune again with {profile}")
+    if missing := [name for name in head_methods(methods) if name not in settings]:
+        raise BadInput(f"--tuned {path} has no trials of {', '.join(missing)}; every compared method needs the same number")
+    return replace(PROFILES[profile], method_settings=settings, trials=trials)
+
+
+def _text(values: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
