@@ -22,16 +22,18 @@ def comparison(predictions: pd.DataFrame, source_domain: str | None) -> str:
     others = [name for name in dict.fromkeys(predictions["method"]) if name not in ("adversarial", CONSTANT)]
     if "adversarial" not in set(predictions["method"]) or not others:
         return ""
-    pairs = predictions[predictions["method"] == "adversarial"][SEEDS].drop_duplicates()
+    keys = ["quality", *SEEDS]
+    ours = predictions[predictions["method"] == "adversarial"]
     lines = ["", "adversarial minus each other method, mean over the targets and pairs of seeds [95 % interval, paired, over "
              "subjects and seeds]"]
-    for other in others:  # each beside the seeds that both have
-        both = predictions[predictions["method"].isin(["adversarial", other])].merge(
-            predictions[predictions["method"] == other][SEEDS].drop_duplicates().merge(pairs), on=SEEDS)
+    for other in others:
+        theirs = predictions[predictions["method"] == other]
+        shared = ours[keys].drop_duplicates().merge(theirs[keys].drop_duplicates())  # what both have been asked for
+        both = pd.concat([ours.merge(shared), theirs.merge(shared)])
         for quality, rows in compare(both, "adversarial", [other], source_domain).groupby("quality", sort=False):
             texts = [f"{row.metric} {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in rows.itertuples()]
             lines.append(f"{quality:13}{other:22}" + "  ".join(f"{text:32}" for text in texts)
-                         + f"{rows['n_segmenters'].iloc[0]} segmenters, {rows['n_pairs'].iloc[0]} pairs of seeds")
+                         + f"segmenters {rows['n_segmenters'].iloc[0]}, pairs of seeds {rows['n_pairs'].iloc[0]}")
     return "\n".join(lines) + "\n"
 
 

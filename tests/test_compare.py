@@ -9,6 +9,7 @@ import pytest
 from advconf_lite import evaluation
 from advconf_lite.errors import BadInput
 from advconf_lite.evaluation import compare, mae, paired_difference, pearson
+from advconf_lite.report import comparison
 
 DOMAINS = ("source", "one", "two")
 
@@ -104,3 +105,19 @@ def test_every_method_needs_every_slice_and_seed():
     with pytest.raises(BadInput, match="b and c did not score the same slices of two"):
         compare(missing, "b", ["a", "c"], "source", 10)
     assert len(compare(missing, "b", ["a"], "source", 10)) == 3
+
+
+def test_text_compares_adversarial_with_each_method_over_the_seeds_and_qualities_that_both_have():
+    table = predictions({"adversarial": 0.05, "plain": 0.2, "agreement-2": 0.1})
+    surface = table[table["method"] != "plain"].assign(quality="surface_dice")
+    once = (table["method"] != "plain") | (table["segmenter_seed"] == 0)
+    lines = comparison(pd.concat([table[once], surface]), "source").strip().splitlines()[1:]
+    assert [line.split()[:2] for line in lines] == [
+        ["dice", "plain"], ["dice", "agreement-2"], ["surface_dice", "agreement-2"]]
+    assert lines[0].endswith("segmenters 1, pairs of seeds 2") and lines[1].endswith("segmenters 2, pairs of seeds 4")
+    shared = table[(table["segmenter_seed"] == 0) & table["method"].isin(["plain", "adversarial"])]
+    expected = compare(shared, "adversarial", ["plain"], "source").set_index("metric").loc["mae"]
+    assert f"mae {expected['difference']:+.3f} [{expected['low']:+.3f}, {expected['high']:+.3f}]" in lines[0]
+    assert "mae" not in lines[1]  # agreement is no estimate
+    assert comparison(table[table["method"] == "plain"], "source") == ""
+    assert comparison(table[table["method"] == "adversarial"], "source") == ""

@@ -34,11 +34,11 @@ def draw_heart(rng: np.random.Generator) -> dict:
     heart = {
         "pathology": pathology,
         "radius": U(*radius), "wall": U(*wall), "contraction": U(*contraction), "length": U(78, 100),
-        "turn": U(-0.6, 0.6),  # how the short-axis plane is turned in the chest (rad)
-        "rv_direction": np.pi + U(-0.6, 0.8),  # image angle, y down: the RV lies to the left and in front
+        "turn": U(-1.0, 1.0),  # how the short-axis plane is turned in the chest (rad)
+        "rv_direction": np.pi + U(-1.0, 1.2),  # image angle, y down: the RV lies to the left and in front
         "rv_width": U(20, 36) * (1.25 if U(0, 1) < 0.2 else 1.0), "rv_height": U(0.95, 1.25),
         "rv_contraction": U(0.6, 0.85), "rv_end": U(0.72, 0.92),
-        "centre": (U(-14, 14), U(-12, 12)), "tilt": U(-0.3, 0.3, 2),
+        "centre": (U(-24, 24), U(-20, 20)), "tilt": U(-0.5, 0.5, 2),
         "harmonics": U(-1, 1, (2, 4)) * np.array([0.06, 0.035, 0.02, 0.015]),  # cavity shape, orders 2 to 5
         "wall_harmonics": U(-1, 1, (2, 2)) * np.array([0.14, 0.08]),
         "lesion": U(0, 2 * np.pi), "lesion_width": U(0.5, 0.9), "lesion_thinning": U(0.35, 0.65),
@@ -53,6 +53,9 @@ def draw_heart(rng: np.random.Generator) -> dict:
         "aorta": (U(-30, 45), U(46, 84), U(8, 13)), "cava": (U(-70, -34), U(24, 64), U(7, 12)),
         "vessels": U(1.9, 2.5), "atrium": U(-3, 7), "outflow": U(0, 14),
         "reader": 0.5 * rng.standard_normal(3),
+        # readers differ most in where a ventricle begins and ends: depth (mm) of the first slice that they mark, and
+        # how small a ventricle they still mark (outer radius in mm of the left; taper of the right)
+        "lv_base": U(-8, 2), "rv_base": U(-7, 4), "lv_apex": U(6, 12), "rv_apex": U(0.15, 0.5),
     }
     # fmt: on
     heart["rv_direction"] += 0.7 * heart["turn"]
@@ -142,7 +145,7 @@ def _ventricles(
         inner + wall if inner.max() > 0 else shell * shape
     )  # below the cavity only the muscular cap is left
     lv, epicardium = rho < inner, rho < outer
-    present = depth > -3.0  # above it lies the atrium, which looks the same and carries no label
+    present = depth > heart["lv_base"]  # above it lies the atrium, which looks the same and carries no label
 
     along = x * np.cos(direction) + y * np.sin(direction)
     across = -x * np.sin(direction) + y * np.cos(direction)
@@ -176,11 +179,11 @@ def _ventricles(
         mask[rho < outer + reader[1]] = 2
         mask[rho < inner + reader[0]] = 1
         rv_reader = (rv_level * half_width < reader[2]) & (mask == 0)
-        if rv_taper > 0.2 and depth > -1.0:
+        if rv_taper > heart["rv_apex"] and depth > heart["rv_base"]:
             mask[rv_reader] = 3
         if inner.max() < 3.0:
             mask[mask == 1] = 2  # no reader marks a cavity of one or two pixels
-        if shell < 7.0:
+        if shell < heart["lv_apex"]:
             mask[:] = 0
 
 
