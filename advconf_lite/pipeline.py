@@ -26,7 +26,7 @@ from . import __version__
 from .agreement import sampled_scores
 from .errors import BadInput
 from .evaluation import constant_predictions, merge_predictions, metrics_table, read_predictions
-from .experiment import Experiment, Part, check_spec, load_experiment, to_device
+from .experiment import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
 from .files import write_atomically, write_text
 from .finetuning import features_read_by
 from .head import ConfidenceHead, predict_scores
@@ -205,14 +205,7 @@ class Run:
 
     def remarks(self) -> list[str]:
         """Sentences that belong beside this run's numbers."""
-        remarks = []
-        if self.data.startswith("phantom:"):
-            remarks.append("Simulated images: these numbers say nothing about clinical scanners.")
-        if self.experiment.reacquired:
-            remarks.append(
-                f"The targets are held-out subjects of {self.experiment.slices.source_domain}, re-acquired by virtual "
-                "scanners, which take the image alone and no mask; they are not images of other real scanners.")
-        return remarks
+        return remarks_on(self.data, self.experiment.slices.source_domain, self.experiment.reacquired)
 
     def history(self) -> pd.DataFrame:
         """history.csv; segmenter rows have no head seed, so that column is pandas' whole numbers with gaps."""
