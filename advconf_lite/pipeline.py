@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from . import __version__
 from .agreement import sampled_scores
 from .errors import BadInput
-from .evaluation import constant_predictions, merge_predictions, metrics_table, read_predictions
+from .evaluation import PREDICTION_COLUMNS, constant_predictions, merge_predictions, metrics_table, read_predictions
 from .experiment import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
 from .files import write_atomically, write_text
 from .finetuning import features_read_by
@@ -188,10 +188,12 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """metrics.csv, made anew from predictions.csv, which gets the constant prediction, the MAE's floor, as rows."""
         table = self.predictions()
-        for seed in table["segmenter_seed"].unique():
-            constant = self.constant_prediction(int(seed))
-            of_seed = table[(table["segmenter_seed"] == seed) & table["quality"].isin(constant)]
-            table = merge_predictions(self.folder / "predictions.csv", constant_predictions(of_seed, constant))
+        constant = pd.concat(
+            [constant_predictions(table[table["segmenter_seed"] == seed], self.constant_prediction(int(seed)))
+             for seed in table["segmenter_seed"].unique()], ignore_index=True)
+        there = table[PREDICTION_COLUMNS].tail(len(constant)).reset_index(drop=True)
+        if len(there) < len(constant) or not (there == constant).all(axis=None):
+            table = merge_predictions(self.folder / "predictions.csv", constant)  # which puts them last
         table = metrics_table(table)
         write_atomically(self.folder / "metrics.csv", lambda path: table.to_csv(path, index=False))
         return table
