@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ CONSTANT = "constant"
 FEWEST_SUBJECTS = 3  # below that, resampling subjects says nothing about the next one
 
 
+@cache
 def is_relative(method: str) -> bool:
     """Agreement and entropy rank slices but do not estimate the score (paper, section 4.3), so they have no MAE."""
     return bool(sampled_methods([method]))
