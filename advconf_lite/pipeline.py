@@ -28,10 +28,10 @@ from .errors import BadInput
 from .evaluation import PREDICTION_COLUMNS, constant_predictions, merge_predictions, metrics_table, read_predictions
 from .experiment import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
 from .files import write_atomically, write_text
-from .finetuning import features_read_by
 from .head import ConfidenceHead, predict_scores
 from .head_stage import finished_head, train_missing
 from .methods import DEFAULT_METHODS, head_methods, parse_methods, sampled_methods
+from .methods import method as head_method
 from .progress import bar as tqdm
 from .quality import Quality, aggregate
 from .run_files import load_weights, merge_history, profile_from_config, read_config, save_weights
@@ -163,7 +163,7 @@ class Run:
             x = part.images.to(self.device)
             for (method, quality), head in heads.items():
                 tables.append(self.rows(part, domain, quality, method, segmenter_seed, head_seed, true[quality],
-                                         predict_scores(head, features_read_by(head, x, z))))
+                                         predict_scores(head, head_method(method).features(head, x, z))))
         return self._keep(tables)
 
     def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
