@@ -6,11 +6,12 @@ import argparse
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,12 +141,14 @@ def prepare_scans(
     options: argparse.Namespace,
     organ: str,
     geometry: str = "in-plane",
+    flags: Sequence[str] = (),
 ) -> SliceSet:
     """Resample in-plane, turn, crop or pad, map labels, split, write.
 
     The slice axis is never touched, and pixel sizes are what the headers' affines say. Every scan is prepared on its own,
     in as many processes as there are cores, and kept beside `--out` until the set is whole: the memory needed is that of
-    one scan per process, and a run that was killed goes on where it was. Without any mask an image-only set is made.
+    one scan per process, and a run that was killed or met a bad file goes on where it was. Without any mask an
+    image-only set is made.
 
     Subjects of the source domain are split; those of every other domain are for testing. An existing slice set at
     `options.out` is replaced if this command made it, and only once the new one is whole; anything else is refused.
@@ -156,6 +159,7 @@ def prepare_scans(
         info: what dataset.json says about the data set.
         organ: "heart" or "prostate", for the view.
         geometry: "in-plane", or "published-code" for the axis slip of the published loader (see `scans`).
+        flags: options that this data set alone has, as given, for `how_made`.
 
     Raises:
         BadInput: a file is missing, damaged or inconsistent; the sentence names it.
@@ -172,7 +176,7 @@ def prepare_scans(
         "size": options.size,
         "split": options.split if masked else "subject",
         "version": advconf_lite.__version__,
-        "how_made": f"{command} {_flags(options, geometry)}",
+        "how_made": " ".join([command, _flags(options, geometry), shlex.join(flags)]).rstrip(),
     }
     if options.note:
         info["note"] = options.note
