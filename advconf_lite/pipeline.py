@@ -40,6 +40,7 @@ from .settings import PROFILES, Profile, Settings
 from .training import derived_seed, train_segmenter
 
 QUALITIES = ("dice", "surface_dice")
+HISTORY_COLUMNS = ("quality", "method", "head_seed", "alpha", "predicted_drop", "true_drop", "delta_norm")
 
 
 def make_quality(name: str, experiment: Experiment, settings: Settings) -> Quality:
@@ -210,9 +211,13 @@ class Run:
         return remarks_on(self.data, self.experiment.slices.source_domain, self.experiment.reacquired)
 
     def history(self) -> pd.DataFrame:
-        """history.csv; segmenter rows have no head seed, so that column is pandas' whole numbers with gaps."""
+        """history.csv; segmenter rows have no head seed, so that column is pandas' whole numbers with gaps.
+
+        The columns of heads and of Algorithm 1 are there also if nothing in the run has filled them.
+        """
         table = pd.read_csv(self.folder / "history.csv")
-        return table.astype({"head_seed": "Int64"}) if "head_seed" in table else table
+        missing = [name for name in HISTORY_COLUMNS if name not in table]
+        return table.reindex(columns=[*table.columns, *missing]).astype({"head_seed": "Int64"})
 
     def seen_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
         return self.folder / f"seen-{method}-{quality}-s{segmenter_seed}-h{head_seed}.npz"
@@ -283,7 +288,7 @@ class Run:
         """The rows of these methods if predictions.csv has them all (or nothing is asked for)."""
         path = self.folder / "predictions.csv"
         if not path.exists():
-            return pd.DataFrame() if not methods else None
+            return pd.DataFrame(columns=PREDICTION_COLUMNS) if not methods else None
         table = read_predictions(path)
         rows = table[table["method"].isin(methods) & (table["segmenter_seed"] == segmenter_seed)
                      & (table["head_seed"] == head_seed) & table["quality"].isin(self.qualities)]
