@@ -1,4 +1,4 @@
-"""python -m advconf_lite {run,tune,predict,check}: the commands. Bad input ends in one sentence and exit code 2."""
+"""python -m advconf_lite {run,tune,predict,pool,check}: the commands. Bad input ends in one sentence and exit code 2."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(chosen: argparse.Namespace) -> int:
     metrics = work.metrics()
     remarks = work.remarks()
     source = work.experiment.slices.source_domain
-    table = summary_table(metrics, source) + comparison(work.predictions(), source)
+    table = summary_table(metrics, source) + "\n" + comparison(work.predictions(), source)
     index = write_index(Path(chosen.out), table, remarks)
     print("", table, *remarks, f"finished in {time.time() - began:.0f} s; all of it: {index}", sep="\n")
     return 0
@@ -71,6 +71,19 @@ def predict(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def pool(chosen: argparse.Namespace) -> int:
+    from .evaluation import summary_table
+    from .experiment import remarks_on
+    from .pool import pool as pool_runs
+    from .report import comparison
+
+    pooled = pool_runs(chosen.runs, chosen.out)
+    print(summary_table(pooled.metrics, pooled.source_domain), comparison(pooled.predictions, pooled.source_domain), sep="\n")
+    print("", f"{len(chosen.runs)} runs, each with its own segmenter; correlations are over all subjects together.",
+          *remarks_on(pooled.data, pooled.source_domain, pooled.reacquired), f"all of it: {chosen.out}", sep="\n")
+    return 0
+
+
 def check(chosen: argparse.Namespace) -> int:
     from .check import print_report, run_checks
 
@@ -79,7 +92,7 @@ def check(chosen: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="python -m advconf_lite", description="confidence prediction, as a course")
-    commands = main.add_subparsers(required=True, metavar="{run,tune,predict,check}")
+    commands = main.add_subparsers(required=True, metavar="{run,tune,predict,pool,check}")
 
     one = commands.add_parser("run", help="lessons 01-05 on a data set, ending in one table")
     one.add_argument("--data", required=True, metavar="SPEC", help="phantom:cardiac, phantom:prostate or a slice-set folder")
@@ -114,6 +127,11 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
     two.add_argument("--head-seed", type=int, default=0, metavar="N")
     two.set_defaults(command=predict)
+
+    pooling = commands.add_parser("pool", help="runs over the folds of one data set, joined into one table")
+    pooling.add_argument("runs", nargs="+", type=Path, metavar="runs/FOLD", help="finished runs on disjoint test subjects")
+    pooling.add_argument("--out", required=True, type=Path, metavar="runs/POOLED", help="folder of the joined tables")
+    pooling.set_defaults(command=pool)
 
     three = commands.add_parser("check", help="is this machine ready? one line per requirement")
     three.add_argument("--folder", type=Path, default=Path("."), help="where runs will be written")

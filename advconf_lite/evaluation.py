@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ CONSTANT = "constant"
 FEWEST_SUBJECTS = 3  # below that, resampling subjects says nothing about the next one
 
 
+@cache
 def is_relative(method: str) -> bool:
     """Agreement and entropy rank slices but do not estimate the score (paper, section 4.3), so they have no MAE."""
     return bool(sampled_methods([method]))
@@ -284,12 +286,12 @@ def compare(
             for method, table in zip(wanted, found):
                 if len(table) == 0 or len(table) != len(found[0]):
                     raise BadInput(f"{reference} and {method} did not score the same slices of {key[0]}; run both again")
-            weights = _subject_weights(found[0], resamples)
+            weights = subject_weights(found[0], resamples)
             for number, table in enumerate(found):
                 scores = (table[column].to_numpy(float) for column in ("predicted_score", "true_score"))
                 result = weighted_metrics(*scores, weights)
                 values[number, :, domains.index(key[0]), pairs.index(key[1:])] = [result[name] for name in names]
-        of_seeds = _seed_weights(pairs, resamples).T  # (pairs, 1 + resamples)
+        of_seeds = seed_weights(pairs, resamples).T  # (pairs, 1 + resamples)
         for number, method in enumerate(methods, start=1):
             difference = values[0] - values[number]  # (metrics, domains, pairs, 1 + resamples)
             weights = np.where(np.isnan(difference), 0, of_seeds)
@@ -308,7 +310,7 @@ def compare(
     return pd.DataFrame(rows)
 
 
-def _subject_weights(table: pd.DataFrame, resamples: int) -> np.ndarray:
+def subject_weights(table: pd.DataFrame, resamples: int) -> np.ndarray:
     """(1 + resamples, n): how often each row's subject is drawn; once each in the first row, which is the data."""
     subjects, member = np.unique(table["subject"].astype(str), return_inverse=True)
     # A function of the subjects alone, so that every seed and every domain that has them sees the same draw.
@@ -317,7 +319,7 @@ def _subject_weights(table: pd.DataFrame, resamples: int) -> np.ndarray:
     return np.vstack([np.ones(len(table)), counts[:, member]])
 
 
-def _seed_weights(pairs: list[tuple[int, int]], resamples: int) -> np.ndarray:
+def seed_weights(pairs: list[tuple[int, int]], resamples: int) -> np.ndarray:
     """(1 + resamples, pairs): how often each pair of seeds is drawn; the first row is the data.
 
     Segmenters are drawn first; each time that one is drawn, as many of its head seeds are as it has.

@@ -81,6 +81,18 @@ def check_spec(spec: str) -> None:
         )
 
 
+def remarks_on(spec: str, source: str, reacquired: bool) -> list[str]:
+    """Sentences that belong beside the numbers of a run on these data."""
+    remarks = []
+    if spec.startswith("phantom:"):
+        remarks.append("Simulated images: these numbers say nothing about clinical scanners.")
+    if reacquired:
+        remarks.append(
+            f"The targets are held-out subjects of {source}, re-acquired by virtual "
+            "scanners, which take the image alone and no mask; they are not images of other real scanners.")
+    return remarks
+
+
 def organ_of(slices: SliceSet) -> str:
     """dataset.json's `organ`; without one, a single foreground class is taken for a gland and several for a heart."""
     return slices.info.get("organ") or ("prostate" if len(slices.class_names) == 1 else "cardiac")

@@ -31,6 +31,11 @@ class FinetunedHead(nn.Module):
         """z (B, C, h, w) *of the copy* -> predicted scores (B, num_scores)."""
         return self.head(z)
 
+    @torch.no_grad()
+    def features(self, x: Tensor, batch: int = 64) -> Tensor:
+        """z (N, C, h, w) of images x (N, 1, H, W), by the copy as it is now."""
+        return torch.cat([self.copy(part)[1] for part in x.split(batch)])
+
     def train(self, mode: bool = True) -> FinetunedHead:
         """The copy stays in evaluation mode: dropout would blur what the head is to learn (as published)."""
         super().train(mode)
@@ -55,9 +60,3 @@ class Twin(nn.Module):
 def read_by(head: nn.Module, segmenter: Segmenter) -> Segmenter | Twin:
     """What gives this head its z: the segmenter, or its twin for a fine-tuned head."""
     return Twin(segmenter, head.copy) if isinstance(head, FinetunedHead) else segmenter
-
-
-@torch.no_grad()
-def features_read_by(head: nn.Module, x: Tensor, z: Tensor, batch: int = 64) -> Tensor:
-    """The features of images x (N, 1, H, W) for this head: the segmenter's own z (N, C, h, w), or its copy's."""
-    return torch.cat([head.copy(part)[1] for part in x.split(batch)]) if isinstance(head, FinetunedHead) else z

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from .adversarial import Buffered, Half, Quality, State, score_loss, segment, targets
 from .augmentation import Augmenter
-from .finetuning import FinetunedHead
 from .head import predict_scores
 from .progress import bar as tqdm
 from .segmenter import Segmenter
@@ -180,7 +179,7 @@ def train_heads(
         last = step + 1 == profile.head_steps
         if (step + 1) % profile.steps_per_epoch == 0 or last:
             for run in active:
-                z = copy_features(run.head, val, profile.segmenter_batch) if isinstance(run.head, FinetunedHead) else z_val
+                z = run.method.features(run.head, val[0], z_val, profile.segmenter_batch)
                 end_of_epoch(run, z, s_val[run.quality], eligible=step + 1 > run.settings.warmup_batches)
         bar.update()
         if (step + 1) % profile.checkpoint_steps == 0 or last:
@@ -214,12 +213,6 @@ def end_of_epoch(run: HeadRun, z_val: Tensor, s_val: Tensor, eligible: bool) -> 
         run.best = copy.deepcopy(run.head.state_dict())
     patience = run.settings.head_patience
     run.stopped = bool(patience and run.best_epoch and epoch - run.best_epoch >= patience)
-
-
-@torch.no_grad()
-def copy_features(head: FinetunedHead, val: Pair, batch: int) -> Tensor:
-    """z (N, C, h, w) of the clean validation slices, by the copy as it is now."""
-    return torch.cat([head.copy(x)[1] for x in val[0].split(batch)])
 
 
 @torch.no_grad()

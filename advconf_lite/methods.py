@@ -96,6 +96,10 @@ class HeadMethod(Method):
         """What is trained and stored, from a new head."""
         return head
 
+    def features(self, head: nn.Module, x: Tensor, z: Tensor, batch: int = 64) -> Tensor:
+        """What the head reads of images x (N, 1, H, W), of which the segmenter's own features are z: (N, C, h, w)."""
+        return z
+
     def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
         """One optimiser step of `run`; returns its row of the history."""
         raise NotImplementedError
@@ -118,15 +122,26 @@ class Plain2B(HeadMethod):
         return plain_step(run.head, run.optimizer, joined(turn.clean, turn.second()), run.g, run.settings)
 
 
-@register("adversarial")
-class Adversarial(HeadMethod):
-    """Algorithm 1 of the paper, delta_s as the settings have it (0.1)."""
-
-    needs_gradient = True
+class Loop(HeadMethod):
+    """Algorithm 1's loop, after a warm-up of plain steps (paper, section 3.2)."""
 
     def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
         if turn.number < run.settings.warmup_batches:
             return plain_step(run.head, run.optimizer, turn.clean, run.g, run.settings)
+        return self.loop_step(turn, run)
+
+    def loop_step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
+        """One turn of the loop, which `adversarial_step` makes."""
+        raise NotImplementedError
+
+
+@register("adversarial")
+class Adversarial(Loop):
+    """Algorithm 1 of the paper, delta_s as the settings have it (0.1)."""
+
+    needs_gradient = True
+
+    def loop_step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
         return adversarial_step(turn.segmenter, run.head, run.optimizer, turn.clean, run.state, run.g, run.settings)
 
 
@@ -166,30 +181,22 @@ class Finetuned(HeadMethod):
     def build(self, head: nn.Module, segmenter: Segmenter) -> nn.Module:
         return FinetunedHead(head, segmenter)
 
+    def features(self, head: nn.Module, x: Tensor, z: Tensor, batch: int = 64) -> Tensor:
+        return head.features(x, batch)
+
     def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
         twin = read_by(run.head, turn.segmenter)
         clean = segment(twin, turn.x, turn.y, gradient=True)
         return adversarial_step(twin, run.head, run.optimizer, clean, run.state, run.g, run.settings)
 
 
-class Control(HeadMethod):
+class Control(Loop):
     """Algorithm 1 with other images in the place of the adversarial ones: the same clean batches, as many images and
     steps, the same warm-up and buffer. What differs from `adversarial` is `images` alone."""
 
-    def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
-        if turn.number < run.settings.warmup_batches:
-            return plain_step(run.head, run.optimizer, turn.clean, run.g, run.settings)
-        return adversarial_step(
-            turn.segmenter,
-            run.head,
-            run.optimizer,
-            turn.clean,
-            run.state,
-            run.g,
-            run.settings,
-            control=lambda: self.images(turn, run),
-            passed=turn.passed,
-        )
+    def loop_step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
+        return adversarial_step(turn.segmenter, run.head, run.optimizer, turn.clean, run.state, run.g, run.settings,
+                                control=lambda: self.images(turn, run), passed=turn.passed)  # fmt: skip
 
     def images(self, turn: Turn, run: HeadRun) -> Tensor:
         """x' (B, 1, H, W), to be seen in the next turn with the masks of the clean batch."""

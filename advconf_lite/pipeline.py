@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from . import __version__
 from .agreement import sampled_scores
 from .errors import BadInput
-from .evaluation import constant_predictions, merge_predictions, metrics_table, read_predictions
-from .experiment import Experiment, Part, check_spec, load_experiment, to_device
+from .evaluation import PREDICTION_COLUMNS, constant_predictions, merge_predictions, metrics_table, read_predictions
+from .experiment import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
 from .files import write_atomically, write_text
-from .finetuning import features_read_by
 from .head import ConfidenceHead, predict_scores
 from .head_stage import finished_head, train_missing
 from .methods import DEFAULT_METHODS, head_methods, parse_methods, sampled_methods
+from .methods import method as head_method
 from .progress import bar as tqdm
 from .quality import Quality, aggregate
 from .run_files import load_weights, merge_history, profile_from_config, read_config, save_weights
@@ -40,6 +40,7 @@ from .settings import PROFILES, Profile, Settings
 from .training import derived_seed, train_segmenter
 
 QUALITIES = ("dice", "surface_dice")
+HISTORY_COLUMNS = ("quality", "method", "head_seed", "alpha", "predicted_drop", "true_drop", "delta_norm")
 
 
 def make_quality(name: str, experiment: Experiment, settings: Settings) -> Quality:
@@ -164,7 +165,7 @@ class Run:
             x = part.images.to(self.device)
             for (method, quality), head in heads.items():
                 tables.append(self.rows(part, domain, quality, method, segmenter_seed, head_seed, true[quality],
-                                         predict_scores(head, features_read_by(head, x, z))))
+                                         predict_scores(head, head_method(method).features(head, x, z))))
         return self._keep(tables)
 
     def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
@@ -189,10 +190,12 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """metrics.csv, made anew from predictions.csv, which gets the constant prediction, the MAE's floor, as rows."""
         table = self.predictions()
-        for seed in table["segmenter_seed"].unique():
-            constant = self.constant_prediction(int(seed))
-            of_seed = table[(table["segmenter_seed"] == seed) & table["quality"].isin(constant)]
-            table = merge_predictions(self.folder / "predictions.csv", constant_predictions(of_seed, constant))
+        constant = pd.concat(
+            [constant_predictions(table[table["segmenter_seed"] == seed], self.constant_prediction(int(seed)))
+             for seed in table["segmenter_seed"].unique()], ignore_index=True)
+        there = table[PREDICTION_COLUMNS].tail(len(constant)).reset_index(drop=True)
+        if len(there) < len(constant) or not (there == constant).all(axis=None):
+            table = merge_predictions(self.folder / "predictions.csv", constant)  # which puts them last
         table = metrics_table(table)
         write_atomically(self.folder / "metrics.csv", lambda path: table.to_csv(path, index=False))
         return table
@@ -206,22 +209,20 @@ class Run:
 
     def remarks(self) -> list[str]:
         """Sentences that belong beside this run's numbers."""
-        remarks = []
-        if self.data.startswith("phantom:"):
-            remarks.append("Simulated images: these numbers say nothing about clinical scanners.")
-        if self.experiment.reacquired:
-            remarks.append(
-                f"The targets are held-out subjects of {self.experiment.slices.source_domain}, re-acquired by virtual "
-                "scanners, which take the image alone and no mask; they are not images of other real scanners.")
+        remarks = remarks_on(self.data, self.experiment.slices.source_domain, self.experiment.reacquired)
         if self.profile.method_settings:
             chosen = ", ".join(f"{name} ({_named(values)})" for name, values in self.profile.method_settings.items())
             remarks.append(f"Chosen on validation scanners, with {self.profile.trials} trials for each method: {chosen}.")
         return remarks
 
     def history(self) -> pd.DataFrame:
-        """history.csv; segmenter rows have no head seed, so that column is pandas' whole numbers with gaps."""
+        """history.csv; segmenter rows have no head seed, so that column is pandas' whole numbers with gaps.
+
+        The columns of heads and of Algorithm 1 are there also if nothing in the run has filled them.
+        """
         table = pd.read_csv(self.folder / "history.csv")
-        return table.astype({"head_seed": "Int64"}) if "head_seed" in table else table
+        missing = [name for name in HISTORY_COLUMNS if name not in table]
+        return table.reindex(columns=[*table.columns, *missing]).astype({"head_seed": "Int64"})
 
     def seen_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
         return self.folder / f"seen-{method}-{quality}-s{segmenter_seed}-h{head_seed}.npz"
@@ -292,7 +293,7 @@ class Run:
         """The rows of these methods if predictions.csv has them all (or nothing is asked for)."""
         path = self.folder / "predictions.csv"
         if not path.exists():
-            return pd.DataFrame() if not methods else None
+            return pd.DataFrame(columns=PREDICTION_COLUMNS) if not methods else None
         table = read_predictions(path)
         rows = table[table["method"].isin(methods) & (table["segmenter_seed"] == segmenter_seed)
                      & (table["head_seed"] == head_seed) & table["quality"].isin(self.qualities)]

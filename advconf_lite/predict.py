@@ -11,9 +11,9 @@ from .data.slices import read_slice_set
 from .errors import BadInput
 from .experiment import grid
 from .files import write_atomically
-from .finetuning import features_read_by
 from .head import predict_scores
 from .methods import head_methods
+from .methods import method as head_method
 from .pipeline import open_run
 from .quality import aggregate
 
@@ -59,7 +59,7 @@ def predict(
     foreground = slice(1, None) if run.settings.predict_background else slice(None)
     for quality in run.qualities:
         head = heads[method, quality]
-        scores = predict_scores(head, features_read_by(head, x, z))[:, foreground].cpu()
+        scores = predict_scores(head, head_method(method).features(head, x, z))[:, foreground].cpu()
         table[f"predicted_{quality}"] = aggregate(scores).numpy()
         for column, name in enumerate(classes):
             table[f"predicted_{quality}_{name}"] = scores[:, column].numpy()

@@ -29,7 +29,7 @@ from torch import Tensor
 from advconf_lite.agreement import agreement, monte_carlo_masks
 from advconf_lite.data.phantom import make_subject, source_scanner
 from advconf_lite.files import write_atomically
-from advconf_lite.finetuning import FinetunedHead, features_read_by
+from advconf_lite.finetuning import FinetunedHead
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer, label_map
 from advconf_lite.settings import PROFILES
@@ -106,7 +106,7 @@ def ways(
         return work
 
     def finetuned(batch: int) -> Callable[[], object]:
-        return lambda: (segmenter.masks(images[:batch]), tuned(features_read_by(tuned, images[:batch], None)))
+        return lambda: (segmenter.masks(images[:batch]), tuned(tuned.features(images[:batch])))
 
     def agree(n: int, quality: str, score: Callable[[Tensor, str], Tensor]) -> Callable[[int], Callable]:
         def prepare(batch: int) -> Callable[[], object]:

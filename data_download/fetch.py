@@ -86,14 +86,14 @@ def fetch(
             raise BadInput(f"{there}; follow the steps above")
         accept_terms(source, out, accepted, ask)
         if not archive.is_file():
-            check = _checker(source)
+            check = checksum_check(source)
             download(url, archive, check, source.by_hand(out), source.size_bytes, source.unpacks_to, **how)
-        elif source.checksum and (problem := _checker(source)(archive)):
+        elif source.checksum and (problem := checksum_check(source)(archive)):
             raise BadInput(f"{archive} is not what was published ({problem}); remove it and run the same command again")
         return _innermost(extract(archive, folder))
 
 
-def _checker(source: Source) -> Callable[[Path], str | None]:
+def checksum_check(source: Source) -> Callable[[Path], str | None]:
     """What is wrong with a file that should be the archive of `source`, or None.
 
     Where no checksum is published, the archive's own ones are read: zip and gzip have them.

@@ -49,7 +49,9 @@ def prepare(options: argparse.Namespace) -> SliceSet:
             "citation": "not stated",
         }
         labels = {label: label for label in range(1, len(options.classes) + 1)}
-        return prepare_scans(NAME, archive, labels, info, options, options.organ)
+        flags = ["--organ", options.organ, "--classes", *options.classes, "--domain", options.domain]
+        flags += ["--tolerance", str(options.tolerance)]
+        return prepare_scans(NAME, archive, labels, info, options, options.organ, flags=flags)
 
 
 def find_images(folder: Path, domain: str, archive: Archive) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
+import shlex
 import shutil
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,14 @@ import pandas as pd
 
 import advconf_lite
 from advconf_lite.data.slice_writer import refuse_to_overwrite
-from advconf_lite.data.slices import SliceSet, SliceSetWriter, read_slice_set, split_by_slice, split_by_subject
+from advconf_lite.data.slices import (
+    SliceSet,
+    SliceSetWriter,
+    read_slice_set,
+    split_by_fold,
+    split_by_slice,
+    split_by_subject,
+)
 from advconf_lite.errors import BadInput
 
 from .extract import extract
@@ -78,6 +87,13 @@ def add_common_options(parser: argparse.ArgumentParser, spacing_mm: float, size:
         help="keep subjects apart, or draw slices at random as the published code does, which leaks",
     )
     parser.add_argument("--seed", type=int, default=0, help="which subjects (or slices) go where")
+    parser.add_argument(
+        "--fold",
+        type=_fold,
+        metavar="K/N",
+        help="cut the source's subjects into N folds and test on the K-th, so that N sets test each subject once; "
+        "without it a quarter of them is for testing",
+    )
     parser.add_argument("--keep-empty", action="store_true", help="keep slices without a foreground pixel")
     parser.add_argument("--skip-bad", action="store_true", help="leave out subjects with bad files and list them at the end")
     parser.add_argument("--workers", type=_positive(int), default=None, help="processes; default one per core")
@@ -125,12 +141,14 @@ def prepare_scans(
     options: argparse.Namespace,
     organ: str,
     geometry: str = "in-plane",
+    flags: Sequence[str] = (),
 ) -> SliceSet:
     """Resample in-plane, turn, crop or pad, map labels, split, write.
 
     The slice axis is never touched, and pixel sizes are what the headers' affines say. Every scan is prepared on its own,
     in as many processes as there are cores, and kept beside `--out` until the set is whole: the memory needed is that of
-    one scan per process, and a run that was killed goes on where it was. Without any mask an image-only set is made.
+    one scan per process, and a run that was killed or met a bad file goes on where it was. Without any mask an
+    image-only set is made.
 
     Subjects of the source domain are split; those of every other domain are for testing. An existing slice set at
     `options.out` is replaced if this command made it, and only once the new one is whole; anything else is refused.
@@ -141,6 +159,7 @@ def prepare_scans(
         info: what dataset.json says about the data set.
         organ: "heart" or "prostate", for the view.
         geometry: "in-plane", or "published-code" for the axis slip of the published loader (see `scans`).
+        flags: options that this data set alone has, as given, for `how_made`.
 
     Raises:
         BadInput: a file is missing, damaged or inconsistent; the sentence names it.
@@ -148,7 +167,7 @@ def prepare_scans(
     out = Path(options.out)
     refuse_to_overwrite(out)  # now, and not after an hour of work
     command = f"python -m data_download prepare {name}"
-    _refuse_other_sets(out, command)
+    _refuse_other_sets(out, command, options.fold)
     masked = _has_masks(archive)
     info = {
         **_domains(info, archive, masked),
@@ -157,10 +176,13 @@ def prepare_scans(
         "size": options.size,
         "split": options.split if masked else "subject",
         "version": advconf_lite.__version__,
-        "how_made": f"{command} {_flags(options, geometry)}",
+        "how_made": " ".join([command, _flags(options, geometry), shlex.join(flags)]).rstrip(),
     }
     if options.note:
         info["note"] = options.note
+    if options.fold:
+        info["fold"] = _written(options.fold)
+        _refuse_fold(archive, info["source_domain"], options)
     job = Job(labels, options.spacing, options.size, options.orientation, organ, geometry, options.keep_empty or not masked)
     with work_through(archive.scans, job, out, options.workers, options.skip_bad, f"prepare {name}") as results:
         results = list(results)
@@ -179,7 +201,7 @@ def prepare_scans(
 
 def _write(out: Path, info: dict, good: list[Done], archive: Archive, options: argparse.Namespace, masked: bool) -> None:
     notes = archive.notes + [note for done in good for note in done.notes]
-    splits = _split_subjects(good, info["source_domain"], options.seed, masked, notes)
+    splits = _split_subjects(good, info["source_domain"], options, masked, notes)
     empty = sum(done.empty for done in good)
     rows_of_source = 0
     with SliceSetWriter(out, info) as writer:
@@ -236,7 +258,20 @@ def _flags(options: argparse.Namespace, geometry: str) -> str:
         ("--skip-bad", options.skip_bad),
     ):
         flags += f" {flag}" * given
-    return flags
+    return flags + (f" --fold {_written(options.fold)}" if options.fold else "")
+
+
+def _written(fold: tuple[int, int]) -> str:
+    return "{}/{}".format(*fold)
+
+
+def _refuse_fold(archive: Archive, source: str | None, options: argparse.Namespace) -> None:
+    """BadInput if there is no such fold; before the scans are worked on, which may take hours."""
+    if options.split == "slice":
+        raise BadInput("--fold keeps subjects apart and --split slice does not; leave one of them out")
+    if source is None:
+        raise BadInput("--fold is for sets with masks, which are trained on; without masks there is nothing to split")
+    split_by_fold((scan.subject for scan in archive.scans if scan.domain == source), *options.fold, options.seed)
 
 
 def _has_masks(archive: Archive) -> bool:
@@ -263,26 +298,39 @@ def _domains(info: dict, archive: Archive, masked: bool) -> dict:
 
 
 def _split_subjects(
-    good: Iterable[Done], source: str | None, seed: int, masked: bool, notes: list[str]
+    good: Iterable[Done], source: str | None, options: argparse.Namespace, masked: bool, notes: list[str]
 ) -> dict[tuple[str, str], str]:
     people = dict.fromkeys((done.scan.domain, done.scan.subject) for done in good)
-    splits = dict.fromkeys(people, "test")
+    splits, drawn = dict.fromkeys(people, "test"), {}
     subjects = [subject for domain, subject in people if domain == source]
-    if masked and len(subjects) < 3:
+    if options.fold:
+        drawn = split_by_fold(subjects, *options.fold, options.seed)
+    elif masked and len(subjects) < 3:
         notes.append(f"{len(subjects)} subjects of {source} are too few to be split; all are for testing")
     elif masked:
-        splits.update({(source, name): split for name, split in split_by_subject(subjects, seed=seed).items()})
-    return splits
+        drawn = split_by_subject(subjects, seed=options.seed)
+    return splits | {(source, name): split for name, split in drawn.items()}
 
 
-def _refuse_other_sets(out: Path, command: str) -> None:
+def _refuse_other_sets(out: Path, command: str, fold: tuple[int, int] | None) -> None:
     if (out / "dataset.json").is_file():
         try:
-            made = str(json.loads((out / "dataset.json").read_text(encoding="utf-8")).get("how_made"))
+            info = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
+            made, other = str(info.get("how_made")), info.get("fold")
         except (ValueError, AttributeError, OSError):
-            made = "unknown"
+            made, other = "unknown", None
         if not made.startswith(command + " "):
             raise BadInput(f"{out} holds a slice set that {command!r} did not make; choose another folder with --out")
+        if other != (fold and _written(fold)):
+            what = f"fold {other}" if other else "a set without folds"
+            raise BadInput(f"{out} holds {what}; choose another folder with --out, or remove this one first")
+
+
+def _fold(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no fold K/N with K from 1 to N, such as 1/5")
+    return int(match[1]), int(match[2])
 
 
 def _positive(kind: type):

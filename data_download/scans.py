@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -149,7 +149,7 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
 
 
 def _read(scan: Scan, path: Path) -> Done:
-    """What a killed run had done with a scan."""
+    """What an earlier run had done with a scan."""
     with np.load(path) as file:
         return Done(scan, path, tuple(map(str, file["notes"])), int(file["empty"]))
 
@@ -158,18 +158,21 @@ def _read(scan: Scan, path: Path) -> Done:
 def work_through(
     scans: list[Scan], job: Job, out: Path, workers: int | None, skip_bad: bool, title: str
 ) -> Iterator[Iterable[Done]]:
-    """Every scan's `Done`, in order, while the block lasts. What a killed run had done with the same files and options
-    is taken from its folder, hidden beside `out`.
+    """Every scan's `Done`, in order, while the block lasts. What an earlier run that did not end well (it was killed, or met
+    a bad scan) had done with the same options and the same files of a scan is taken from its folder, hidden beside `out`.
 
     Raises:
         BadInput: a scan is bad and `skip_bad` is not set; or the disk is full.
     """
-    folder = out.parent / f".{out.name}-preparing-{_fingerprint(scans, job)}"
+    folder = out.parent / f".{out.name}-preparing-{_fingerprint(job)}"
     for other in out.parent.glob(f".{out.name}-preparing-*") if out.parent.is_dir() else ():
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{number:05d}.npz" for number in range(len(scans))]
+    # Each scan by its own files: a file that was mended since is read anew, and the others are not.
+    paths = [folder / f"{_fingerprint(replace(s, image=_state(s.image), mask=_state(s.mask)))}.npz" for s in scans]
+    for stale in set(folder.iterdir()) - set(paths):
+        stale.unlink()
     waiting = [number for number, path in enumerate(paths) if not path.is_file()]
     if workers is None:
         size = sum(scans[number].image.stat().st_size for number in waiting if scans[number].image.is_file())
@@ -179,23 +182,24 @@ def work_through(
         jobs = [(scans[number], job, paths[number]) for number in waiting]
         begun = len(scans) - len(waiting)
         with tqdm(total=len(scans), initial=begun, desc=title, unit="scan", file=sys.stderr) as bar:
-            for number, done in zip(waiting, in_processes(_work, jobs, workers)):
-                results[number] = done
-                bar.update()
-                if done.error and not skip_bad:
-                    raise BadInput(f"{done.error} (--skip-bad goes on without such subjects)")
+            with closing(in_processes(_work, jobs, workers)) as outcomes:  # so that no worker writes on after an error
+                for number, done in zip(waiting, outcomes):
+                    results[number] = done
+                    bar.update()
+                    if done.error and not skip_bad:
+                        raise BadInput(f"{done.error} (--skip-bad goes on without such subjects)")
         yield [results[number] if number in results else _read(scans[number], paths[number]) for number in range(len(scans))]
     except BadInput:
-        shutil.rmtree(folder, ignore_errors=True)
+        if done := sum(path.is_file() for path in paths):
+            print(f"the {done} scans that are done are kept; the same command goes on from there", file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)  # not after a kill or Ctrl-C, which is what the folder is for
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fingerprint(scans: list[Scan], job: Job) -> str:
-    digest = hashlib.sha256(f"{advconf_lite.__version__} {job}".encode())
-    for scan in scans:
-        digest.update(repr(replace(scan, image=_state(scan.image), mask=_state(scan.mask))).encode())
-    return digest.hexdigest()[:12]
+def _fingerprint(what: Job | Scan) -> str:
+    return hashlib.sha256(f"{advconf_lite.__version__} {what}".encode()).hexdigest()[:16]
 
 
 def _state(path: Path | None) -> tuple | None:

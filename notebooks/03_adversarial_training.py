@@ -148,7 +148,11 @@ from advconf_lite.plots import figure1, show
 history = run.history()
 history = history[(history["stage"] == "head") & history["quality"].isin(run.qualities)]
 history = history[history["segmenter_seed"].isin(segmenter_seeds) & history["head_seed"].isin(head_seeds)]
-show(figure1(history, settings.delta_s), "Figure 1: predicted and true drop of the score (left), and alpha (right), by step.")
+if (history["method"] == "adversarial").any():
+    show(figure1(history, settings.delta_s),
+         "Figure 1: predicted and true drop of the score (left), and alpha (right), by step.")
+else:
+    print("This run has no adversarial head: add adversarial to the methods to see the loop at work.")
 
 # %% [markdown]
 # Compare the two curves on the left. While the true drop stays below the predicted one, the head is fooled by its own
@@ -173,6 +177,9 @@ from advconf_lite.lessons import seen_scores
 from advconf_lite.plots import score_histogram
 
 for name in run.qualities:
+    if not all(run.seen_path("adversarial", name, *pair).exists() for pair in seeds):
+        print(f"This run has no adversarial head for {name}, so no perturbed images were seen.")
+        continue
     seen = seen_scores(run, "adversarial", name, seeds)
     show(score_histogram(seen["clean"], seen["perturbed"], name),
          f"True scores ({name}) of the images in training: compare how low perturbed and clean images reach.")
@@ -192,10 +199,13 @@ from advconf_lite.plots import figure4
 
 row = pick_slice(run, segmenter)
 found = effects(run, segmenter, heads[seeds[0]], run.qualities[0], row)
-image, mask = next(iter(found.values()))[0].x[0][0], next(iter(found.values()))[0].y_hat[0][0]
-figure = figure4(image, mask, {f"{name} head": case for name, (_, case) in found.items()},
-                 experiment.class_names, experiment.spacing_mm)
-show(figure, "Figure 4: the perturbation of each head, and its effect on prediction and segmentation.")
+if found:
+    image, mask = next(iter(found.values()))[0].x[0][0], next(iter(found.values()))[0].y_hat[0][0]
+    figure = figure4(image, mask, {f"{name} head": case for name, (_, case) in found.items()},
+                     experiment.class_names, experiment.spacing_mm)
+    show(figure, "Figure 4: the perturbation of each head, and its effect on prediction and segmentation.")
+else:
+    print("This run has no trained head, so there is none to perturb an image with.")
 
 # %% [markdown]
 # One slice proves nothing, so here is the mean over the source's test slices: how much the prediction fell, and how much

@@ -35,7 +35,10 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 # %%
 import pandas as pd
 
-predictions = pd.concat([run.predict_heads(*pair) for pair in seeds], ignore_index=True)
+from advconf_lite.methods import head_methods
+
+score = run.predict_heads if head_methods(run.methods) else run.predict_agreement  # a run may have no head
+predictions = pd.concat([score(*pair) for pair in seeds], ignore_index=True)
 predictions.groupby(["quality", "method"], sort=False)[["true_score", "predicted_score"]].mean().round(3)
 
 # %% [markdown]
@@ -47,8 +50,9 @@ predictions.groupby(["quality", "method"], sort=False)[["true_score", "predicted
 from advconf_lite.plots import scatter, show
 
 source = run.experiment.slices.source_domain
+shown = [name for name in ("plain", "adversarial") if name in run.methods] or list(predictions["method"].unique())
 for name in run.qualities:
-    show(scatter(predictions, name, source_domain=source),
+    show(scatter(predictions, name, shown, source),
          f"Predicted against true {name}, one point per slice; on the dashed line the prediction is right.")
 
 # %% [markdown]
@@ -82,7 +86,7 @@ print(f"AURC {aurc(predicted, true):.4f}, by hand {by_hand:.4f}; eAURC {eaurc(pr
 
 # %%
 metrics = run.metrics()
-metrics = metrics[metrics["method"].isin(["plain", "adversarial", "constant"])]
+metrics = metrics[metrics["method"].isin([*shown, "constant"])]
 metrics = metrics[metrics["segmenter_seed"].isin(segmenter_seeds) & metrics["head_seed"].isin([*head_seeds, 0])]
 metrics[["domain", "quality", "method", "n_subjects", "pearson", "eaurc", "mae"]].round(3).head(6)
 
@@ -99,7 +103,9 @@ show(figure, "Figure 3, heads only: Pearson (higher is better), eAURC and MAE (l
 # %%
 from advconf_lite.evaluation import paired_difference
 
-paired_difference(predictions, "plain", "adversarial", source).round(3)
+if shown[:2] != ["plain", "adversarial"]:
+    print(f"{shown[1]} minus {shown[0]}:" if shown[1:] else "This run has one method here, and nothing to compare it with.")
+paired_difference(predictions, *shown[:2], source).round(3) if shown[1:] else None
 
 # %% [markdown]
 # The last table is the comparison itself: adversarial minus plain, averaged over the target scanners, with a 95 %

@@ -62,14 +62,14 @@ def test_seeds_widen_the_interval_and_equal_ones_do_not():
 
 def test_weights_of_seeds_and_subjects_are_draws():
     pairs = [(0, 0), (0, 1), (0, 2), (5, 0)]
-    weights = evaluation._seed_weights(pairs, 4000)
+    weights = evaluation.seed_weights(pairs, 4000)
     assert (weights[0] == 1).all()
     of_segmenter = weights[1:, :3].sum(1) / 3, weights[1:, 3]
     assert (of_segmenter[0] + of_segmenter[1] == 2).all() and set(of_segmenter[1]) == {0, 1, 2}
     assert np.mean(of_segmenter[1] == 1) == pytest.approx(0.5, abs=0.03)
     table = predictions({"a": 0}, heads=(0,), segmenters=(0,))
     one = table[table["domain"] == "one"]
-    drawn = evaluation._subject_weights(one, 200)
+    drawn = evaluation.subject_weights(one, 200)
     assert (drawn[0] == 1).all() and (drawn.sum(1) == len(one)).all()
     assert (drawn.reshape(201, 6, 4) == drawn.reshape(201, 6, 4)[:, :, :1]).all()  # slices of a subject go together
 

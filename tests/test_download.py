@@ -27,7 +27,7 @@ def site():
 def checked(payload=PAYLOAD):
     """The check of a published checksum."""
     expected = hashlib.sha256(payload).hexdigest()
-    return data_download.fetch._checker(dataclasses.replace(SOURCES["acdc"], checksum=f"sha256:{expected}"))
+    return data_download.fetch.checksum_check(dataclasses.replace(SOURCES["acdc"], checksum=f"sha256:{expected}"))
 
 
 def get(site, folder, check=None, **how):

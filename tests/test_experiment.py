@@ -1,5 +1,6 @@
 """Settings reach what they name: both ends of `Settings` run, and each fork changes what it should."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from advconf_lite.errors import BadInput
-from advconf_lite.evaluation import mae, paired_difference
-from advconf_lite.experiment import resplit_by_slice
 from advconf_lite.data.slices import read_slice_set
+from advconf_lite.errors import BadInput
+from advconf_lite.evaluation import constant_predictions, mae, merge_predictions, paired_difference, read_predictions
+from advconf_lite.experiment import resplit_by_slice
 from advconf_lite.pipeline import Run
 from advconf_lite.settings import PROFILES, Settings
 
@@ -119,3 +120,30 @@ def test_paired_difference_needs_the_same_slices():
         paired_difference(pd.concat([predictions(0, "a"), predictions(0, "b").drop(index=30)]), "a", "b", "source")
     relative = pd.concat([predictions(0, "a"), predictions(0, "agreement-2")])
     assert "mae" not in set(paired_difference(relative, "a", "agreement-2", "source")["metric"])
+
+
+def test_metrics_writes_the_constant_once_and_again_only_when_it_changes(slice_set, tmp_path, monkeypatch):
+    run = Run(tmp_path / "r", str(slice_set), "smoke", "dice", ["plain"], progress=False)
+    constant = {0: 0.7, 1: 0.1 + 0.2}  # the latter needs all its digits
+    monkeypatch.setattr(run, "constant_prediction", lambda seed=0: {"dice": constant[seed]})
+    path, other = tmp_path / "r" / "predictions.csv", tmp_path / "other.csv"
+    table = pd.concat([predictions(0.2, "plain").assign(segmenter_seed=seed) for seed in (0, 1)])
+    table["true_heart"] = table["true_score"]
+    merge_predictions(path, table)
+    shutil.copy(path, other)
+    for seed in (0, 1):  # one merge after the other
+        rows = read_predictions(other)
+        merge_predictions(other, constant_predictions(rows[rows["segmenter_seed"] == seed], {"dice": constant[seed]}))
+    first = run.metrics()
+    assert path.read_bytes() == other.read_bytes()
+    assert first[first["method"] == "constant"]["n_slices"].tolist() == [24] * 6
+    before = path.stat().st_mtime_ns, path.stat().st_ino
+    pd.testing.assert_frame_equal(run.metrics(), first)
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == before
+    constant[1] = 0.8
+    run.metrics()
+    rows = read_predictions(path).query("method == 'constant'").groupby("segmenter_seed")
+    assert [values.tolist() for values in rows["predicted_score"].unique()] == [[0.7], [0.8]]
+    merge_predictions(path, predictions(0.1, "adversarial"))
+    run.metrics()
+    assert read_predictions(path)["method"].iloc[-1] == "constant"  # last, as after a single call

@@ -15,7 +15,7 @@ from advconf_lite.adversarial import segment
 from advconf_lite.controls import random_delta, random_phase_delta, segmenter_direction, with_norms
 from advconf_lite.data.scanner_tables import target_scanners
 from advconf_lite.errors import BadInput
-from advconf_lite.finetuning import Twin, features_read_by, read_by
+from advconf_lite.finetuning import Twin, read_by
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.head_training import HeadRun, train_heads
 from advconf_lite.methods import head_methods, known_names, method, parse_methods
@@ -218,9 +218,9 @@ def test_the_original_gives_the_masks_and_the_copy_the_features(everyone, segmen
     with torch.no_grad():
         (logits, z), (expected, z_frozen), (_, z_copy) = twin(x), segmenter(x), head.copy(x)
     assert torch.equal(logits, expected) and torch.equal(z, z_copy) and not torch.equal(z, z_frozen)
-    assert torch.equal(features_read_by(head, x, z_frozen), z_copy)
+    assert torch.equal(method("finetuned").features(head, x, z_frozen, 3), z_copy)
     plain = runs["plain"].head
-    assert read_by(plain, segmenter) is segmenter and features_read_by(plain, x, z_frozen) is z_frozen
+    assert read_by(plain, segmenter) is segmenter and method("plain").features(plain, x, z_frozen) is z_frozen
 
 
 @pytest.mark.parametrize("order", ["before_update", "after_update"])

@@ -275,3 +275,23 @@ class TestNbval:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-5000:]
         assert int(re.search(r"(\d+) passed", done.stdout)[1]) == cells >= 6 * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        ("entropy-2", ("no adversarial head: add", "no perturbed images were seen", "no trained head", "one method here")),
+        ("plain", ("no adversarial head: add", "no perturbed images were seen", "one method here")),
+    ],
+)
+def test_lessons_work_with_whatever_methods_a_run_has(methods, said, slice_set, tmp_path):
+    printed = ""
+    for name in EXPECTED[3:]:
+        parameters = {**smoke(tmp_path), "data": str(slice_set), "quality": "dice", "methods": methods}
+        execute(FOLDER / f"{name}.ipynb", tmp_path / "executed.ipynb", parameters)
+        executed = nbformat.read(tmp_path / "executed.ipynb", as_version=4)
+        outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+        printed += "".join(output.get("text", "") for output in outputs)
+        assert any("image/png" in output.get("data", {}) for output in outputs) or name.startswith("03")
+    assert all(sentence in printed for sentence in said)

@@ -220,6 +220,7 @@ def test_a_folder_of_nifti_files_with_and_without_masks(tmp_path):
     assert prepare("nifti", tmp_path / "own", tmp_path / "out", *options) == 0
     data = read_slice_set(tmp_path / "out")
     assert len(data) == 12 and data.class_names == ["gland"] and data.domains == ["here"] == [data.source_domain]
+    assert data.info["how_made"].endswith(" --organ prostate --classes gland --domain here --tolerance 3.0")
     assert ((np.asarray(data.images[:]) > 50) == np.asarray(data.masks[:])).all()
 
 
@@ -241,7 +242,7 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(tmp_path):
     try:
         until = time.monotonic() + 60
         while (
-            time.monotonic() < until and process.poll() is None and not list(tmp_path.glob(".out-preparing-*/0000[3-9].npz"))
+            time.monotonic() < until and process.poll() is None and len(list(tmp_path.glob(".out-preparing-*/*.npz"))) < 4
         ):
             time.sleep(0.005)
     finally:
@@ -253,6 +254,41 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(tmp_path):
     assert main([*options, str(tmp_path / "plain")]) == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "plain")
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
+
+
+def test_after_a_bad_file_the_finished_scans_are_kept_and_a_mended_one_is_read_anew(hearts, tmp_path, capsys, monkeypatch):
+    from data_download import scans
+
+    read = []
+
+    def count(scan, job, prepare_scan=scans.prepare_scan):
+        read.append(scan.image.name)
+        return prepare_scan(scan, job)
+
+    monkeypatch.setattr(scans, "prepare_scan", count)
+    folder = hearts / "MnM2" / "dataset"
+    broken, good = folder / "003" / "003_SA_ES.nii.gz", folder / "003" / "003_SA_ES.nii.gz.whole"
+    shutil.copy(broken, good)
+    broken.write_bytes(broken.read_bytes()[:-20])
+    assert prepare("mnms2", hearts, tmp_path / "out", "--size", 24) == 2
+    assert "the 5 scans that are done are kept" in capsys.readouterr().err and len(read) == 6
+    assert len(list(tmp_path.glob(".out-preparing-*/*.npz"))) == 5
+    shutil.move(good, broken)
+    other = folder / "001" / "001_SA_ED.nii.gz"  # one of those that are done, replaced by the publisher meanwhile
+    shutil.copy(folder / "001" / "001_SA_ES.nii.gz", other)
+    assert prepare("mnms2", hearts, tmp_path / "out", "--size", 24) == 0
+    assert read[6:8] == [other.name, broken.name] and len(read) == 6 + 14 - 4
+    assert not list(tmp_path.glob(".out-*"))
+    assert prepare("mnms2", hearts, tmp_path / "anew", "--size", 24) == 0 and len(read) == 16 + 14
+    assert contents(tmp_path / "out") == contents(tmp_path / "anew")
+
+
+def test_a_bad_first_scan_leaves_nothing_behind(hearts, tmp_path):
+    path = hearts / "MnM2" / "dataset" / "001" / "001_SA_ED.nii.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert prepare("mnms2", hearts, tmp_path / "out", "--size", 24) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_what_was_done_with_other_options_is_not_taken(hearts, tmp_path):

@@ -258,6 +258,27 @@ def split_by_subject(
     return dict(zip(_shuffled(unique, seed), _shares(len(unique), fractions or FRACTIONS, "subjects")))
 
 
+def split_by_fold(subjects: Iterable[str], fold: int, folds: int, seed: int = 0) -> dict[str, str]:
+    """Subject -> split, the test subjects being those of one of `folds` disjoint folds, whose sizes differ by at most one.
+
+    Over all folds (1, 2, ... `folds`) each subject is tested once. Of the rest about a fifth is for validation, those
+    who are tested next. The same whatever the order of `subjects`.
+
+    Raises:
+        BadInput: there is no such fold, or too few subjects for one in each split.
+    """
+    order = _shuffled(sorted({str(subject) for subject in subjects}), seed)
+    if not 1 <= fold <= folds:
+        raise BadInput(f"there is no fold {fold} of {folds}; folds count from 1")
+    start, end = (len(order) * number // folds for number in (fold - 1, fold))
+    rest = order[end:] + order[:start]
+    if folds > len(order) or len(rest) < 2:
+        raise BadInput(f"{len(order)} subjects cannot be cut into {folds} folds with subjects left to train and validate on")
+    val = max(1, round(len(rest) / 5))
+    names = ["test"] * (end - start) + ["val"] * val + ["train"] * (len(rest) - val)
+    return dict(zip(order[start:end] + rest, names))
+
+
 def split_by_slice(number: int, fractions: dict[str, float] | None = None, seed: int = 0) -> list[str]:
     """A split for each of `number` slices, without regard to subjects, as in the published code.
 
