@@ -104,3 +104,12 @@ def test_every_method_needs_every_slice_and_seed():
     with pytest.raises(BadInput, match="b and c did not score the same slices of two"):
         compare(missing, "b", ["a", "c"], "source", 10)
     assert len(compare(missing, "b", ["a"], "source", 10)) == 3
+
+
+def test_domains_of_two_subjects_give_no_interval_and_one_of_three_does():
+    table = predictions({"a": 0.1, "b": 0.05}, subjects=2)
+    rows = compare(table, "b", ["a"], "source", 20)
+    assert rows[["low", "high"]].isna().all().all() and rows["difference"].notna().all()
+    larger = predictions({"a": 0.1, "b": 0.05}, subjects=3)
+    mixed = pd.concat([table[table["domain"] != "two"], larger[larger["domain"] == "two"]])
+    assert compare(mixed, "b", ["a"], "source", 20)[["low", "high"]].notna().all().all()
