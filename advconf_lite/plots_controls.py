@@ -52,7 +52,7 @@ def forest(comparison: pd.DataFrame, reference: str = "adversarial") -> Figure:
             text, side = (f"{reference} better →", "right") if higher else (f"← {reference} better", "left")
             ax.set_xlabel(text, loc=side)
         line[0].set_yticks(range(len(methods)), methods)
-    texts = {BETTER: f"{reference} better", WORSE: "other better", OPEN: "interval contains 0",
+    texts = {BETTER: f"interval: {reference} better", WORSE: "interval: other better", OPEN: "interval contains 0",
              NO_INTERVAL: "no interval: too few subjects"}  # fmt: skip
     fig.supylabel(f"{reference} minus ...", fontsize=8.5)
     shown = [cue for cue in texts if cue in cues]
