@@ -55,10 +55,11 @@ def tune(chosen: argparse.Namespace) -> int:
     from .methods import DEFAULT_METHODS
     from .tune import tune as choose
 
-    log = choose(chosen.out, chosen.data, chosen.profile, chosen.methods or DEFAULT_METHODS, chosen.quality, chosen.set or (),
-                 chosen.segmenter_seed, chosen.head_seed)
+    log = choose(chosen.out, chosen.data, chosen.profile, chosen.methods or DEFAULT_METHODS, chosen.quality,
+                 chosen.set or (), chosen.segmenter_seed, chosen.head_seed)
     print(log.to_string(index=False, float_format="{:.4f}".format))
-    print(f"means over the validation scanners; of each method the trial with the smallest MAE: {chosen.out / 'chosen.json'}")
+    print("means over the validation scanners; of each method the trial with the smallest MAE: "
+          f"{chosen.out / 'chosen.json'}")
     return 0
 
 
@@ -78,8 +79,9 @@ def pool(chosen: argparse.Namespace) -> int:
     from .report import comparison
 
     pooled = pool_runs(chosen.runs, chosen.out)
-    print(summary_table(pooled.metrics, pooled.source_domain), comparison(pooled.predictions, pooled.source_domain), sep="\n")
-    print("", f"{len(chosen.runs)} runs, each with its own segmenter; correlations are over all subjects together.",
+    print(summary_table(pooled.metrics, pooled.source_domain))
+    print(comparison(pooled.predictions, pooled.source_domain))
+    print(f"{len(chosen.runs)} runs, each with its own segmenter; correlations are over all subjects together.",
           *remarks_on(pooled.data, pooled.source_domain, pooled.reacquired), f"all of it: {chosen.out}", sep="\n")
     return 0
 

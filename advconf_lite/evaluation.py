@@ -269,6 +269,8 @@ def compare(
     drawn anew within each domain, and domains with the same subjects (re-acquired ones) share the draw. Of several
     segmenter seeds, and of the head seeds of each, as many are drawn anew; one alone cannot be, and the interval then
     says nothing about another one. Domains in which a metric is undefined for a draw are left out of that draw's mean.
+    The interval is NaN (not estimable) if no domain has at least 3 subjects; a domain with fewer, beside larger ones,
+    counts as if it had no spread of its own.
 
     Returns:
         One row per quality, method and metric: quality, method, metric, difference, low, high (2.5 % and 97.5 %),
@@ -292,6 +294,7 @@ def compare(
                 result = weighted_metrics(*scores, weights)
                 values[number, :, domains.index(key[0]), pairs.index(key[1:])] = [result[name] for name in names]
         of_seeds = seed_weights(pairs, resamples).T  # (pairs, 1 + resamples)
+        estimable = of_quality.groupby("domain")["subject"].nunique().max() >= FEWEST_SUBJECTS
         for number, method in enumerate(methods, start=1):
             difference = values[0] - values[number]  # (metrics, domains, pairs, 1 + resamples)
             weights = np.where(np.isnan(difference), 0, of_seeds)
@@ -302,7 +305,7 @@ def compare(
                     continue
                 with np.errstate(invalid="ignore"):
                     mean = np.nansum(of_domain, 0) / (~np.isnan(of_domain)).sum(0)
-                low, high = _percentiles(mean[1:])
+                low, high = _percentiles(mean[1:]) if estimable else (np.nan, np.nan)
                 rows.append({
                     "quality": quality, "method": method, "metric": name, "difference": mean[0], "low": low, "high": high,
                     "n_domains": len(domains), "n_segmenters": len({pair[0] for pair in pairs}), "n_pairs": len(pairs),

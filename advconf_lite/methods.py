@@ -226,7 +226,7 @@ class PairedControl(Control):
 
 @register("random-direction")
 class RandomDirection(PairedControl):
-    """Gaussian directions. Not in the paper; the usual control of an adversarial one."""
+    """Gaussian directions with the adversarial norms. Not in the paper; the usual control of an adversarial one."""
 
     def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
         return random_delta(adversarial, derived_seed("random direction", turn.seed, turn.number))
@@ -243,8 +243,8 @@ class RandomPhase(PairedControl):
 
 @register("segmenter-attack")
 class SegmenterAttack(PairedControl):
-    """Directions in which the segmenter's own loss against the ground truth rises. Not in the paper; perturbing the
-    segmenter rather than the predictor follows ObsNet (Besnier et al. 2021)."""
+    """Directions in which the segmenter's own loss against the ground truth rises, with the adversarial norms. Not in the
+    paper; perturbing the segmenter rather than the predictor follows ObsNet (Besnier et al. 2021)."""
 
     def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
         def direction() -> Tensor:

@@ -23,6 +23,7 @@ from .files import write_atomically, write_text
 from .run_files import profile_from_config, read_config
 from .settings import Profile
 
+
 @dataclass
 class Fold:
     """What pooling reads of one run: its settings, what dataset.json says of its data, and its predictions."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbconvert
 import pandas as pd
 
+from .ablations import comparison_table
 from .evaluation import CONSTANT, SEEDS, compare
 from .files import write_text
 from .run_files import read_config
@@ -23,18 +24,16 @@ def comparison(predictions: pd.DataFrame, source_domain: str | None) -> str:
     if "adversarial" not in set(predictions["method"]) or not others:
         return ""
     keys = ["quality", *SEEDS]
-    ours = predictions[predictions["method"] == "adversarial"]
-    lines = ["", "adversarial minus each other method, mean over the targets and pairs of seeds [95 % interval, paired, over "
-             "subjects and seeds]"]
+    ours, found = predictions[predictions["method"] == "adversarial"], []
     for other in others:
         theirs = predictions[predictions["method"] == other]
         shared = ours[keys].drop_duplicates().merge(theirs[keys].drop_duplicates())  # what both have been asked for
-        both = pd.concat([ours.merge(shared), theirs.merge(shared)])
-        for quality, rows in compare(both, "adversarial", [other], source_domain).groupby("quality", sort=False):
-            texts = [f"{row.metric} {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in rows.itertuples()]
-            lines.append(f"{quality:13}{other:22}" + "  ".join(f"{text:32}" for text in texts)
-                         + f"segmenters {rows['n_segmenters'].iloc[0]}, pairs of seeds {rows['n_pairs'].iloc[0]}")
-    return "\n".join(lines) + "\n"
+        found.append(compare(pd.concat([ours.merge(shared), theirs.merge(shared)]), "adversarial", [other], source_domain))
+    rows = pd.concat(found, ignore_index=True)
+    table, seeds = comparison_table(rows).reset_index(), rows.drop_duplicates(["quality", "method"])
+    table = table.assign(segmenters=seeds["n_segmenters"].to_numpy(), **{"pairs of seeds": seeds["n_pairs"].to_numpy()})
+    title = "adversarial minus each other method, mean over the targets and pairs of seeds"
+    return f"{title}\n[2.5 %, 97.5 %] of a paired bootstrap over subjects and seeds\n{table.to_string(index=False)}\n"
 
 
 def write_index(folder: Path, table: str, remarks: list[str]) -> Path:

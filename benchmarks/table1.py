@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -33,22 +32,10 @@ from advconf_lite.finetuning import FinetunedHead
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer, label_map
 from advconf_lite.settings import PROFILES
+from advconf_lite.timings import DIRECT, FAULTS, FINETUNED, PAPER, measure
 
 CLASSES, TOLERANCE = 4, 3.0  # heart; millimetres, at 1 mm a pixel
 LARGEST_BATCH = 256
-DIRECT, FINETUNED = "direct prediction", "direct prediction, fine-tuned copy"
-PAPER = {  # seconds per image on M&M, NVIDIA A40
-    (DIRECT, "dice"): 0.0009, (DIRECT, "surface_dice"): 0.0009, (FINETUNED, "dice"): 0.0018,
-    ("agreement N=2", "dice"): 0.0059, ("agreement N=15", "dice"): 0.1011,
-    ("agreement N=2", "surface_dice"): 0.0230, ("agreement N=15", "surface_dice"): 1.8964,
-}  # fmt: skip
-FAULTS = """What the paper's protocol does (facts from its published code), and this one does not:
-* direct prediction is a batch's time divided by 15 (throughput), agreement one image's 15 samples (latency)
-* the GPU is not synchronised before the clock is read
-* no warm-up: the first calls choose and load kernels
-* autograd is on, so activations are kept
-* the copy from host to device is timed along with the work
-* means of 100 repeats without a spread"""
 
 
 @cache
@@ -122,21 +109,6 @@ def ways(
             rows[f"agreement N={n}", quality, "ours"] = agree(n, quality, our_agreement)
             rows[f"agreement N={n}", quality, "MONAI"] = agree(n, quality, monai_agreement)
     return rows
-
-
-def measure(work: Callable[[], object], seconds: float, device: torch.device) -> list[float]:
-    """Seconds of each call: as many as fit into `seconds`, at least three, after a warm-up of two."""
-    times: list[float] = []
-    for turn in range(1000):
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if turn >= 2:
-            times.append(time.perf_counter() - began)
-        if len(times) >= 3 and sum(times) >= seconds:
-            break
-    return times
 
 
 def sweep(prepare: Callable[[int], Callable], seconds: float, device: torch.device) -> dict[int, list[float]]:

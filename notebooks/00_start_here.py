@@ -28,6 +28,7 @@
 # | 03 adversarial training | the heads $C_\phi$, plain and with Algorithm 1 |
 # | 04 evaluation across scanners | correlation, eAURC and MAE per scanner |
 # | 05 score agreement | the baseline that needs 15 passes instead of one |
+# | 06 ablations and controls | which part of the method does the work, and what a run supports |
 #
 # Every lesson starts on its own. What an earlier lesson would have made is made when it is missing; you will see a
 # message and a progress bar.

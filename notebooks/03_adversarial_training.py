@@ -185,8 +185,8 @@ for name in run.qualities:
          f"True scores ({name}) of the images in training: compare how low perturbed and clean images reach.")
 
 # %% [markdown]
-# Where the perturbed images reach lower, that is half of the paper's argument: perturbation "widens the value range of quality metrics that are observed during
-# training". The other half is the alignment.
+# Where the perturbed images reach lower, that is half of the paper's argument: perturbation "widens the value range of
+# quality metrics that are observed during training". The other half is the alignment.
 #
 # ## What the perturbations look like (Figure 4)
 #

@@ -109,12 +109,13 @@ paired_difference(predictions, *shown[:2], source).round(3) if shown[1:] else No
 
 # %% [markdown]
 # The last table is the comparison itself: adversarial minus plain, averaged over the target scanners, with a 95 %
-# bootstrap interval over subjects; both heads are resampled together. An interval that contains 0 does not support a
-# claim in either direction. Read it for *your* run: with one segmenter and one head seed, it says nothing about what
-# another seed would give.
+# bootstrap interval over subjects **and seeds**; both heads are evaluated on the same draw. An interval that contains 0
+# does not support a claim in either direction. Read it for *your* run: what there is only one of cannot be drawn, so with
+# one segmenter seed it says nothing about another segmenter, and with one head seed nothing about another head. No
+# interval is given where every domain has fewer than three subjects.
 #
 # ## Summary
 #
 # * A correlation per domain cannot see that a whole domain is judged too well; MAE and the scatter plot can.
-# * Intervals resample subjects, not slices.
+# * Intervals resample subjects, not slices; that of a comparison resamples seeds, too, where there are several.
 # * One seed is an example. The README's table has three by three.

@@ -111,13 +111,22 @@ def test_text_compares_adversarial_with_each_method_over_the_seeds_and_qualities
     table = predictions({"adversarial": 0.05, "plain": 0.2, "agreement-2": 0.1})
     surface = table[table["method"] != "plain"].assign(quality="surface_dice")
     once = (table["method"] != "plain") | (table["segmenter_seed"] == 0)
-    lines = comparison(pd.concat([table[once], surface]), "source").strip().splitlines()[1:]
-    assert [line.split()[:2] for line in lines] == [
-        ["dice", "plain"], ["dice", "agreement-2"], ["surface_dice", "agreement-2"]]
-    assert lines[0].endswith("segmenters 1, pairs of seeds 2") and lines[1].endswith("segmenters 2, pairs of seeds 4")
+    lines = comparison(pd.concat([table[once], surface]), "source").strip().splitlines()[3:]
+    assert [line.split()[-2:] for line in lines] == [["1", "2"], ["2", "4"], ["2", "4"]]  # segmenters, pairs of seeds
+    assert [line.split()[:2] for line in lines[:2]] == [["Dice", "plain"], ["Dice", "agreement-2"]]
+    assert lines[2].split()[:3] == ["surface", "Dice", "agreement-2"]
     shared = table[(table["segmenter_seed"] == 0) & table["method"].isin(["plain", "adversarial"])]
     expected = compare(shared, "adversarial", ["plain"], "source").set_index("metric").loc["mae"]
-    assert f"mae {expected['difference']:+.3f} [{expected['low']:+.3f}, {expected['high']:+.3f}]" in lines[0]
-    assert "mae" not in lines[1]  # agreement is no estimate
+    assert f"{expected['difference']:+.4f} [{expected['low']:+.4f}, {expected['high']:+.4f}]" in lines[0]
+    assert lines[1].count("[") == 2  # agreement is no estimate, and has no MAE
     assert comparison(table[table["method"] == "plain"], "source") == ""
     assert comparison(table[table["method"] == "adversarial"], "source") == ""
+
+
+def test_domains_of_two_subjects_give_no_interval_and_one_of_three_does():
+    table = predictions({"a": 0.1, "b": 0.05}, subjects=2)
+    rows = compare(table, "b", ["a"], "source", 20)
+    assert rows[["low", "high"]].isna().all().all() and rows["difference"].notna().all()
+    larger = predictions({"a": 0.1, "b": 0.05}, subjects=3)
+    mixed = pd.concat([table[table["domain"] != "two"], larger[larger["domain"] == "two"]])
+    assert compare(mixed, "b", ["a"], "source", 20)[["low", "high"]].notna().all().all()

@@ -16,7 +16,7 @@ import papermill
 import pytest
 
 from advconf_lite.errors import BadInput
-from advconf_lite.notebooks import FOLDER, LESSONS, execute
+from advconf_lite.notebooks import CONTROLS, FOLDER, LESSONS, PIPELINE, execute, of_lesson
 
 EXPECTED = (
     "00_start_here",
@@ -25,6 +25,7 @@ EXPECTED = (
     "03_adversarial_training",
     "04_evaluation_across_scanners",
     "05_score_agreement",
+    "06_ablations_and_controls",
 )
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/])/(?:work|tmp|root|home|Users|opt|mnt)/\w|[A-Z]:\\\\?Users|site-packages"
@@ -49,10 +50,17 @@ def smoke(folder):
 # ---- pairs
 
 
-def test_the_six_lessons_are_there_in_order_and_no_file_lacks_its_pair():
+def test_all_lessons_are_there_in_order_and_no_file_lacks_its_pair():
     assert LESSONS == EXPECTED
     for suffix in ("py", "ipynb"):
         assert tuple(sorted(path.stem for path in FOLDER.glob(f"*.{suffix}"))) == EXPECTED
+
+
+def test_lesson_06_is_published_with_one_head_seed_and_is_no_part_of_the_pipeline():
+    parameters = {"out": "r", "head_seeds": [4, 1, 2]}
+    assert of_lesson(CONTROLS, parameters) == {"out": "r", "head_seeds": [4]}
+    assert of_lesson("05_score_agreement", parameters) == parameters
+    assert LESSONS[-1] == CONTROLS and CONTROLS not in PIPELINE
 
 
 def drift(one, other):
@@ -251,7 +259,7 @@ def test_an_unknown_parameter_fails_the_run_before_anything_is_executed(tmp_path
 @pytest.mark.slow
 class TestNbval:
     def test_every_cell_runs_when_earlier_results_exist(self, tmp_path):
-        """nbval takes no parameters, so papermill writes them into copies; one run for all six."""
+        """nbval takes no parameters, so papermill writes them into copies; one run for all."""
         cells = 0
         for name in EXPECTED:
             path = tmp_path / f"{name}.ipynb"
@@ -274,7 +282,7 @@ class TestNbval:
             cwd=tmp_path, env=clean, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-5000:]
-        assert int(re.search(r"(\d+) passed", done.stdout)[1]) == cells >= 6 * 3
+        assert int(re.search(r"(\d+) passed", done.stdout)[1]) == cells >= 3 * len(EXPECTED)
 
 
 @pytest.mark.slow
@@ -287,7 +295,7 @@ class TestNbval:
 )
 def test_lessons_work_with_whatever_methods_a_run_has(methods, said, slice_set, tmp_path):
     printed = ""
-    for name in EXPECTED[3:]:
+    for name in EXPECTED[3:6]:
         parameters = {**smoke(tmp_path), "data": str(slice_set), "quality": "dice", "methods": methods}
         execute(FOLDER / f"{name}.ipynb", tmp_path / "executed.ipynb", parameters)
         executed = nbformat.read(tmp_path / "executed.ipynb", as_version=4)

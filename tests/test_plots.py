@@ -12,7 +12,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from advconf_lite import evaluation, plots
+from advconf_lite import evaluation, plots, plots_controls
 from advconf_lite.errors import BadInput
 from advconf_lite.plot_style import CLASSES, METHODS, method_cue, ordered
 
@@ -110,6 +110,11 @@ def metrics(**kwargs):
     return evaluation.metrics_table(predictions(**kwargs), resamples=20, constant={"dice": 0.5})
 
 
+def compared(**kwargs):
+    table = predictions(**kwargs)
+    return evaluation.compare(table, "adversarial", sorted({*table["method"]} - {"adversarial"}), "source", resamples=20)
+
+
 FIGURES = {
     "samples": lambda: plots.samples(*images(), [f"scanner {i}" for i in range(5)], ["LV", "MYO", "RV"], 1.5),
     "samples, one, no mask": lambda: plots.samples(np.zeros((1, 9, 9))),
@@ -133,6 +138,11 @@ FIGURES = {
     "scatter, agreement": lambda: plots.scatter(predictions(subjects=1), "dice", ("agreement-15",)),
     "histogram": lambda: plots.score_histogram(torch.rand(50), [0.1, np.nan, 1.0]),
     "histogram, nothing perturbed": lambda: plots.score_histogram([0.5], []),
+    "forest": lambda: plots_controls.forest(compared()),
+    "forest, two subjects": lambda: plots_controls.forest(compared(subjects=2, qualities=("dice",))),
+    "forest, scores from samples": lambda: plots_controls.forest(compared(methods=("adversarial", "agreement-2"))),
+    "training scores": lambda: plots_controls.training_scores({"clean": torch.rand(50), "adversarial": [0.1, np.nan, 1.0]}),
+    "training scores, clean alone": lambda: plots_controls.training_scores({"clean": [0.5]}, "surface_dice"),
 }
 OF_IMAGES = ("samples", "figure4")
 

@@ -51,7 +51,7 @@ def test_every_method_gets_the_same_trials_and_no_test_scanner_is_seen(short, sl
     out = tmp_path / "tune"
     log = tune(out, str(slice_set), "smoke", methods, "dice", ["head_lr=1e-4,1e-2"], progress=False)
     assert log.groupby("method").size().to_dict() == {"plain": 2, "replay": 2}  # agreement has nothing to choose
-    for name, of_method in log.groupby("method"):
+    for _, of_method in log.groupby("method"):
         assert of_method["chosen"].sum() == 1 and of_method.loc[of_method["chosen"], "mae"].item() == of_method["mae"].min()
     predictions = pd.read_csv(out / "trial-0" / "predictions.csv")
     scanners = {scanner.name for scanner in validation_scanners("prostate")}
