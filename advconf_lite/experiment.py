@@ -120,7 +120,7 @@ def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = 
         made = folder / "data" / f"phantom-{organ}"
         if not made.exists():
             make_phantom(organ, made, profile.size[organ], profile.spacing_mm[organ],
-                         profile.phantom_subjects, seed=0, progress=progress)
+                         profile.phantom_subjects[organ], seed=0, progress=progress)
         slices = read_slice_set(made)
     else:
         slices = read_slice_set(spec)

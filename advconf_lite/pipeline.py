@@ -34,7 +34,7 @@ from .methods import DEFAULT_METHODS, head_methods, parse_methods, sampled_metho
 from .methods import method as head_method
 from .progress import bar as tqdm
 from .quality import Quality, aggregate
-from .run_files import load_weights, merge_history, profile_from_config, read_config, save_weights
+from .run_files import load_weights, merge_history, profile_from_config, profile_values, read_config, save_weights
 from .segmenter import Segmenter, build_unet, feature_layer, label_map
 from .settings import PROFILES, Profile, Settings
 from .training import derived_seed, train_segmenter
@@ -108,8 +108,7 @@ class Run:
         path = self.folder / "config.json"
         if path.exists():
             old = read_config(self.folder)
-            old["profile"] = {"method_settings": {}, "trials": 0} | old["profile"]  # what a folder made before them means
-            old["profile"]["settings"] = Settings.defaults() | old["profile"]["settings"]
+            old["profile"] = profile_values(old)
             for key in ("data", "profile"):
                 if old[key] != config[key]:
                     what = f"data {old['data']}" if key == "data" else f"profile {old['profile']['name']}"

@@ -28,9 +28,18 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise BadInput(f"{path} is not readable as JSON ({error}); delete the folder and run again") from None
 
 
+def profile_values(config: dict[str, Any]) -> dict[str, Any]:
+    """Plain values of a run's profile, those of a folder that was made before a field existed included."""
+    values = {"method_settings": {}, "trials": 0} | config["profile"]
+    values["settings"] = Settings.defaults() | values["settings"]
+    if "source" in values["phantom_subjects"]:  # once the same for every organ
+        values["phantom_subjects"] = {organ: values["phantom_subjects"] for organ in values["size"]}
+    return values
+
+
 def profile_from_config(config: dict[str, Any]) -> Profile:
     """The Profile that a run was made with."""
-    values = dict(config["profile"])
+    values = profile_values(config)
     settings = dict(values.pop("settings"))
     settings["augmentations"] = tuple(settings["augmentations"])
     values["channels"] = tuple(values["channels"])

@@ -173,7 +173,7 @@ class Profile:
     spacing_mm: dict[str, float]     # in-plane, per organ
     channels: tuple[int, ...]        # of the U-Net's levels
     num_res_units: int               # per level
-    phantom_subjects: dict[str, int]  # source; per validation scanner; per target scanner
+    phantom_subjects: dict[str, dict[str, int]]  # per organ: source; per validation scanner; per target scanner
     steps_per_epoch: int             # batches between two validations
     segmenter_steps: int
     segmenter_batch: int
@@ -202,18 +202,24 @@ QUICK = Settings(
     alpha=0.1,
 )
 
+def _subjects(source: int, validation: int, target: int) -> dict[str, dict[str, int]]:
+    one = {"source": source, "validation": validation, "target": target}
+    return {"cardiac": one, "prostate": one}
+
+
 PROFILES = {
     "smoke": Profile(  # seconds: for tests
         "smoke", {"cardiac": 48, "prostate": 48}, {"cardiac": 4.0, "prostate": 4.0}, (4, 8, 8, 8), 1,
-        {"source": 5, "validation": 1, "target": 1}, 4, 12, 8, 16, 4,
+        _subjects(5, 1, 1), 4, 12, 8, 16, 4,
         replace(QUICK, batch_size=4, warmup_batches=4)),
-    "quick": Profile(  # minutes on two CPU cores; 18 subjects to train on, as many as a course has real ones (ACDC)
+    "quick": Profile(  # minutes on two CPU cores; 18 hearts to train on, as many as the real ones it is set beside (ACDC)
         "quick", {"cardiac": 96, "prostate": 96}, {"cardiac": 2.0, "prostate": 2.0}, (8, 16, 32, 64), 4,
-        {"source": 30, "validation": 6, "target": 12}, 50, 1000, 8, 500, 50, QUICK),
+        {"cardiac": {"source": 30, "validation": 6, "target": 12},
+         "prostate": {"source": 40, "validation": 6, "target": 12}}, 50, 1000, 8, 500, 50, QUICK),
     "full": Profile(  # one GPU, phantom at the paper's size
         "full", {"cardiac": 256, "prostate": 384}, {"cardiac": 1.0, "prostate": 0.5}, (32, 64, 128, 256), 4,
-        {"source": 170, "validation": 20, "target": 40}, 100, 20000, 32, 10000, 500, Settings()),
+        _subjects(170, 20, 40), 100, 20000, 32, 10000, 500, Settings()),
     "paper": Profile(  # one GPU, real data
         "paper", {"cardiac": 256, "prostate": 384}, {"cardiac": 1.0, "prostate": 0.5}, (32, 64, 128, 256), 4,
-        {"source": 170, "validation": 20, "target": 40}, 100, 100000, 32, 10000, 500, Settings()),
+        _subjects(170, 20, 40), 100, 100000, 32, 10000, 500, Settings()),
 }

@@ -26,10 +26,10 @@ def draw_prostate(rng: np.random.Generator) -> dict:
         "width": width, "height": width * U(0.62, 0.78) + 4 * enlarged, "length": U(36, 46) + 12 * enlarged,
         "centre": (U(-14, 14), U(-15, 12)), "angle": U(-0.2, 0.2), "build": U(0.85, 1.2),
         "lean": U(-0.15, 0.15), "square": U(2.1, 2.9), "notch": U(0, 2.5),
-        "transition": 0.55 + 0.25 * enlarged + U(-0.05, 0.05), "capsule": U(-0.9, 0.5),
+        "transition": 0.55 + 0.25 * enlarged + U(-0.05, 0.05), "capsule": U(-0.4, 1.0), "sheath": U(0.5, 4.0),
         "stroma": U(0.5, 1.0), "tumour": U(0, 1) < 0.45,
         "tumour_place": (U(-0.7, 0.7), U(0.3, 0.75), U(0.25, 0.8)), "tumour_size": U(4, 9),
-        "reader": 0.5 * float(rng.standard_normal()), "prostatitis": U(0, 1) < 0.3,
+        "reader": float(rng.standard_normal()), "prostatitis": U(0, 1) < 0.3,
         "rectum": (U(-6, 6), U(9, 16), U(7, 14)), "content": int(rng.integers(4)), "rectal_wall": U(2.5, 4.5),
         "bladder": (U(28, 42), U(18, 32), U(-1.0, 4.0)), "levator": U(3, 7), "levator_gap": U(0.5, 4.0),
         "obturator": U(13, 20), "pelvis": U(50, 60), "bone": U(18, 30), "fat_patches": U(0.9, 1.7),
@@ -42,6 +42,9 @@ def draw_prostate(rng: np.random.Generator) -> dict:
         (U(-0.8, 0.8), U(-0.8, 0.8), U(0.1, 0.9), U(2.5, 5 + 5 * enlarged), int(rng.integers(3)))
         for _ in range(count)
     ]
+    # readers draw a little inside or outside (mm, above), and differ in how narrow a slice of the gland they still
+    # mark at apex and base: its half width in mm
+    gland["reader_end"] = U(2.5, 8.0)
     gland["slices"] = int(rng.integers(6, 10))
     gland["first_mm"] = U(1.0, 3.5)
     gland["step_mm"] = (gland["length"] - 3) / gland["slices"]
@@ -114,7 +117,7 @@ def _gland(gland: dict, plane: Plane, endorectal: bool, tissue: np.ndarray, mask
 
     # around the gland: venous plexus and fat in front and at the sides, nerves and vessels at five and seven
     # o'clock
-    shell = (distance >= 0) & (distance < 5 + 2 * medium)
+    shell = (distance >= 0) & (distance < gland["sheath"] + 2 * medium)  # thin in the lean: muscle touches the gland
     tissue[shell & (to_rectum > gland["rectal_wall"] * 0.5)] = INDEX["fat"]
     tissue[shell & (small > gland["plexus"]) & (v < 0.5)] = INDEX["vein"]
     for side in (-1, 1):
@@ -167,7 +170,7 @@ def _gland(gland: dict, plane: Plane, endorectal: bool, tissue: np.ndarray, mask
     rim = (np.abs(distance) < 0.6) & (medium > gland["capsule"])
     tissue[rim] = INDEX["muscle"]  # the fibrous capsule: thin, dark, seen only in places
     tissue[reader & (fine > 3.2)] = INDEX["cortical bone"]  # calcifications
-    if half_width >= 6:
+    if half_width >= gland["reader_end"]:
         mask[reader] = 1
 
 

@@ -10,7 +10,7 @@ was trained. After that no target's own constant was changed. What was changed a
 scanners share, by looking at source images alone, to bring ||delta|| / ||x|| of Algorithm 1 on the *source* and the
 spatial frequencies of its images closer to those of real ones: the resampling response, the heart's voxels (1.8 mm,
 as published), k-space window, coil correction and SNR (29, as published), how far readers differ at base and apex,
-and pose and size of both organs.
+the prostate's capsule and sheath, and pose and size of both organs.
 Validation scanners differ from test scanners but lie in the same `RANGES`.
 """
 
