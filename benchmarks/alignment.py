@@ -4,8 +4,10 @@
 
 First table, per head: medians of the true drop over the first 50 adversarial steps and over the last tenth, and the same
 for fresh perturbations of source validation images with the last alpha. Second table, per run: spread of Dice over source
-validation slices, how far segmenter seeds agree on which are hard, ||delta|| / ||x|| after alignment, and the true drop
-that a Gaussian direction of the same norm causes.
+validation slices, how far segmenter seeds agree on which are hard, ||delta|| / ||x|| at the end of training, and the true
+drop that a Gaussian direction of the same norm causes. A loop that has not aligned by then has perturbations that mean
+little, so there is also the size at equal effect: how long the head's own direction must be to cost source validation
+images half of delta_s in truth, which is where alignment is said to begin.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ import itertools
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
+from advconf_lite.adversarial import apply_delta, head_delta, relative_norm
 from advconf_lite.lessons import fresh_drops
 from advconf_lite.pipeline import Run, open_run
+from advconf_lite.segmenter import Segmenter
 
 
 def seeds_of(run: Run) -> list[tuple[int, int]]:
@@ -47,9 +52,25 @@ def alignment(run: Run) -> pd.DataFrame:
                 "fresh": fresh.loc[quality, "true drop"] / delta_s,
                 "norm": last["delta_norm"].median(),
                 "fresh norm": fresh.loc[quality, "||delta|| / ||x||"],
+                "norm at half": norm_at_half(run, segmenter, heads["adversarial", quality], quality),
                 "random": fresh.loc[quality, "true drop, random direction"] / delta_s,
             })
     return pd.DataFrame(rows)
+
+
+def norm_at_half(run: Run, segmenter: Segmenter, head: nn.Module, quality: str) -> float:
+    """||delta|| / ||x||, median over source validation slices, at which their mean true drop is half of delta_s; inf if
+    none up to 0.3 is."""
+    x, y = (tensor.to(run.device) for tensor in run.experiment.val.pair())
+    direction = head_delta(segmenter, head, x, 1.0, run.settings)
+    direction = direction / relative_norm(direction, x)[:, None, None, None].clamp_min(1e-12)  # ||delta|| = ||x||
+    before = 0.0, 0.0
+    for norm in np.geomspace(0.003, 0.3, 25):
+        drop = apply_delta(segmenter, head, x, y, norm * direction, run.quality(quality)).true_drop.mean().item()
+        if drop >= 0.5 * run.settings.delta_s:
+            return float(np.interp(0.5 * run.settings.delta_s, [before[1], drop], [before[0], norm]))
+        before = norm, drop
+    return np.inf
 
 
 def realism(run: Run, aligned: pd.DataFrame) -> dict[str, object]:
@@ -64,6 +85,7 @@ def realism(run: Run, aligned: pd.DataFrame) -> dict[str, object]:
         "run": run.folder.name, "slices": len(x), "Dice median": np.median(np.concatenate(list(scores.values()))),
         "Dice std": np.mean([s.std() for s in scores.values()]), "r between seeds": min(r) if r else np.nan,
         "norm, last tenth": dice["norm"].median(), "norm, fresh": dice["fresh norm"].median(),
+        "norm at equal effect": dice["norm at half"].median(),
         "true drop, last tenth": dice["last tenth"].median() * run.settings.delta_s,
         "true drop, random": dice["random"].median() * run.settings.delta_s,
     }
