@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+AHEAD = 4  # jobs that each other process has been handed
 
 
 def _call(job: tuple) -> Any:
@@ -44,23 +45,40 @@ def _worker_start() -> Iterator[None]:
 
 
 def in_processes(function: Callable, jobs: list[tuple], workers: int) -> Iterator[Any]:
-    """`function(*job)` of every job, in order; in processes when that is possible, else here."""
-    done, jobs = 0, [(function, *job) for job in jobs]
-    if workers > 1:
+    """`function(*job)` of every job, in order; in processes when that is possible, else here.
+
+    This process is one of the workers: while the others start, which takes them seconds, and whenever the next result is
+    not there yet, it does the first job that nobody has begun. An error of a job that it does so ahead is raised at once.
+    """
+    jobs, mine, done = [(function, *job) for job in jobs], {}, 0  # mine: results of this process, not yet asked for
+    if workers > 1 and len(jobs) > 1:
         try:
             # spawn, not fork: the caller may hold threads of torch, which do not survive a fork
             context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                with _worker_start():
-                    results = pool.map(_call, jobs)
+            with ProcessPoolExecutor(workers - 1, mp_context=context) as pool:
+                waiting, theirs = iter(enumerate(jobs)), {}
+
+                def hand_out() -> None:
+                    # Enough that nobody waits for this process, and not all, for then nothing were left for it to do.
+                    while sum(not future.done() for future in theirs.values()) < AHEAD * (workers - 1):
+                        if (job := next(waiting, None)) is None:
+                            break
+                        theirs[job[0]] = pool.submit(_call, job[1])
+
                 try:
-                    for result in results:
-                        yield result
+                    with _worker_start():
+                        hand_out()
+                    for number in range(len(jobs)):
+                        while number not in mine and not theirs[number].done() and (job := next(waiting, None)):
+                            mine[job[0]] = _call(job[1])
+                            hand_out()
+                        yield mine.pop(number) if number in mine else theirs.pop(number).result()
                         done += 1
+                        hand_out()
                 finally:  # when the caller gives up, do not first do all that is waiting
                     pool.shutdown(cancel_futures=True)
             return
         except (BrokenProcessPool, OSError, RuntimeError, ImportError):
             pass  # a sandbox that forbids processes: the same work, one after the other
-    for job in jobs[done:]:
-        yield _call(job)
+    for number in range(done, len(jobs)):
+        yield mine.pop(number) if number in mine else _call(jobs[number])

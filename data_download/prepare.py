@@ -32,7 +32,7 @@ from advconf_lite.errors import BadInput
 
 from .extract import extract
 from .montage import montages
-from .scans import Done, Job, Scan, work_through
+from .scans import Done, Job, Scan, kept_in, of_good_subjects, work_through
 
 __all__ = ["Archive", "Scan", "add_common_options", "prepare_scans", "unpacked"]
 
@@ -147,8 +147,8 @@ def prepare_scans(
 
     The slice axis is never touched, and pixel sizes are what the headers' affines say. Every scan is prepared on its own,
     in as many processes as there are cores, and kept beside `--out` until the set is whole: the memory needed is that of
-    one scan per process, and a run that was killed or met a bad file goes on where it was. Without any mask an
-    image-only set is made.
+    one scan per process, and a run that was killed or met a bad file goes on where it was. A subject is written while
+    others are worked on. Without any mask an image-only set is made.
 
     Subjects of the source domain are split; those of every other domain are for testing. An existing slice set at
     `options.out` is replaced if this command made it, and only once the new one is whole; anything else is refused.
@@ -184,14 +184,12 @@ def prepare_scans(
         info["fold"] = _written(options.fold)
         _refuse_fold(archive, info["source_domain"], options)
     job = Job(labels, options.spacing, options.size, options.orientation, organ, geometry, options.keep_empty or not masked)
-    with work_through(archive.scans, job, out, options.workers, options.skip_bad, f"prepare {name}") as results:
-        results = list(results)
-        bad = {(done.scan.domain, done.scan.subject): done.error for done in results if done.error}
-        archive.left_out += [f"{domain} {subject}: {error}" for (domain, subject), error in bad.items()]
-        good = [done for done in results if (done.scan.domain, done.scan.subject) not in bad]
-        if not good:
-            raise BadInput(f"{options.source} holds no subject that can be used; the last problem: {archive.left_out[-1]}")
-        _write(out, info, good, archive, options, masked)
+    # In this order: the scans that were kept are removed only when the set is in its place.
+    with (
+        work_through(archive.scans, job, out, options.workers, options.skip_bad, f"prepare {name}") as results,
+        SliceSetWriter(out, info, kept_in(out, job)) as writer,
+    ):
+        _write(writer, results, archive, options, masked)
     data = _reread(out)
     _report(data, archive)
     if options.montage:
@@ -199,41 +197,45 @@ def prepare_scans(
     return data
 
 
-def _write(out: Path, info: dict, good: list[Done], archive: Archive, options: argparse.Namespace, masked: bool) -> None:
+def _write(
+    writer: SliceSetWriter, results: Iterable[Done], archive: Archive, options: argparse.Namespace, masked: bool
+) -> None:
+    source = writer.info["source_domain"]
+    good, people = [], []  # the scans that are written, and whose each row is
+    bad: dict[tuple[str, str], str] = {}
+    for done in of_good_subjects(results, archive.scans, bad):
+        images, masks, numbers = done.load()
+        scan = done.scan
+        rows = {
+            "slice": numbers,
+            "dataset": scan.dataset,
+            "domain": scan.domain,
+            "subject": scan.subject,
+            "phase": scan.phase,
+            "spacing_mm": options.spacing,
+            "split": "",  # known when all subjects are
+        }
+        writer.add(images, masks, pd.DataFrame(rows))
+        good.append(done)
+        people += [scan.person] * len(numbers)
+    archive.left_out += [f"{domain} {subject}: {error}" for (domain, subject), error in bad.items()]
+    if not good:
+        raise BadInput(f"{options.source} holds no subject that can be used; the last problem: {archive.left_out[-1]}")
     notes = archive.notes + [note for done in good for note in done.notes]
-    splits = _split_subjects(good, info["source_domain"], options, masked, notes)
-    empty = sum(done.empty for done in good)
-    rows_of_source = 0
-    with SliceSetWriter(out, info) as writer:
-        tables = []
-        for done in good:
-            images, masks, numbers = done.load()
-            scan = done.scan
-            rows = pd.DataFrame({"slice": numbers}).assign(
-                dataset=scan.dataset,
-                domain=scan.domain,
-                subject=scan.subject,
-                phase=scan.phase,
-                spacing_mm=options.spacing,
-                split=splits[scan.domain, scan.subject],
-            )
-            writer.add(images, masks, rows)
-            tables.append(rows)
-            rows_of_source += len(rows) * (scan.domain == info["source_domain"])
-        if masked and options.split == "slice":
-            drawn = iter(split_by_slice(rows_of_source, seed=options.seed))
-            every = [next(drawn) if row == info["source_domain"] else "test" for table in tables for row in table["domain"]]
-            writer.set_column("split", every)
-            notes.append("slices of one subject are in several splits, as asked: scores on test are too good")
-        if empty:
-            notes.append(f"{empty} slices without a foreground pixel were {'kept' if options.keep_empty else 'dropped'}")
-        writer.info["notes"] = [
-            f"{text} ({number} times)" if number > 1 else text for text, number in Counter(notes).items()
-        ]
-        if archive.left_out:
-            writer.info["left_out"] = archive.left_out
-        for text in writer.info["notes"]:
-            print(f"note: {text}", file=sys.stderr)
+    splits = _split_subjects(good, source, options, masked, notes)
+    every = [splits[person] for person in people]
+    if masked and options.split == "slice":
+        drawn = iter(split_by_slice(sum(domain == source for domain, _ in people), seed=options.seed))
+        every = [next(drawn) if domain == source else "test" for domain, _ in people]
+        notes.append("slices of one subject are in several splits, as asked: scores on test are too good")
+    writer.set_column("split", every)
+    if empty := sum(done.empty for done in good):
+        notes.append(f"{empty} slices without a foreground pixel were {'kept' if options.keep_empty else 'dropped'}")
+    writer.info["notes"] = [f"{text} ({number} times)" if number > 1 else text for text, number in Counter(notes).items()]
+    if archive.left_out:
+        writer.info["left_out"] = archive.left_out
+    for text in writer.info["notes"]:
+        print(f"note: {text}", file=sys.stderr)
 
 
 def _report(data: SliceSet, archive: Archive) -> None:
@@ -300,7 +302,7 @@ def _domains(info: dict, archive: Archive, masked: bool) -> dict:
 def _split_subjects(
     good: Iterable[Done], source: str | None, options: argparse.Namespace, masked: bool, notes: list[str]
 ) -> dict[tuple[str, str], str]:
-    people = dict.fromkeys((done.scan.domain, done.scan.subject) for done in good)
+    people = dict.fromkeys(done.scan.person for done in good)
     splits, drawn = dict.fromkeys(people, "test"), {}
     subjects = [subject for domain, subject in people if domain == source]
     if options.fold:

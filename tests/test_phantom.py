@@ -211,6 +211,14 @@ def test_work_goes_on_in_one_process_when_no_pool_can_start(monkeypatch):
     assert len(list(in_processes(phantom.make_subject, jobs, 4))) == 2
 
 
+def test_results_come_in_order_whoever_does_the_work_and_errors_arrive():
+    jobs = [(number, 7) for number in range(60)]
+    assert list(in_processes(divmod, jobs, 3)) == [divmod(*job) for job in jobs]
+    for place in (0, 59):
+        with pytest.raises(ZeroDivisionError):
+            list(in_processes(divmod, [*jobs[:place], (1, 0), *jobs[place:]], 2))
+
+
 def test_bad_requests_are_named(tmp_path):
     with pytest.raises(BadInput, match="liver"):
         phantom.make_phantom("liver", tmp_path / "x", 32, 2.0, {"source": 3})

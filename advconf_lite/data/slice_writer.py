@@ -28,15 +28,17 @@ class SliceSetWriter:
 
     Everything goes to a hidden sibling folder, is checked as `read_slice_set` checks it, and is then renamed.
     Whoever looks into `folder` finds what was there before or the whole new set. `info` may be changed until
-    the block ends.
+    the block ends. `unfinished_in` is another folder, on the same disk, for the hidden one: that of a caller who clears
+    up after runs that were killed.
 
     Raises:
         BadInput: what `read_slice_set` would refuse, a full disk, or a folder that holds something other than
             a slice set.
     """
 
-    def __init__(self, folder: str | Path, info: dict):
+    def __init__(self, folder: str | Path, info: dict, unfinished_in: Path | None = None):
         self.folder, self.info = Path(folder), info
+        self._place = unfinished_in or self.folder.parent
         self._tables: list[pd.DataFrame] = []
         self._files: dict[str, io.BufferedWriter] = {}
         self._shape: tuple[int, int] | None = None
@@ -48,7 +50,7 @@ class SliceSetWriter:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             _remove_left_over(self.folder)
             self._part = Path(
-                tempfile.mkdtemp(prefix=f".{self.folder.name}-", suffix=".part", dir=self.folder.parent)
+                tempfile.mkdtemp(prefix=f".{self.folder.name}-", suffix=".part", dir=self._place)
             )
         except OSError as error:
             raise self._disk_error(error) from error
@@ -81,7 +83,7 @@ class SliceSetWriter:
                 if name not in self._files:
                     self._files[name] = open(self._part / name, "wb")
                     self._files[name].write(_npy_header(0, self._shape, dtype))
-                self._files[name].write(np.ascontiguousarray(array, dtype=dtype).tobytes())
+                self._files[name].write(np.ascontiguousarray(array, dtype=dtype).data)
         except OSError as error:
             raise self._disk_error(error) from error
         self._tables.append(table)
