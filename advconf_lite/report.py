@@ -30,6 +30,7 @@ def comparison(predictions: pd.DataFrame, source_domain: str | None) -> str:
         shared = ours[keys].drop_duplicates().merge(theirs[keys].drop_duplicates())  # what both have been asked for
         found.append(compare(pd.concat([ours.merge(shared), theirs.merge(shared)]), "adversarial", [other], source_domain))
     rows = pd.concat(found, ignore_index=True)
+    rows = pd.concat([part for _, part in rows.groupby("quality", sort=False)])
     table, seeds = comparison_table(rows).reset_index(), rows.drop_duplicates(["quality", "method"])
     table = table.assign(segmenters=seeds["n_segmenters"].to_numpy(), **{"pairs of seeds": seeds["n_pairs"].to_numpy()})
     title = "adversarial minus each other method, mean over the targets and pairs of seeds"
