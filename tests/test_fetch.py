@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from advconf_lite.errors import BadInput
 from data_download.__main__ import main
+from data_download.download import BLOCK
 from data_download.fetch import fetch
 from data_download.listing import describe
 from data_download.sources import SOURCES, find_source
@@ -164,7 +165,7 @@ def wait_for(condition, process):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_while_downloading_and_started_again(site, tmp_path, how):
-    site.plan = [serve(chunk=20_000, pause=0.1)]
+    site.plan = [serve(chunk=STOP + 3 * BLOCK, pause=30)]  # stalls: a busy machine cannot finish before the signal
     part = tmp_path / "Processed_data_nii.zip.part"
     process = started(site, tmp_path)
     wait_for(lambda: part.exists() and part.stat().st_size > STOP, process)
