@@ -196,12 +196,13 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> st
     domains.sort(key=lambda domain: domain != source_domain)  # stable: the targets keep their order
     targets = [domain for domain in domains if domain != source_domain]
     wide = max(map(len, [*map(str, domains), "mean of the targets"]))
+    named = max([12, *map(len, metrics["method"].unique())])
     lines = []
     for quality, part in metrics.groupby("quality", sort=False):
         method_names = sorted(dict.fromkeys(part["method"]), key=lambda method: method == CONSTANT)
         lines += [
             f"quality: {quality}",
-            f"{'domain':{wide}}  subjects slices  {'method':12}  "
+            f"{'domain':{wide}}  subjects slices  {'method':{named}}  "
             + "  ".join(f"{title:23}" for title in shown.values()).rstrip(),
         ]
         lines.append("-" * len(lines[-1]))
@@ -212,7 +213,7 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> st
                 first = f"{domain!s:{wide}}  {cell['n_subjects'].max():8} {cell['n_slices'].max():6}"
                 first = first if number == 0 else " " * len(first)
                 texts = "  ".join(f"{_cell(cell, name):23}" for name in shown)
-                lines.append(f"{first}  {method:12}  {texts}".rstrip())
+                lines.append(f"{first}  {method:{named}}  {texts}".rstrip())
         if len(targets) > 1:
             name = "mean of the targets" if len(targets) < len(domains) else "mean"
             for number, method in enumerate(method_names):
@@ -220,7 +221,7 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> st
                 # Mean over domains for each pair of seeds first, so that the spread is that of the mean.
                 mean = rows.groupby(SEEDS)[list(shown)].mean()
                 texts = "  ".join(f"{_cell(mean, name):23}" for name in shown)
-                lines.append(f"{name if number == 0 else '':{wide}}  {'':15}  {method:12}  {texts}".rstrip())
+                lines.append(f"{name if number == 0 else '':{wide}}  {'':15}  {method:{named}}  {texts}".rstrip())
         lines.append("")
     pairs = metrics[SEEDS].drop_duplicates()
     if len(pairs) > 1:
