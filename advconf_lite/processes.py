@@ -44,23 +44,25 @@ def _worker_start() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def in_processes(function: Callable, jobs: list[tuple], workers: int) -> Iterator[Any]:
+def in_processes(function: Callable, jobs: list[tuple], workers: int, helping: bool = False) -> Iterator[Any]:
     """`function(*job)` of every job, in order; in processes when that is possible, else here.
 
-    This process is one of the workers: while the others start, which takes them seconds, and whenever the next result is
-    not there yet, it does the first job that nobody has begun. An error of a job that it does so ahead is raised at once.
+    `helping`: this process is one of the workers: while the others start, which takes them seconds, and whenever the next
+    result is not there yet, it does the first job that nobody has begun. An error of a job that it does so ahead is raised
+    at once. Not for jobs that are matrix products: this process may have a BLAS thread per core, and would slow the others.
     """
     jobs, mine, done = [(function, *job) for job in jobs], {}, 0  # mine: results of this process, not yet asked for
     if workers > 1 and len(jobs) > 1:
         try:
             # spawn, not fork: the caller may hold threads of torch, which do not survive a fork
             context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(workers - 1, mp_context=context) as pool:
+            others = workers - 1 if helping else workers
+            with ProcessPoolExecutor(others, mp_context=context) as pool:
                 waiting, theirs = iter(enumerate(jobs)), {}
 
                 def hand_out() -> None:
                     # Enough that nobody waits for this process, and not all, for then nothing were left for it to do.
-                    while sum(not future.done() for future in theirs.values()) < AHEAD * (workers - 1):
+                    while sum(not future.done() for future in theirs.values()) < AHEAD * others:
                         if (job := next(waiting, None)) is None:
                             break
                         theirs[job[0]] = pool.submit(_call, job[1])
@@ -69,7 +71,8 @@ def in_processes(function: Callable, jobs: list[tuple], workers: int) -> Iterato
                     with _worker_start():
                         hand_out()
                     for number in range(len(jobs)):
-                        while number not in mine and not theirs[number].done() and (job := next(waiting, None)):
+                        while (helping and number not in mine and not theirs[number].done()
+                               and (job := next(waiting, None))):  # fmt: skip
                             mine[job[0]] = _call(job[1])
                             hand_out()
                         yield mine.pop(number) if number in mine else theirs.pop(number).result()

@@ -213,10 +213,11 @@ def test_work_goes_on_in_one_process_when_no_pool_can_start(monkeypatch):
 
 def test_results_come_in_order_whoever_does_the_work_and_errors_arrive():
     jobs = [(number, 7) for number in range(60)]
-    assert list(in_processes(divmod, jobs, 3)) == [divmod(*job) for job in jobs]
+    for helping in (False, True):
+        assert list(in_processes(divmod, jobs, 3, helping)) == [divmod(*job) for job in jobs]
     for place in (0, 59):
         with pytest.raises(ZeroDivisionError):
-            list(in_processes(divmod, [*jobs[:place], (1, 0), *jobs[place:]], 2))
+            list(in_processes(divmod, [*jobs[:place], (1, 0), *jobs[place:]], 2, helping=True))
 
 
 def test_bad_requests_are_named(tmp_path):
