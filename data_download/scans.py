@@ -198,7 +198,8 @@ def work_through(
         jobs = [(scans[number], job, paths[number]) for number in waiting]
         begun = len(scans) - len(waiting)
         with tqdm(total=len(scans), initial=begun, desc=title, unit="scan", file=sys.stderr) as bar:
-            with closing(in_processes(_work, jobs, workers, helping=True)) as outcomes:  # so that no worker writes on after an error
+            # closed, so that no worker writes on after an error
+            with closing(in_processes(_work, jobs, workers, helping=True)) as outcomes:
                 yield _in_order(scans, paths, set(waiting), outcomes, skip_bad, bar)
     except BadInput:
         if done := sum(path.is_file() for path in paths):
