@@ -132,7 +132,7 @@ class Run:
 
     def segmenter(self, seed: int = 0) -> Segmenter:
         """The frozen segmenter of a seed; trained first if the folder has none."""
-        path = self.folder / f"segmenter-{seed}.safetensors"
+        path = self.segmenter_path(seed)
         net = self.new_net(self.experiment.num_classes, seed)
         if path.exists():
             load_weights(net, path)
@@ -248,6 +248,9 @@ class Run:
         head = ConfidenceHead(shape, num_scores, s.head_channels, s.head_hidden, s.head_norm, s.head_bias, s.head_output)
         torch.random.set_rng_state(torch_state)
         return head.to(self.device)
+
+    def segmenter_path(self, seed: int) -> Path:
+        return self.folder / f"segmenter-{seed}.safetensors"
 
     def head_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
         return self.folder / f"head-{method}-{quality}-s{segmenter_seed}-h{head_seed}.safetensors"

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator
 
 from .errors import BadInput
@@ -324,12 +325,11 @@ def _scale_bar(ax: Axes, shape: tuple[int, int], spacing_mm: float) -> None:
     quarter = shape[1] * spacing_mm / 4
     length = max((mm for mm in (1, 2, 5, 10, 20, 50, 100) if mm <= quarter), default=quarter)
     right, bottom = shape[1] * 0.95, shape[0] * 0.94
-    ax.plot(
-        [right - length / spacing_mm, right], [bottom, bottom], color="white", lw=2, solid_capstyle="butt"
-    )
-    ax.text(
-        right, bottom - 0.02 * shape[0], f"{length:g} mm", color="white", ha="right", va="bottom", fontsize=7
-    )
+    rim = {"foreground": "black"}  # white alone vanishes over bright tissue
+    ax.plot([right - length / spacing_mm, right], [bottom, bottom], color="white", lw=2, solid_capstyle="butt",
+            path_effects=[withStroke(linewidth=3.5, **rim)])  # fmt: skip
+    ax.text(right, bottom - 0.03 * shape[0], f"{length:g} mm", color="white", ha="right", va="bottom", fontsize=7,
+            path_effects=[withStroke(linewidth=2.5, **rim)])  # fmt: skip
 
 
 def _class_handles(class_names: list[str]) -> list[Line2D]:

@@ -35,17 +35,17 @@ FAULTS = """What the paper's protocol does (facts from its published code), and 
 
 
 def measure(work: Callable[[], object], seconds: float, device: torch.device) -> list[float]:
-    """Seconds of each call: as many as fit into `seconds`, at least three, after a warm-up of two."""
+    """Seconds of each call: as many as fit into `seconds`, at least three. A warm-up of at least two comes first, of a
+    third of `seconds` if they are short: the first calls find their kernels, their memory and the processor's speed."""
+    warm: list[float] = []
     times: list[float] = []
-    for turn in range(1000):
+    while len(times) < 3 or sum(times) < seconds:
         began = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        if turn >= 2:
-            times.append(time.perf_counter() - began)
-        if len(times) >= 3 and sum(times) >= seconds:
-            break
+        phase = warm if len(warm) < 2 or sum(warm) < seconds / 3 else times
+        phase.append(time.perf_counter() - began)
     return times
 
 

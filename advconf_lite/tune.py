@@ -1,6 +1,7 @@
 """Choosing settings, by rule: every method gets the same trials, and only validation scanners judge them.
 
-    OUT/data/            images, made once
+    OUT/data/            images, made once; so is the U-Net below
+    OUT/segmenter-S.safetensors
     OUT/trial-K/         a run's folder: heads trained with trial K's settings, scored on validation scanners
     OUT/trials.csv       the log: a row per method, quality and trial, with its settings and mean metrics
     OUT/chosen.json      of each method the settings of its best trial, for `run --tuned`
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import cached_property
@@ -27,7 +27,6 @@ from .experiment import Experiment, load_experiment
 from .files import write_atomically, write_text
 from .methods import head_methods
 from .pipeline import Run
-from .segmenter import Segmenter
 from .settings import PROFILES, Profile, Settings
 
 # What may differ between trials: how a head learns. Settings of the segmenter, the data and the quality change what is
@@ -48,16 +47,8 @@ class Trial(Run):
         whole = load_experiment(self.data, self.folder.parent, self.profile, self.progress)
         return replace(whole, test=whole.val, targets=whole.validation)
 
-    def segmenter(self, seed: int = 0) -> Segmenter:
-        """All trials stand on the same segmenter, which is trained once."""
-        own = self.folder / f"segmenter-{seed}.safetensors"
-        shared = self.folder.parent / own.name
-        if shared.exists() and not own.exists():
-            write_atomically(own, lambda temporary: shutil.copyfile(shared, temporary))
-        segmenter = super().segmenter(seed)
-        if not shared.exists():
-            write_atomically(shared, lambda temporary: shutil.copyfile(own, temporary))
-        return segmenter
+    def segmenter_path(self, seed: int) -> Path:
+        return self.folder.parent / f"segmenter-{seed}.safetensors"  # trained once, for all trials
 
 
 def parse_grid(texts: Sequence[str], settings: Settings) -> list[dict[str, Any]]:

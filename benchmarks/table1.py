@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -128,9 +128,9 @@ def sweep(prepare: Callable[[int], Callable], seconds: float, device: torch.devi
     return found
 
 
-def table(device: torch.device, profile: str, size: int, samples: Sequence[int], seconds: float) -> pd.DataFrame:
+def rows_of(device: torch.device, profile: str, size: int, samples: Sequence[int], seconds: float) -> Iterator[dict]:
     """One row per way, times in milliseconds."""
-    chosen, rows = PROFILES[profile], []
+    chosen = PROFILES[profile]
     net = build_unet(chosen.channels, CLASSES, chosen.num_res_units, chosen.settings.dropout)
     layer = feature_layer(net, chosen.settings.feature_layer, chosen.num_res_units)
     segmenter = Segmenter(net, layer).to(device).freeze()
@@ -140,15 +140,15 @@ def table(device: torch.device, profile: str, size: int, samples: Sequence[int],
             low, latency, high = np.percentile(times[1], [25, 50, 75]) * 1e3
             batch = min(times, key=lambda b: statistics.median(times[b]) / b)
             best = np.percentile(times[batch], [25, 50, 75]) / batch * 1e3
-            rows.append({
+            print(f"  {device.type}: {method}, {quality}, {code}: {latency:.1f} ms", flush=True)
+            yield {
                 "device": device.type, "method": method, "quality": quality, "metric code": code,
                 "latency ms": latency, "latency q1": low, "latency q3": high, "best batch": batch,
                 "ms/image": best[1], "ms/image q1": best[0], "ms/image q3": best[2], "images/s": 1e3 / best[1],
                 "paper ms": 1e3 * PAPER.get((method, quality), np.nan),
-                "repeats": len(times[1]), "network": profile, "size": size,
-            })  # fmt: skip
-            print(f"  {device.type}: {method}, {quality}, {code}: {latency:.1f} ms", flush=True)
-    return pd.DataFrame(rows)
+                "repeats": len(times[1]), "network": profile, "size": size, "threads": torch.get_num_threads(),
+                "hardware": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
+            }  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> pd.DataFrame:
@@ -168,11 +168,12 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
     warnings.filterwarnings("ignore")  # MONAI warns of every empty mask, and of its own deprecated argument
     torch.manual_seed(0)
     names = chosen.devices or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    size, samples = (chosen.profile, chosen.size), chosen.samples
-    rows = pd.concat([table(torch.device(name), *size, samples, chosen.seconds) for name in names])
-    rows["threads"] = torch.get_num_threads()
-    rows["hardware"] = [torch.cuda.get_device_name() if name == "cuda" else "CPU" for name in rows["device"]]
-    write_atomically(chosen.out, lambda path: rows.to_csv(path, index=False))
+    done: list[dict] = []
+    for name in names:
+        for row in rows_of(torch.device(name), chosen.profile, chosen.size, chosen.samples, chosen.seconds):
+            done.append(row)  # written after every row: the whole takes many minutes
+            rows = pd.DataFrame(done)
+            write_atomically(chosen.out, lambda path: rows.to_csv(path, index=False))
     quartiles = ["latency ms", "latency q1", "latency q3"]
     shown = ["device", "method", "quality", "metric code", *quartiles, "best batch", "ms/image", "images/s", "paper ms"]
     print(rows[shown].to_string(index=False, float_format="{:.4g}".format))
