@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -73,6 +75,18 @@ def test_constraints_satisfy_the_lower_bounds(python):
 
 def test_markers_leave_no_python_out():
     assert len({frozenset(constraints(python)) for python in PYTHONS}) == 1
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_pinned_releases_install_on_every_python(python):
+    """By the metadata of those installed here; a pin of another Python's is known to its own environment alone."""
+    looked_at = 0
+    for name, version in constraints(python).items():
+        installed = distribution(name)
+        if installed.version.split("+")[0] == version:
+            assert python in SpecifierSet(installed.metadata["Requires-Python"] or ""), f"{name} {version}"
+            looked_at += 1
+    assert looked_at >= 10
 
 
 def targets():
