@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,9 @@ from .methods import DEFAULT_METHODS
 from .pipeline import Run
 from .plot_style import BLUE, VERMILLION, styled
 from .plots import Perturbed
+from .run_files import profile_values, read_config
 from .segmenter import Segmenter
+from .settings import PROFILES, Profile
 
 
 def start(
@@ -44,9 +47,20 @@ def start(
         os.chdir("..")
     # MONAI announces changes of its next release; a student can do nothing about them.
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
-    run = Run(out, data, profile, quality.split() or None, methods.split() or DEFAULT_METHODS)
-    print(f"data {run.data}, profile {run.profile.name}, results in {out}, on {run.device}")
+    run = Run(out, data, _as_tuned(profile, Path(out)), quality.split() or None, methods.split() or DEFAULT_METHODS)
+    tuned = f" (settings of {run.profile.trials} trials for each method)" if run.profile.trials else ""
+    print(f"data {run.data}, profile {run.profile.name}{tuned}, results in {out}, on {run.device}")
     return run
+
+
+def _as_tuned(profile: str, folder: Path) -> str | Profile:
+    """The profile with the settings that `run --tuned` gave this folder's methods: no lesson's parameter can name them."""
+    if profile in PROFILES and (folder / "config.json").exists():
+        made_with = profile_values(read_config(folder))
+        if made_with["name"] == profile:
+            tuned = {name: made_with[name] for name in ("method_settings", "trials")}
+            return replace(PROFILES[profile], **tuned)
+    return profile
 
 
 def pick_slice(run: Run, segmenter: Segmenter, at_least: float = 0.85) -> int:

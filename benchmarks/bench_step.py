@@ -56,7 +56,8 @@ def main() -> None:
                 times[name].append(time.perf_counter() - began)
     ratios = [a / p for a, p in zip(times["adversarial"], times["plain"])]
     for name, values in times.items():
-        print(f"{name:12} {1e3 * statistics.median(values):8.1f} ms (min {1e3 * min(values):.1f}, max {1e3 * max(values):.1f})")
+        least, median, most = (1e3 * of(values) for of in (min, statistics.median, max))
+        print(f"{name:12} {median:8.1f} ms (min {least:.1f}, max {most:.1f})")
     print(f"ratio {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}), {2 * B} images of "
           f"{size} x {size} a step, on {device}, {chosen.threads} CPU threads")
 

@@ -38,7 +38,8 @@ def align(run: Run, steps: int, head_seed: int) -> dict[str, float]:
     settings, segmenter, g = run.settings, run.segmenter(0), run.quality("dice")
     head = run.new_head(segmenter, "dice", head_seed).train()
     optimizer = torch.optim.Adam(head.parameters(), lr=settings.head_lr)
-    state, augment, train = State(settings.alpha), Augmenter(settings.augmentations), to_device(run.experiment.train, run.device)
+    state, augment = State(settings.alpha), Augmenter(settings.augmentations)
+    train = to_device(run.experiment.train, run.device)
     drops: list[float] = []
     norms: list[float] = []
     for step in range(steps):
@@ -73,7 +74,8 @@ def main() -> None:
     reference = rows[chosen.runs[-1]]
     for folder, row in rows.items():
         print(folder, ", ".join(f"{name} {value:.4g}" for name, value in row.items()),
-              f"; norm / reference {row['norm'] / reference['norm']:.2f}, fresh {row['fresh norm'] / reference['fresh norm']:.2f}")
+              f"; norm / reference {row['norm'] / reference['norm']:.2f}, "
+              f"fresh {row['fresh norm'] / reference['fresh norm']:.2f}")
 
 
 if __name__ == "__main__":

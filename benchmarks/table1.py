@@ -172,8 +172,8 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
     for name in names:
         for row in rows_of(torch.device(name), chosen.profile, chosen.size, chosen.samples, chosen.seconds):
             done.append(row)  # written after every row: the whole takes many minutes
-            rows = pd.DataFrame(done)
-            write_atomically(chosen.out, lambda path: rows.to_csv(path, index=False))
+            write_atomically(chosen.out, lambda path: pd.DataFrame(done).to_csv(path, index=False))
+    rows = pd.DataFrame(done)
     quartiles = ["latency ms", "latency q1", "latency q3"]
     shown = ["device", "method", "quality", "metric code", *quartiles, "best batch", "ms/image", "images/s", "paper ms"]
     print(rows[shown].to_string(index=False, float_format="{:.4g}".format))

@@ -234,7 +234,7 @@ def test_objective_is_the_sum_or_the_mean_of_class_scores():
 def test_plain_step_learns_and_leaves_no_graph_in_the_segmenter():
     segmenter, head, optimizer = real_world()
     losses = []
-    for step in range(30):
+    for _ in range(30):
         clean = segment(segmenter, *three_classes(0))
         losses.append(plain_step(head, optimizer, clean, g3, Settings())["loss"])
     assert losses[-1] < 0.5 * losses[0]

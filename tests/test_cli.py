@@ -101,7 +101,7 @@ def test_a_folder_from_before_a_setting_is_taken_up_with_its_default(slice_set, 
 
 def test_full_disk_ends_in_one_sentence_and_keeps_what_was_there(capsys, slice_set, tmp_path, monkeypatch):
     run = Run(tmp_path / "r", str(slice_set), "smoke", progress=False)
-    run.experiment
+    assert run.experiment.targets
     before = {p: p.read_bytes() for p in (tmp_path / "r").rglob("*") if p.is_file()}
 
     def full(self, data):

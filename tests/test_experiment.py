@@ -99,7 +99,7 @@ def predictions(offset: float, method: str, n_subjects: int = 6) -> pd.DataFrame
 def test_paired_difference_of_known_errors():
     table = pd.concat([predictions(0.2, "a"), predictions(0.05, "b")])
     rows = paired_difference(table, "a", "b", "source").set_index("metric")
-    assert rows.loc["mae", ["difference", "low", "high"]].tolist() == pytest.approx([-0.15] * 3)  # pairing removes all spread
+    assert rows.loc["mae", ["difference", "low", "high"]].tolist() == pytest.approx([-0.15] * 3)  # no spread is left
     assert rows.loc["pearson", "difference"] == pytest.approx(0, abs=1e-9)
     assert (rows["n_domains"] == 2).all()  # the source is no target
 

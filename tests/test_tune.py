@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from advconf_lite.__main__ import main
 from advconf_lite.data.scanner_tables import target_scanners, validation_scanners
 from advconf_lite.errors import BadInput
 from advconf_lite.head_stage import own_profile
+from advconf_lite.lessons import start
 from advconf_lite.pipeline import Run
 from advconf_lite.settings import PROFILES
 from advconf_lite.tune import Trial, default_grid, parse_grid, tune, tuned_profile
@@ -111,6 +113,26 @@ def test_a_bad_file_of_choices_is_one_sentence(text, complaint, tmp_path, capsys
     assert main(arguments) == 2
     error = capsys.readouterr().err.strip()
     assert complaint in error and len(error.splitlines()) == 1 and not out.exists()
+
+
+@pytest.mark.slow
+def test_a_tuned_run_and_its_lessons_take_what_was_chosen(slice_set, tmp_path, capsys):
+    chosen, out = tmp_path / "chosen.json", tmp_path / "run"
+    text = {"profile": "smoke", "trials": 3, "methods": {"plain": {"head_lr": 0.0123}}}
+    chosen.write_text(json.dumps(text))
+    assert main(["run", "--data", str(slice_set), "--profile", "smoke", "--out", str(out), "--quality", "dice",
+                 "--methods", "plain", "--tuned", str(chosen)]) == 0  # fmt: skip
+    assert "3 trials for each method" in capsys.readouterr().out
+    profile = tuned_profile("smoke", chosen, ["plain"])
+    by_lessons, by_hand, untuned = (
+        Run(tmp_path / name, str(slice_set), settings, "dice", ["plain"]).heads()["plain", "dice"].score[1].weight
+        for name, settings in (("run", profile), ("by-hand", profile), ("untuned", SMOKE)))
+    assert torch.equal(by_lessons, by_hand) and not torch.equal(by_lessons, untuned)
+    assert "settings of 3 trials for each method" in (out / "notebooks" / "04_evaluation_across_scanners.ipynb").read_text()
+    assert start(str(slice_set), "smoke", str(out)).profile.method_settings == text["methods"]
+    assert start(str(slice_set), "smoke", str(tmp_path / "other")).profile == SMOKE
+    with pytest.raises(BadInput, match="made with profile smoke"):
+        start(str(slice_set), "quick", str(out))
 
 
 def test_tune_refuses_bad_requests_before_it_makes_anything(tmp_path, capsys):
