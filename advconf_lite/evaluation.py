@@ -74,7 +74,8 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     # A data set without phases leaves that column empty.
-    return table.assign(**{column: table[column].astype(object).fillna("").astype(str) for column in TEXT})
+    text = {column: table[column].astype(object).where(table[column].notna(), "").astype(str) for column in TEXT}
+    return table.assign(**text)
 
 
 def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions table") -> pd.DataFrame:

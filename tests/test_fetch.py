@@ -153,6 +153,8 @@ def started(site, folder):
     return subprocess.Popen(
         [sys.executable, "-m", "data_download", "fetch", "pmri", "--url", site.url, "--out", str(folder), "--accept-terms"],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        # A shell starts what ends in & with SIGINT ignored, and children inherit that: so may the tests have been.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
