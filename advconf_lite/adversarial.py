@@ -29,7 +29,7 @@ class Half:
 
 @dataclass
 class Buffered:
-    """ADV_BUFFER[i + 1] (line 23), and what line 21 and the history need of the clean images behind it."""
+    """ADV_BUFFER[i + 1] (line 23), and what line 20 and the history need of the clean images behind it."""
 
     x: Tensor                    # x', (B, 1, H, W)
     y: Tensor                    # (B, H, W)
@@ -65,7 +65,7 @@ def learns(module: nn.Module) -> bool:
 
 
 def perturb(x: Tensor, gradient: Tensor, alpha: float, eps: float, max_relative_norm: float | None = None) -> Tensor:
-    """delta = -alpha * grad / (||grad||^2 + eps) (line 22): the step that lowers a linear C by exactly alpha.
+    """delta = -alpha * grad / (||grad||^2 + eps) (line 21): the step that lowers a linear C by exactly alpha.
 
     Args:
         x, gradient: (B, 1, H, W); the norm is taken per image.
@@ -87,7 +87,7 @@ def relative_norm(delta: Tensor, x: Tensor) -> Tensor:
 
 
 def adapt_alpha(alpha: float, predicted_drop: float, delta_s: float, eta: float) -> float:
-    """alpha <- alpha - eta * (C(z) - C(z') - delta_s) (line 21)."""
+    """alpha <- alpha - eta * (C(z) - C(z') - delta_s) (line 20)."""
     return alpha - eta * (predicted_drop - delta_s)
 
 
@@ -97,19 +97,19 @@ def targets(true_score: Tensor, absent: str) -> Tensor:
 
 
 def score_loss(predicted: Tensor, true: Tensor, reduction: str = "mean") -> Tensor:
-    """Squared error over images and classes (line 16; MSE, section 3.4), without entries whose true score is NaN."""
+    """Squared error over images and classes (line 15; MSE, section 3.4), without entries whose true score is NaN."""
     known = ~true.isnan()
     error = (predicted - true.nan_to_num()).square() * known
     return error.sum() / known.sum().clamp_min(1) if reduction == "mean" else error.sum()
 
 
 def objective(predicted: Tensor, kind: str = "sum") -> Tensor:
-    """The scalar that line 20 differentiates: per image the sum, or the mean, of the class scores; summed over images."""
+    """The scalar that line 19 differentiates: per image the sum, or the mean, of the class scores; summed over images."""
     return predicted.sum() if kind == "sum" else predicted.mean(1).sum()
 
 
 def update_head(head: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip: float | None) -> None:
-    """Update phi by back-propagating the loss into the head alone (line 17)."""
+    """Update phi by back-propagating the loss into the head alone (line 16)."""
     parameters = list(head.parameters())
     optimizer.zero_grad(set_to_none=True)
     loss.backward(inputs=parameters, retain_graph=True)
@@ -139,13 +139,13 @@ def adversarial_step(
     control: Callable[[], Tensor] | None = None,
     passed: Callable[[Tensor, Tensor], Half] | None = None,
 ) -> dict[str, Tensor | float]:
-    """One turn of Algorithm 1's loop (lines 8-24); changes `head`, `optimizer` and `state`.
+    """One turn of Algorithm 1's loop (lines 7-24); changes `head`, `optimizer` and `state`.
 
     Each image passes the segmenter once: the clean half in `clean` (from `segment(..., gradient=True)`, so that several
     heads can share it), the adversarial half here, or by `passed(x, y)`, which may remember passes that heads share. The
     head sees both halves jointly.
 
-    `control` makes the next images x' (B, 1, H, W) in place of lines 19-22 while all else stays: so an experiment learns
+    `control` makes the next images x' (B, 1, H, W) in place of lines 18-21 while all else stays: so an experiment learns
     what the direction of delta is worth. alpha then means nothing, and `clean` needs no graph.
 
     Returns:
@@ -170,7 +170,7 @@ def adversarial_step(
 
     # 3. Compute the next iteration's adversarial perturbations.
     if control is None and settings.perturb_with == "after_update":
-        if learns(segmenter):  # line 17 has changed its weights too
+        if learns(segmenter):  # line 16 has changed its weights too
             clean = segment(segmenter, clean.x, clean.y, gradient=True)
             z = torch.cat([clean.z, adversarial.z])
         gradient = input_gradient(head(z)[:B], clean.x, settings)
@@ -200,7 +200,7 @@ def adversarial_step(
 
 
 def input_gradient(s_hat: Tensor, x: Tensor, settings: Settings) -> Tensor:
-    """d C_phi(z_theta(x)) / dx (line 20), (B, 1, H, W). The graph stays, for the loss and for other heads."""
+    """d C_phi(z_theta(x)) / dx (line 19), (B, 1, H, W). The graph stays, for the loss and for other heads."""
     return torch.autograd.grad(objective(s_hat, settings.objective), x, retain_graph=True)[0]
 
 
@@ -245,7 +245,7 @@ def apply_delta(
 
 
 def head_delta(segmenter: Segmenter, head: nn.Module, x: Tensor, alpha: float, settings: Settings) -> Tensor:
-    """The delta (B, 1, H, W) of line 22 for any images, by a finished head in evaluation mode."""
+    """The delta (B, 1, H, W) of line 21 for any images, by a finished head in evaluation mode."""
     was_training = head.training
     head.eval()
     clean = segment(segmenter, x, x[:, 0].long(), gradient=True)
@@ -257,7 +257,7 @@ def head_delta(segmenter: Segmenter, head: nn.Module, x: Tensor, alpha: float, s
 def alpha_for_drop(
     segmenter: Segmenter, head: nn.Module, x: Tensor, drop: float, settings: Settings, turns: int = 10
 ) -> float:
-    """The alpha at which the *predicted* score of x falls by `drop` on average: line 21, in ratios, on images that stay.
+    """The alpha at which the *predicted* score of x falls by `drop` on average: line 20, in ratios, on images that stay.
 
     Lets two heads be compared at the same predicted drop, as in the paper's Figure 4.
     """

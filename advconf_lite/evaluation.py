@@ -182,11 +182,11 @@ def constant_predictions(predictions: pd.DataFrame, constant: dict[str, float]) 
 
 
 def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> str:
-    """Domain x method x {Pearson, eAURC, MAE} as text: source domain first, then targets, then their mean.
+    """Domain x method x {Pearson, eAURC, MAE} as text: the source's held-out subjects, the targets, the targets' mean.
 
     One pair of seeds: the value with its bootstrap interval. Several: mean +- standard deviation over them.
-    Without `source_domain` the mean is over all domains. The method "constant" (see `metrics_table`) is the
-    MAE floor.
+    Without `source_domain` the mean is over all domains. The method "constant" (see `metrics_table`) is what
+    an MAE must stay below to say anything.
     """
     shown = {
         "pearson": "Pearson (higher better)",
@@ -196,7 +196,8 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> st
     domains = list(dict.fromkeys(metrics["domain"]))
     domains.sort(key=lambda domain: domain != source_domain)  # stable: the targets keep their order
     targets = [domain for domain in domains if domain != source_domain]
-    wide = max(map(len, [*map(str, domains), "mean of the targets"]))
+    titles = {domain: f"{domain} (source)" if domain == source_domain else str(domain) for domain in domains}
+    wide = max(map(len, [*titles.values(), "mean of the targets"]))
     named = max([12, *map(len, metrics["method"].unique())])
     lines = []
     for quality, part in metrics.groupby("quality", sort=False):
@@ -211,7 +212,7 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> st
             rows = part[part["domain"] == domain]
             for number, method in enumerate(m for m in method_names if (rows["method"] == m).any()):
                 cell = rows[rows["method"] == method]
-                first = f"{domain!s:{wide}}  {cell['n_subjects'].max():8} {cell['n_slices'].max():6}"
+                first = f"{titles[domain]:{wide}}  {cell['n_subjects'].max():8} {cell['n_slices'].max():6}"
                 first = first if number == 0 else " " * len(first)
                 texts = "  ".join(f"{_cell(cell, name):23}" for name in shown)
                 lines.append(f"{first}  {method:{named}}  {texts}".rstrip())

@@ -21,13 +21,13 @@ from .data.scanner import bssfp_signal
 from .data.tissue import INDEX, relaxation
 from .experiment import Part
 from .finetuning import read_by
-from .head import ConfidenceHead, predict_scores
+from .head import ConfidenceHead
 from .methods import DEFAULT_METHODS
 from .pipeline import Run
 from .plot_style import BLUE, VERMILLION, styled
 from .plots import Perturbed
 from .run_files import profile_values, read_config
-from .segmenter import Segmenter
+from .segmenter import Segmenter, label_map
 from .settings import PROFILES, Profile
 
 
@@ -184,9 +184,16 @@ def fresh_drops(run: Run, segmenter: Segmenter, heads: dict[tuple[str, str], Con
 
 
 def cost_table(run: Run, segmenter: Segmenter, repeats: int = 5) -> pd.DataFrame:
-    """Milliseconds per image for one batch of up to 16 test images, median of a few repeats after a warm-up."""
+    """Milliseconds per image for one batch of up to 16 test images, median of a few rounds after one to warm up.
+
+    Each round takes all ways in turn, so that a machine that becomes slower or faster treats them alike.
+    """
     x = run.experiment.test.images[:16].to(run.device)
-    head = ConfidenceHead(segmenter.feature_shape(run.experiment.size), run.experiment.num_classes - 1).to(run.device)
+    head = ConfidenceHead(segmenter.feature_shape(run.experiment.size), run.experiment.num_classes - 1).to(run.device).eval()
+
+    def segment_and_predict() -> object:
+        logits, z = segmenter(x)
+        return label_map(logits), head(z)
 
     def agree(n: int, name: str) -> Callable[[], object]:
         g = run.quality(name)
@@ -194,19 +201,18 @@ def cost_table(run: Run, segmenter: Segmenter, repeats: int = 5) -> pd.DataFrame
 
     ways: dict[str, tuple[int, Callable[[], object]]] = {
         "segmentation alone": (1, lambda: segmenter.masks(x)),
-        "segmentation + head": (1, lambda: predict_scores(head, segmenter(x)[1])),
+        "segmentation + head": (1, segment_and_predict),
     }
     for n in (2, 15):
         ways |= {f"agreement, N = {n}, {name}": (n, agree(n, name)) for name in run.qualities}
-    rows = []
+    times: dict[str, list[float]] = {name: [] for name in ways}
     with torch.inference_mode():
-        for name, (passes, work) in ways.items():
-            times = []
-            for _ in range(repeats + 1):
+        for _ in range(repeats + 1):
+            for name, (_, work) in ways.items():
                 began = time.perf_counter()
                 work()
                 if run.device.type == "cuda":
                     torch.cuda.synchronize()
-                times.append(time.perf_counter() - began)
-            rows.append({"method": name, "passes": passes, "ms per image": 1e3 * np.median(times[1:]) / len(x)})
-    return pd.DataFrame(rows)
+                times[name].append(time.perf_counter() - began)
+    return pd.DataFrame([{"method": name, "passes": passes, "ms per image": 1e3 * np.median(times[name][1:]) / len(x)}
+                         for name, (passes, _) in ways.items()])

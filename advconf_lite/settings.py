@@ -73,17 +73,17 @@ class Settings:
     alpha: float = choice(0.8, "Algorithm 1, line 5")
     eta: float = choice(0.01, "Algorithm 1, line 5")
     delta_s: float = choice(0.1, "3.3")
-    eps: float = choice(1e-8, "Algorithm 1, line 22: 'a small positive epsilon'", why="the published code's value")
+    eps: float = choice(1e-8, "Algorithm 1, line 21: 'a small positive epsilon'", why="the published code's value")
     objective: str = choice(
-        "sum", "line 20 differentiates C, which has one output per class",
+        "sum", "line 19 differentiates C, which has one output per class",
         why="sum | mean of the class scores: alpha of 0.76-0.92 in Figure 1 fits only the sum")
     clean_score: str = choice(
-        "stale", "line 21: C(z)", why="stale | fresh: the prediction of the step before, or of today's head")
+        "stale", "line 20: C(z)", why="stale | fresh: the prediction of the step before, or of today's head")
     perturb_with: str = choice(
-        "before_update", "line 17 updates first, but 3.2 speaks of one forward pass and one graph",
+        "before_update", "line 16 updates first, but 3.2 speaks of one forward pass and one graph",
         why="before_update | after_update of phi")
     max_delta_norm: float | None = choice(None, why="cap on ||delta||/||x||; neither paper nor published code has one")
-    loss: str = choice("mean", "line 16 sums", why="mean | sum over the batch: Adam is blind to the factor")
+    loss: str = choice("mean", "line 15 sums", why="mean | sum over the batch: Adam is blind to the factor")
 
     # head training
     head_lr: float = choice(1e-5, "3.4", code=3.16e-5)

@@ -66,7 +66,11 @@ def _prepare(arguments: list[str]) -> int:
     """`prepare NAME ...`: the options are those of the data set's module."""
     from .datasets import DATASETS, find
 
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"usage: python -m data_download prepare NAME ...\n\n{COMMANDS['prepare']}; NAME is one of "
+              f"{', '.join(DATASETS)}.\nIts options: python -m data_download prepare NAME --help")
+        return 0
+    if not arguments:
         raise BadInput(f"name the data set: python -m data_download prepare NAME; choose from: {', '.join(DATASETS)}")
     module = find(arguments[0])
     parser = _Parser(

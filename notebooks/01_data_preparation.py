@@ -56,6 +56,10 @@ from advconf_lite.lessons import split_counts
 
 split_counts(run)
 
+# %% [markdown]
+# Rows called *validation scanner* are images for choosing settings (`python -m advconf_lite tune`): no lesson reports
+# them, so a choice made on them cannot flatter what is reported.
+
 # %%
 subjects = {name: set(part.table["subject"]) for name, part in
             (("train", experiment.train), ("val", experiment.val), ("test", experiment.test))}
@@ -100,7 +104,8 @@ figure = samples(images, masks, titles, experiment.class_names, experiment.spaci
 show(figure, "One slice per domain, the source first; outlines are the ground truth, the bar gives the scale.")
 
 # %% [markdown]
-# Look for noise, blur, shading and the brightness of muscle against blood. Anatomy varies between subjects on top.
+# Look for noise, blur, shading and the brightness of muscle against blood. Anatomy varies between subjects on top. The
+# heart's classes are the left ventricle's blood (LV), its muscle, the myocardium (MYO), and the right ventricle (RV).
 #
 # ## Normalisation
 #

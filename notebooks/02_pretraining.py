@@ -89,6 +89,7 @@ print("graph to z without a request:", z.requires_grad, " with one:", segmenter(
 # %%
 from advconf_lite.lessons import quality_table
 
+print(f"tolerance of the surface Dice: {run.quality('surface_dice').tolerance:g} mm")
 table = quality_table(run, segmenters)
 table.groupby(["domain", "quality"], sort=False)["true_score"].agg(["median", "std"]).round(3).unstack()
 

@@ -63,7 +63,8 @@ for name in run.qualities:
 #
 # * **Pearson** $r$ between predicted and true score: is the order linear and right?
 # * **MAE** $\frac{1}{n}\sum |\hat{s}_i - s_i|$: is the number itself right?
-# * **eAURC**: sort by predicted score and accept the best $k$ slices; with risk $1 - s$,
+# * **eAURC**, the excess area under the risk-coverage curve: sort by predicted score and accept the best $k$ slices; with
+#   risk $1 - s$,
 #
 # $$\mathrm{AURC} = \frac{1}{n} \sum_{k=1}^{n} \frac{1}{k} \sum_{i \le k} (1 - s_{(i)}), \qquad
 #   \mathrm{eAURC} = \mathrm{AURC} - \mathrm{AURC}_{oracle}.$$
@@ -82,7 +83,7 @@ print(f"AURC {aurc(predicted, true):.4f}, by hand {by_hand:.4f}; eAURC {eaurc(pr
 
 # %% [markdown]
 # Slices of one subject resemble each other, so the intervals come from a bootstrap over **subjects**. `constant` predicts
-# the mean score of source validation for every image: the floor that an MAE has to beat.
+# the mean score of source validation for every image: a head's MAE says something only where it is lower.
 
 # %%
 metrics = run.metrics()

@@ -75,8 +75,8 @@ from advconf_lite.lessons import cost_table
 cost_table(run, segmenter).round(2)
 
 # %% [markdown]
-# Times are of your machine. The head adds next to nothing to the one pass that the segmentation needs anyway, and its
-# time does not depend on the quality that it predicts.
+# Times are of your machine; differences of some per cent between rows are its noise. The head adds little to the one
+# pass that the segmentation needs anyway, and its time does not depend on the quality that it predicts.
 #
 # ## All slices, all methods
 

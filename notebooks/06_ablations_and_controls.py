@@ -132,7 +132,7 @@ for kind, names in kinds.items():
 # Agreement and entropy rank slices and estimate nothing, so they have no MAE. They get a figure of their own, because their
 # differences may be of another size.
 #
-# ## The floor
+# ## What a constant would get
 #
 # `constant` predicts the mean score of source validation for every image. It looks at nothing. A head whose MAE is not
 # below it on some domain has told us nothing there about how good a segmentation *is*, whatever its correlation.
@@ -143,7 +143,7 @@ from advconf_lite.ablations import mae_floor
 mae_floor(metrics, source)
 
 # %% [markdown]
-# Go down each column from the first row, and count the heads that are below it.
+# Go down each column from the first row, and count the heads that have a smaller number.
 #
 # ## What the heads have seen in training
 #
@@ -211,8 +211,9 @@ print(FAULTS)
 # %% [markdown]
 # The columns are times of *your* machine and network, with the middle half of the calls in brackets; the last one is the
 # paper's, on an NVIDIA A40 with images of 256 x 256. Machines, networks and protocols differ, so compare down a column and
-# not across. The head's time does not depend on the quality that it predicts; that of agreement does, and so depends on the
-# code of the metric. `python benchmarks/table1.py` measures it in full.
+# not across. The head's time does not depend on the quality that it predicts. That of agreement depends on the code of the
+# metric: with this package's, the passes cost the most, for both qualities; with MONAI's surface Dice, the pairs of 15
+# samples add a large part of that again. `python benchmarks/table1.py` measures it in full.
 #
 # ## What follows, and what does not
 #

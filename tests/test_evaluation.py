@@ -307,7 +307,7 @@ def test_summary_table_order_mean_and_dashes():
         for line in lines
         if line and not line.startswith((" ", "-", "[", "quality", "domain"))
     ]
-    assert first == ["source", "b", "a", "mean"] and "mean of the targets" in text
+    assert first == ["source", "b", "a", "mean"] and "mean of the targets" in text and "source (source)" in text
     assert all(line.endswith("-") for line in lines if "agreement-2" in line)
     targets = metrics[metrics["domain"].isin(["a", "b"]) & (metrics["method"] == "plain")]
     mean_line = next(line for line in lines if line.startswith("mean of the targets"))
