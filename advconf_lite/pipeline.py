@@ -104,6 +104,7 @@ class Run:
             "versions": {"advconf_lite": __version__, "torch": torch.__version__, "monai": monai.__version__,
                          "numpy": np.__version__, "python": platform.python_version()},
             "device": str(self.device),
+            "threads": torch.get_num_threads(),  # with another number, sums round otherwise, and training ends elsewhere
         }
         path = self.folder / "config.json"
         if path.exists():

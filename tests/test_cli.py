@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from advconf_lite.__main__ import main
 from advconf_lite.data.slices import read_slice_set, write_slice_set
@@ -84,6 +85,7 @@ def test_single_domain_targets_are_reacquired_held_out_subjects(slice_set, tmp_p
 def test_a_folder_of_another_run_is_refused(capsys, slice_set, tmp_path):
     Run(tmp_path / "r", str(slice_set), "smoke", progress=False)
     before = (tmp_path / "r" / "config.json").read_bytes()
+    assert json.loads(before)["threads"] == torch.get_num_threads()
     text = run_refused(capsys, tmp_path / "r")
     assert "was made with data" in text and "choose another --out" in text
     assert (tmp_path / "r" / "config.json").read_bytes() == before
