@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import torch
 from matplotlib.figure import Figure
 
 from .adversarial import Effect, alpha_for_drop, apply_delta, head_delta, relative_norm
-from .agreement import agreement, monte_carlo_masks
 from .controls import random_delta
 from .data.scanner import bssfp_signal
 from .data.tissue import INDEX, relaxation
@@ -27,7 +25,7 @@ from .pipeline import Run
 from .plot_style import BLUE, VERMILLION, styled
 from .plots import Perturbed
 from .run_files import profile_values, read_config
-from .segmenter import Segmenter, label_map
+from .segmenter import Segmenter
 from .settings import PROFILES, Profile
 
 
@@ -181,38 +179,3 @@ def fresh_drops(run: Run, segmenter: Segmenter, heads: dict[tuple[str, str], Con
         rows.append({"head": method, "quality": name, "alpha": alpha, "predicted drop": predicted, "true drop": true,
                      "||delta|| / ||x||": norm, "true drop, random direction": random_true})
     return pd.DataFrame(rows)
-
-
-def cost_table(run: Run, segmenter: Segmenter, repeats: int = 5) -> pd.DataFrame:
-    """Milliseconds per image for one batch of up to 16 test images, median of a few rounds after one to warm up.
-
-    Each round takes all ways in turn, so that a machine that becomes slower or faster treats them alike.
-    """
-    x = run.experiment.test.images[:16].to(run.device)
-    head = ConfidenceHead(segmenter.feature_shape(run.experiment.size), run.experiment.num_classes - 1).to(run.device).eval()
-
-    def segment_and_predict() -> object:
-        logits, z = segmenter(x)
-        return label_map(logits), head(z)
-
-    def agree(n: int, name: str) -> Callable[[], object]:
-        g = run.quality(name)
-        return lambda: agreement(monte_carlo_masks(segmenter, x, n, 0), name, g.num_classes, g.tolerance, g.spacing)
-
-    ways: dict[str, tuple[int, Callable[[], object]]] = {
-        "segmentation alone": (1, lambda: segmenter.masks(x)),
-        "segmentation + head": (1, segment_and_predict),
-    }
-    for n in (2, 15):
-        ways |= {f"agreement, N = {n}, {name}": (n, agree(n, name)) for name in run.qualities}
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    with torch.inference_mode():
-        for _ in range(repeats + 1):
-            for name, (_, work) in ways.items():
-                began = time.perf_counter()
-                work()
-                if run.device.type == "cuda":
-                    torch.cuda.synchronize()
-                times[name].append(time.perf_counter() - began)
-    return pd.DataFrame([{"method": name, "passes": passes, "ms per image": 1e3 * np.median(times[name][1:]) / len(x)}
-                         for name, (passes, _) in ways.items()])

@@ -1,4 +1,4 @@
-"""The paper's Table 1: how a call is timed, what the paper measured and how, and a small table of a run's own networks.
+"""The paper's Table 1: how a call is timed, what the paper measured and how, and small tables of a run's own networks.
 
 `benchmarks/table1.py` is the full measurement, with the best batch and MONAI's metrics.
 """
@@ -15,9 +15,12 @@ import torch
 
 from .agreement import agreement, monte_carlo_masks
 from .finetuning import FinetunedHead
+from .head import ConfidenceHead
 from .pipeline import Run
 from .plot_style import QUALITIES
 from .segmenter import Segmenter, label_map
+
+Way = Callable[[torch.Tensor], object]  # images in, scores out
 
 DIRECT, FINETUNED = "direct prediction", "direct prediction, fine-tuned copy"
 PAPER = {  # seconds per image on M&M, NVIDIA A40
@@ -40,13 +43,51 @@ def measure(work: Callable[[], object], seconds: float, device: torch.device) ->
     warm: list[float] = []
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
         phase = warm if len(warm) < 2 or sum(warm) < seconds / 3 else times
-        phase.append(time.perf_counter() - began)
+        phase.append(_seconds(work, device))
     return times
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _direct(segmenter: Segmenter, head: ConfidenceHead) -> Way:
+    def work(images: torch.Tensor) -> object:
+        logits, z = segmenter(images)
+        return label_map(logits), head(z)
+
+    return work
+
+
+def _agreement(run: Run, segmenter: Segmenter, n: int, name: str) -> Way:
+    g = run.quality(name)
+    rest = name, g.num_classes, g.tolerance, g.spacing
+    return lambda images: agreement(monte_carlo_masks(segmenter, images, n, 0), *rest)
+
+
+def cost_table(run: Run, segmenter: Segmenter, samples: Sequence[int] = (2, 15), repeats: int = 5) -> pd.DataFrame:
+    """Milliseconds per image for one batch of up to 16 test images, median of a few rounds after one to warm up.
+
+    Each round takes all ways in turn, so that a machine that becomes slower or faster treats them alike.
+    """
+    x = run.experiment.test.images[:16].to(run.device)
+    head = run.new_head(segmenter, run.qualities[0], 0).eval()  # time does not depend on weights
+    ways: dict[str, tuple[int, Way]] = {
+        "segmentation alone": (1, segmenter.masks),
+        "segmentation + head": (1, _direct(segmenter, head)),
+    }
+    ways |= {f"agreement, N = {n}, {name}": (n, _agreement(run, segmenter, n, name))
+             for n in samples for name in run.qualities}  # fmt: skip
+    with torch.inference_mode():
+        rounds = [[_seconds(partial(work, x), run.device) for _, work in ways.values()] for _ in range(repeats + 1)]
+    median = np.median(rounds[1:], axis=0)
+    return pd.DataFrame([{"method": name, "passes": passes, "ms per image": 1e3 * seconds / len(x)}
+                         for (name, (passes, _)), seconds in zip(ways.items(), median)])  # fmt: skip
 
 
 def table1(
@@ -62,22 +103,13 @@ def table1(
     head = run.new_head(segmenter, "dice", 0).eval()  # time does not depend on weights
     tuned = FinetunedHead(head, segmenter).eval()
 
-    def direct(images: torch.Tensor) -> object:
-        logits, z = segmenter(images)
-        return label_map(logits), head(z)
-
     def finetuned(images: torch.Tensor) -> object:
         return segmenter.masks(images), tuned(tuned.features(images))
 
-    def agree(n: int, name: str) -> Callable[[torch.Tensor], object]:
-        g = run.quality(name)
-        rest = name, g.num_classes, g.tolerance, g.spacing
-        return lambda images: agreement(monte_carlo_masks(segmenter, images, n, 0), *rest)
-
     # A head predicts what it was trained on; its work is the same, and is timed twice to show it.
-    ways: dict[tuple[str, str], Callable[[torch.Tensor], object]] = {(DIRECT, name): direct for name in QUALITIES}
+    ways: dict[tuple[str, str], Way] = {(DIRECT, name): _direct(segmenter, head) for name in QUALITIES}
     ways[FINETUNED, "dice"] = finetuned
-    ways |= {(f"agreement N={n}", name): agree(n, name) for n in samples for name in QUALITIES}
+    ways |= {(f"agreement N={n}", name): _agreement(run, segmenter, n, name) for n in samples for name in QUALITIES}
     rows = []
     with torch.inference_mode():
         for (way, name), work in ways.items():

@@ -70,7 +70,7 @@ for name in run.qualities:
 # **Before you run the next cell:** how many passes through the network does each method need for one image?
 
 # %%
-from advconf_lite.lessons import cost_table
+from advconf_lite.timings import cost_table
 
 cost_table(run, segmenter).round(2)
 

@@ -145,6 +145,11 @@ class TestFromARun:
         assert table["paper, ms"].tolist() == ["0.9", "0.9", "1.8", "5.9", "23.0"]
         assert (table["ms per image, batch of 2"].astype(float) > 0).all()
 
+    def test_the_cost_of_passes_is_counted(self, run):
+        table = timings.cost_table(run, run.segmenter(0), samples=(3,), repeats=1)
+        assert table["passes"].tolist() == [1, 1, *[3] * len(run.qualities)] and (table["ms per image"] > 0).all()
+        assert table["method"].tolist()[2:] == [f"agreement, N = 3, {name}" for name in run.qualities]
+
 
 # ---- figures
 
