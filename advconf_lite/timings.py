@@ -56,12 +56,19 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def _direct(segmenter: Segmenter, head: ConfidenceHead) -> Way:
+def direct(segmenter: Segmenter, head: ConfidenceHead) -> Way:
+    """One pass that gives the masks and the predicted scores."""
+
     def work(images: torch.Tensor) -> object:
         logits, z = segmenter(images)
         return label_map(logits), head(z)
 
     return work
+
+
+def finetuned(segmenter: Segmenter, tuned: FinetunedHead) -> Way:
+    """Two passes: the original segmenter gives the masks, the head's own copy the features."""
+    return lambda images: (segmenter.masks(images), tuned(tuned.features(images)))
 
 
 def _agreement(run: Run, segmenter: Segmenter, n: int, name: str) -> Way:
@@ -79,7 +86,7 @@ def cost_table(run: Run, segmenter: Segmenter, samples: Sequence[int] = (2, 15),
     head = run.new_head(segmenter, run.qualities[0], 0).eval()  # time does not depend on weights
     ways: dict[str, tuple[int, Way]] = {
         "segmentation alone": (1, segmenter.masks),
-        "segmentation + head": (1, _direct(segmenter, head)),
+        "segmentation + head": (1, direct(segmenter, head)),
     }
     ways |= {f"agreement, N = {n}, {name}": (n, _agreement(run, segmenter, n, name))
              for n in samples for name in run.qualities}  # fmt: skip
@@ -102,13 +109,9 @@ def table1(
     x = run.experiment.test.images[:batch].to(run.device)
     head = run.new_head(segmenter, "dice", 0).eval()  # time does not depend on weights
     tuned = FinetunedHead(head, segmenter).eval()
-
-    def finetuned(images: torch.Tensor) -> object:
-        return segmenter.masks(images), tuned(tuned.features(images))
-
     # A head predicts what it was trained on; its work is the same, and is timed twice to show it.
-    ways: dict[tuple[str, str], Way] = {(DIRECT, name): _direct(segmenter, head) for name in QUALITIES}
-    ways[FINETUNED, "dice"] = finetuned
+    ways: dict[tuple[str, str], Way] = {(DIRECT, name): direct(segmenter, head) for name in QUALITIES}
+    ways[FINETUNED, "dice"] = finetuned(segmenter, tuned)
     ways |= {(f"agreement N={n}", name): _agreement(run, segmenter, n, name) for n in samples for name in QUALITIES}
     rows = []
     with torch.inference_mode():

@@ -1,10 +1,10 @@
 """Choosing settings, by rule: every method gets the same trials, and only validation scanners judge them.
 
-    OUT/data/            images, made once; so is the U-Net below
-    OUT/segmenter-S.safetensors
-    OUT/trial-K/         a run's folder: heads trained with trial K's settings, scored on validation scanners
-    OUT/trials.csv       the log: a row per method, quality and trial, with its settings and mean metrics
-    OUT/chosen.json      of each method the settings of its best trial, for `run --tuned`
+    OUT/data/                      images, made once
+    OUT/segmenter-S.safetensors    the U-Net, trained once
+    OUT/trial-K/                   a run's folder: heads with trial K's settings, scored on validation scanners
+    OUT/trials.csv                 the log: a row per method, quality and trial, with its settings and mean metrics
+    OUT/chosen.json                of each method the settings of its best trial, for `run --tuned`
 
 No test scanner is loaded, so none can have had a say.
 """

@@ -16,7 +16,7 @@ import argparse
 import statistics
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +30,9 @@ from advconf_lite.data.phantom import make_subject, source_scanner
 from advconf_lite.files import write_atomically
 from advconf_lite.finetuning import FinetunedHead
 from advconf_lite.head import ConfidenceHead
-from advconf_lite.segmenter import Segmenter, build_unet, feature_layer, label_map
+from advconf_lite.segmenter import Segmenter, build_unet, feature_layer
 from advconf_lite.settings import PROFILES
-from advconf_lite.timings import DIRECT, FAULTS, FINETUNED, PAPER, measure
+from advconf_lite.timings import DIRECT, FAULTS, FINETUNED, PAPER, Way, direct, finetuned, measure
 
 CLASSES, TOLERANCE = 4, 3.0  # heart; millimetres, at 1 mm a pixel
 LARGEST_BATCH = 256
@@ -85,15 +85,8 @@ def ways(
     tuned = FinetunedHead(head, segmenter).eval()
     images = torch.randn(LARGEST_BATCH, 1, size, size, device=device)
 
-    def direct(batch: int) -> Callable[[], object]:
-        def work() -> object:
-            logits, z = segmenter(images[:batch])
-            return label_map(logits), head(z)
-
-        return work
-
-    def finetuned(batch: int) -> Callable[[], object]:
-        return lambda: (segmenter.masks(images[:batch]), tuned(tuned.features(images[:batch])))
+    def one_head(way: Way) -> Callable[[int], Callable]:
+        return lambda batch: partial(way, images[:batch])
 
     def agree(n: int, quality: str, score: Callable[[Tensor, str], Tensor]) -> Callable[[int], Callable]:
         def prepare(batch: int) -> Callable[[], object]:
@@ -103,7 +96,8 @@ def ways(
         return prepare
 
     # A head predicts what it was trained on; its work is the same, and is timed twice to show it.
-    rows = {(DIRECT, "dice", "-"): direct, (DIRECT, "surface_dice", "-"): direct, (FINETUNED, "dice", "-"): finetuned}
+    rows = {(DIRECT, name, "-"): one_head(direct(segmenter, head)) for name in ("dice", "surface_dice")}
+    rows[FINETUNED, "dice", "-"] = one_head(finetuned(segmenter, tuned))
     for n in samples:
         for quality in ("dice", "surface_dice"):
             rows[f"agreement N={n}", quality, "ours"] = agree(n, quality, our_agreement)

@@ -306,6 +306,15 @@ def test_a_failed_second_run_leaves_the_first_result(archive, tmp_path, capsys):
 # ---- the command
 
 
+def test_help_on_prepare_names_the_data_sets_and_a_missing_name_is_an_error(capsys):
+    assert main(["prepare", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in DATASETS) and "prepare NAME --help" in text
+    assert main(["prepare"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "name the data set" in error and len(error.splitlines()) == 1
+
+
 def test_list_names_terms_and_the_next_command(capsys):
     assert main(["list"]) == 0
     text = capsys.readouterr().out
