@@ -1,5 +1,5 @@
 # make tutorial   install into .venv, then run the quick profile on the built-in phantom into runs/quick/
-# make test       all tests
+# make test       formatter and linter, then all tests
 # make notebooks  execute all lessons and write the outputs into the committed notebooks
 # make sync       bring changes of notebooks/*.py into the paired notebooks/*.ipynb
 # make clean      remove .venv and caches; runs/ and data/ stay
@@ -20,6 +20,8 @@ tutorial: $(VENV)/installed
 
 # One thread per worker: two workers on two cores are slower when each starts two threads.
 test: $(VENV)/installed
+	@$(BIN)/ruff format --check . || { echo "run $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet .
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
 
 notebooks: $(VENV)/installed

@@ -26,8 +26,13 @@ def run(chosen: argparse.Namespace) -> int:
     work = Run(chosen.out, chosen.data, profile, chosen.quality, methods)  # refuses bad input at once
     describe(work)
     parameters = {
-        "data": chosen.data, "profile": chosen.profile, "out": str(chosen.out), "quality": " ".join(work.qualities),
-        "methods": " ".join(work.methods), "segmenter_seeds": chosen.segmenter_seed, "head_seeds": chosen.head_seed,
+        "data": chosen.data,
+        "profile": chosen.profile,
+        "out": str(chosen.out),
+        "quality": " ".join(work.qualities),
+        "methods": " ".join(work.methods),
+        "segmenter_seeds": chosen.segmenter_seed,
+        "head_seeds": chosen.head_seed,
     }
     with repeated():
         for name in PIPELINE:
@@ -55,11 +60,20 @@ def tune(chosen: argparse.Namespace) -> int:
     from .methods import DEFAULT_METHODS
     from .tune import tune as choose
 
-    log = choose(chosen.out, chosen.data, chosen.profile, chosen.methods or DEFAULT_METHODS, chosen.quality,
-                 chosen.set or (), chosen.segmenter_seed, chosen.head_seed)
+    log = choose(
+        chosen.out,
+        chosen.data,
+        chosen.profile,
+        chosen.methods or DEFAULT_METHODS,
+        chosen.quality,
+        chosen.set or (),
+        chosen.segmenter_seed,
+        chosen.head_seed,
+    )
     print(log.to_string(index=False, float_format="{:.4f}".format))
-    print("means over the validation scanners; of each method the trial with the smallest MAE: "
-          f"{chosen.out / 'chosen.json'}")
+    print(
+        f"means over the validation scanners; of each method the trial with the smallest MAE: {chosen.out / 'chosen.json'}"
+    )
     return 0
 
 
@@ -81,8 +95,12 @@ def pool(chosen: argparse.Namespace) -> int:
     pooled = pool_runs(chosen.runs, chosen.out)
     print(summary_table(pooled.metrics, pooled.source_domain))
     print(comparison(pooled.predictions, pooled.source_domain))
-    print(f"{len(chosen.runs)} runs, each with its own segmenter; correlations are over all subjects together.",
-          *remarks_on(pooled.data, pooled.source_domain, pooled.reacquired), f"all of it: {chosen.out}", sep="\n")
+    print(
+        f"{len(chosen.runs)} runs, each with its own segmenter; correlations are over all subjects together.",
+        *remarks_on(pooled.data, pooled.source_domain, pooled.reacquired),
+        f"all of it: {chosen.out}",
+        sep="\n",
+    )
     return 0
 
 
@@ -101,22 +119,31 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--profile", default="quick", help="smoke (seconds), quick (minutes on two cores), full, paper (GPU)")
     one.add_argument("--out", required=True, type=Path, metavar="runs/NAME", help="the run's folder")
     one.add_argument("--quality", help="dice or surface_dice; default: both")
-    one.add_argument("--methods", nargs="+", metavar="NAME",
-                     help="methods to compare; a name that does not exist is answered with all that do")
+    one.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="NAME",
+        help="methods to compare; a name that does not exist is answered with all that do",
+    )
     one.add_argument("--segmenter-seed", type=int, nargs="+", default=[0], metavar="N")
     one.add_argument("--head-seed", type=int, nargs="+", default=[0], metavar="N", help="several: mean and spread")
     one.add_argument("--tuned", type=Path, metavar="chosen.json", help="settings of each method that tune has chosen")
     one.set_defaults(command=run)
 
-    four = commands.add_parser("tune", help="choose settings by the same number of trials for every method, on validation "
-                                            "scanners alone")
+    four = commands.add_parser(
+        "tune", help="choose settings by the same number of trials for every method, on validation scanners alone"
+    )
     four.add_argument("--data", required=True, metavar="SPEC", help="as for run")
     four.add_argument("--profile", default="quick", help="as for run")
     four.add_argument("--out", required=True, type=Path, metavar="runs/NAME", help="trials.csv and chosen.json go here")
     four.add_argument("--quality", help="dice or surface_dice; default: both")
     four.add_argument("--methods", nargs="+", metavar="NAME", help="those that train a head get trials")
-    four.add_argument("--set", nargs="+", metavar="NAME=V,V", help="settings to try, every combination; default: head_lr at "
-                                                                   "0.4, 1 and 2.5 times the profile's")
+    four.add_argument(
+        "--set",
+        nargs="+",
+        metavar="NAME=V,V",
+        help="settings to try, every combination; default: head_lr at 0.4, 1 and 2.5 times the profile's",
+    )
     four.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
     four.add_argument("--head-seed", type=int, default=0, metavar="N")
     four.set_defaults(command=tune)
@@ -148,8 +175,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:  # a full disk, a folder without permission: papermill's own files, mostly
-        print(f"error: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}; "
-              "free some space or choose another folder, then run the same command again", file=sys.stderr)
+        print(
+            f"error: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}; "
+            "free some space or choose another folder, then run the same command again",
+            file=sys.stderr,
+        )
     return 2
 
 

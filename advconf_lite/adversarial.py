@@ -21,22 +21,22 @@ Quality = Callable[[Tensor, Tensor], Tensor]  # g: (B, H, W), (B, H, W) -> (B, C
 class Half:
     """One half of a batch after its single pass through the segmenter (lines 12-13)."""
 
-    x: Tensor      # (B, 1, H, W)
-    y: Tensor      # (B, H, W), the ground truth
+    x: Tensor  # (B, 1, H, W)
+    y: Tensor  # (B, H, W), the ground truth
     y_hat: Tensor  # (B, H, W), the segmenter's label map
-    z: Tensor      # (B, C, h, w); with a graph back to x in the clean half of an adversarial step
+    z: Tensor  # (B, C, h, w); with a graph back to x in the clean half of an adversarial step
 
 
 @dataclass
 class Buffered:
     """ADV_BUFFER[i + 1] (line 23), and what line 20 and the history need of the clean images behind it."""
 
-    x: Tensor                    # x', (B, 1, H, W)
-    y: Tensor                    # (B, H, W)
-    predicted_score: Tensor      # C(z) of the clean images, when they were clean, (B, C)
-    true_score: Tensor           # s of the clean images, (B, C)
-    z: Tensor                    # of the clean images; empty unless `clean_score` is "fresh"
-    relative_norm: Tensor        # ||delta|| / ||x||, (B,)
+    x: Tensor  # x', (B, 1, H, W)
+    y: Tensor  # (B, H, W)
+    predicted_score: Tensor  # C(z) of the clean images, when they were clean, (B, C)
+    true_score: Tensor  # s of the clean images, (B, C)
+    z: Tensor  # of the clean images; empty unless `clean_score` is "fresh"
+    relative_norm: Tensor  # ||delta|| / ||x||, (B,)
 
 
 @dataclass
@@ -218,10 +218,10 @@ def both_scores(head: nn.Module, z: Tensor, z_adv: Tensor) -> tuple[Tensor, Tens
 class Effect:
     """A perturbation of given images by a finished head, and what it did; pairs are (before, after)."""
 
-    x: tuple[Tensor, Tensor]          # (B, 1, H, W)
-    y_hat: tuple[Tensor, Tensor]      # (B, H, W)
+    x: tuple[Tensor, Tensor]  # (B, 1, H, W)
+    y_hat: tuple[Tensor, Tensor]  # (B, H, W)
     predicted: tuple[Tensor, Tensor]  # C(z), (B, C)
-    true: tuple[Tensor, Tensor]       # s, (B, C), NaN as 1
+    true: tuple[Tensor, Tensor]  # s, (B, C), NaN as 1
 
     @property
     def predicted_drop(self) -> Tensor:
@@ -234,9 +234,7 @@ class Effect:
         return (self.true[0] - self.true[1]).mean(1)
 
 
-def apply_delta(
-    segmenter: Segmenter, head: nn.Module, x: Tensor, y: Tensor, delta: Tensor, g: Quality
-) -> Effect:
+def apply_delta(segmenter: Segmenter, head: nn.Module, x: Tensor, y: Tensor, delta: Tensor, g: Quality) -> Effect:
     """What `delta` (B, 1, H, W), of whatever origin, does to the segmentation of x and to the head's prediction."""
     halves = [segment(segmenter, image, y) for image in (x, x + delta)]
     predicted = both_scores(head, *(half.z for half in halves))

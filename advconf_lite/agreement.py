@@ -38,9 +38,7 @@ class Samples:
     probabilities: dict[int, Tensor]
 
 
-def monte_carlo_masks(
-    segmenter: nn.Module, images: Tensor, n: int, seed: int, images_per_pass: int = 64
-) -> Tensor:
+def monte_carlo_masks(segmenter: nn.Module, images: Tensor, n: int, seed: int, images_per_pass: int = 64) -> Tensor:
     """The masks of `monte_carlo`: label maps (n, B, H, W)."""
     return monte_carlo(segmenter, images, n, seed, images_per_pass).masks
 

@@ -76,9 +76,7 @@ class Augmenter:
         self.names = tuple(name for name in ALL if name in names)
         self.probability = {name: float((usual | probability)[name]) for name in self.names}
         if not all(0 <= p <= 1 for p in self.probability.values()):
-            raise BadInput(
-                f"augmentation probabilities are {self.probability}; each must lie between 0 and 1"
-            )
+            raise BadInput(f"augmentation probabilities are {self.probability}; each must lie between 0 and 1")
 
     def __call__(
         self, images: torch.Tensor, masks: torch.Tensor | None, generator: torch.Generator
@@ -94,11 +92,7 @@ class Augmenter:
         Returns:
             images and masks of the same shapes, types and device.
         """
-        if (
-            images.ndim != 4
-            or images.shape[1] != 1
-            or (masks is not None and masks.shape != images[:, 0].shape)
-        ):
+        if images.ndim != 4 or images.shape[1] != 1 or (masks is not None and masks.shape != images[:, 0].shape):
             shapes = f"{tuple(images.shape)} and {None if masks is None else tuple(masks.shape)}"
             raise BadInput(f"images and masks have shapes {shapes}; they must be (B, 1, H, W) and (B, H, W)")
         fired, strength = self._draw(len(images), generator, images)
@@ -178,9 +172,7 @@ def blur(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     kernel = torch.exp(-0.5 * (offset / sigma[..., None]) ** 2)  # (n, 2, 9)
     kernel = kernel / kernel.sum(-1, keepdim=True)
     n, r = len(x), BLUR_RADIUS
-    x = F.pad(
-        x[None], (r, r, r, r), mode="reflect"
-    )  # (1, n, H + 8, W + 8): images as channels, a kernel for each
+    x = F.pad(x[None], (r, r, r, r), mode="reflect")  # (1, n, H + 8, W + 8): images as channels, a kernel for each
     x = F.conv2d(x, kernel[:, :1, :, None], groups=n)
     return F.conv2d(x, kernel[:, 1:, None, :], groups=n)[0]
 
@@ -211,8 +203,7 @@ def low_resolution(x: torch.Tensor, zoom: torch.Tensor) -> torch.Tensor:
         first = position.floor()
         share = position - first
         left, right = (
-            ((i.clamp(max=coarse - 1) + 0.5) * size / coarse).floor().long().clamp(max=size - 1)
-            for i in (first, first + 1)
+            ((i.clamp(max=coarse - 1) + 0.5) * size / coarse).floor().long().clamp(max=size - 1) for i in (first, first + 1)
         )
         view = (-1, size, 1) if axis == 1 else (-1, 1, size)
         left, right = (x.gather(axis, i.view(view).expand(x.shape)) for i in (left, right))

@@ -75,9 +75,7 @@ def check_dependencies(requirements: list[str]) -> list[Check]:
             checks.append(Check(False, name, f"not installed (needed: {lowest} or newer)", REINSTALL))
             continue
         ok = _numbers(version) >= _numbers(lowest)
-        checks.append(
-            Check(ok, name, f"{version} (needed: {lowest} or newer)", f"pip install --upgrade '{text}'")
-        )
+        checks.append(Check(ok, name, f"{version} (needed: {lowest} or newer)", f"pip install --upgrade '{text}'"))
     return checks or [Check(False, PACKAGE, "not installed, so its requirements are unknown", REINSTALL)]
 
 
@@ -95,9 +93,7 @@ def check_device() -> Check:
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         return Check(True, "device", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB", "")
-    return Check(
-        True, "device", f"CPU with {os.cpu_count()} cores (enough for the smoke and quick profiles)", ""
-    )
+    return Check(True, "device", f"CPU with {os.cpu_count()} cores (enough for the smoke and quick profiles)", "")
 
 
 def check_disk(folder: Path) -> Check:

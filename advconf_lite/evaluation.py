@@ -56,18 +56,14 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist; run the evaluation first, or name the run's folder") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise BadInput(
-            f"{path} cannot be read as a table ({error}); delete it and run the evaluation again"
-        ) from error
+        raise BadInput(f"{path} cannot be read as a table ({error}); delete it and run the evaluation again") from error
     for column in table.columns.difference(TEXT):
         try:
             # Python's float() is exact, which the default parser of pandas 2 is not: a merge must not move
             # other rows.
             numbers = table[column].to_numpy(object).astype(np.int64 if column in WHOLE else np.float64)
         except ValueError as error:
-            raise BadInput(
-                f"{path}: column {column} holds no number ({error}); delete it and evaluate again"
-            ) from error
+            raise BadInput(f"{path}: column {column} holds no number ({error}); delete it and evaluate again") from error
         table[column] = numbers
     return _as_text(check_predictions(table, path))
 
@@ -82,9 +78,7 @@ def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions t
     """The same table, or BadInput: a column is missing, a score is not finite, or a slice is there twice."""
     missing = [column for column in PREDICTION_COLUMNS if column not in table.columns]
     if missing:
-        raise BadInput(
-            f"{name} lacks the column(s) {', '.join(missing)}; it needs {', '.join(PREDICTION_COLUMNS)}"
-        )
+        raise BadInput(f"{name} lacks the column(s) {', '.join(missing)}; it needs {', '.join(PREDICTION_COLUMNS)}")
     for column in ("true_score", "predicted_score"):
         values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
         if not np.isfinite(values).all():
@@ -96,9 +90,7 @@ def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions t
     twice = table.duplicated([*SLICE, "quality", "method", *SEEDS])
     if twice.any():
         row = int(np.flatnonzero(twice)[0])
-        raise BadInput(
-            f"{name}: data row {row + 1} repeats a slice of the same method and seeds; remove one of the two"
-        )
+        raise BadInput(f"{name}: data row {row + 1} repeats a slice of the same method and seeds; remove one of the two")
     return table
 
 
@@ -141,9 +133,7 @@ def metrics_table(
     """
     predictions = check_predictions(predictions)
     if constant:
-        predictions = pd.concat(
-            [predictions, constant_predictions(predictions, constant)], ignore_index=True
-        )
+        predictions = pd.concat([predictions, constant_predictions(predictions, constant)], ignore_index=True)
     rows = []
     for key, group in predictions.groupby(KEYS, sort=False):
         predicted, true = (
@@ -176,9 +166,7 @@ def constant_predictions(predictions: pd.DataFrame, constant: dict[str, float]) 
     rows = predictions[predictions["quality"].isin(list(constant))]
     # The true score belongs to the segmenter, so one row per slice and segmenter seed is all there is.
     rows = rows.drop_duplicates([*SLICE, "quality", "segmenter_seed"])[PREDICTION_COLUMNS]
-    return rows.assign(
-        method=CONSTANT, head_seed=0, predicted_score=rows["quality"].map(constant).astype(float)
-    )
+    return rows.assign(method=CONSTANT, head_seed=0, predicted_score=rows["quality"].map(constant).astype(float))
 
 
 def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> str:
@@ -230,8 +218,7 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> st
         lines.append("mean +- standard deviation over the pairs of segmenter and head seed")
     else:
         lines.append(
-            "[2.5 %, 97.5 %] of a bootstrap over subjects; [n.e.]: not estimable with fewer than "
-            f"{FEWEST_SUBJECTS} subjects"
+            f"[2.5 %, 97.5 %] of a bootstrap over subjects; [n.e.]: not estimable with fewer than {FEWEST_SUBJECTS} subjects"
         )
     return "\n".join(lines)
 

@@ -41,15 +41,15 @@ class Part:
 class Experiment:
     """What a run works on. `targets` and `validation` map a scanner's name to its slices."""
 
-    slices: SliceSet              # the source's slice set
-    size: int                     # pixels a side, after resampling
-    spacing_mm: float             # after resampling
+    slices: SliceSet  # the source's slice set
+    size: int  # pixels a side, after resampling
+    spacing_mm: float  # after resampling
     train: Part
     val: Part
     test: Part
     validation: dict[str, Part]
     targets: dict[str, Part]
-    reacquired: bool              # targets are held-out source subjects, re-acquired by virtual scanners
+    reacquired: bool  # targets are held-out source subjects, re-acquired by virtual scanners
 
     @property
     def class_names(self) -> list[str]:
@@ -89,7 +89,8 @@ def remarks_on(spec: str, source: str, reacquired: bool) -> list[str]:
     if reacquired:
         remarks.append(
             f"The targets are held-out subjects of {source}, re-acquired by virtual "
-            "scanners, which take the image alone and no mask; they are not images of other real scanners.")
+            "scanners, which take the image alone and no mask; they are not images of other real scanners."
+        )
     return remarks
 
 
@@ -119,14 +120,23 @@ def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = 
         organ = spec.split(":", 1)[1]
         made = folder / "data" / f"phantom-{organ}"
         if not made.exists():
-            make_phantom(organ, made, profile.size[organ], profile.spacing_mm[organ],
-                         profile.phantom_subjects[organ], seed=0, progress=progress)
+            make_phantom(
+                organ,
+                made,
+                profile.size[organ],
+                profile.spacing_mm[organ],
+                profile.phantom_subjects[organ],
+                seed=0,
+                progress=progress,
+            )
         slices = read_slice_set(made)
     else:
         slices = read_slice_set(spec)
     if slices.masks is None:
-        raise BadInput(f"{spec} has no masks.npy, so nothing can be trained on it; to score its images use "
-                       "python -m advconf_lite predict")
+        raise BadInput(
+            f"{spec} has no masks.npy, so nothing can be trained on it; to score its images use "
+            "python -m advconf_lite predict"
+        )
     return assemble(slices, folder, profile, progress)
 
 
@@ -141,8 +151,10 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
     def part(of: SliceSet, domain: str, split: str) -> Part:
         chosen = of.select(domain=domain, split=split)
         if len(chosen) == 0:
-            raise BadInput(f"{of.folder / 'slices.csv'} has no slices with domain {domain} and split {split}; "
-                           "give every split at least one subject")
+            raise BadInput(
+                f"{of.folder / 'slices.csv'} has no slices with domain {domain} and split {split}; "
+                "give every split at least one subject"
+            )
         images, masks = chosen.tensors(size, spacing_mm, settings.normalise)
         keep = masks.flatten(1).any(1)  # the paper reports non-empty slices
         if settings.segmenter_empty_slices and split == "train":
@@ -152,8 +164,12 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
     reacquired = not slices.target_domains
     others = reacquire_held_out(slices, folder, progress) if reacquired else slices
     return Experiment(
-        slices, size, spacing_mm,
-        part(slices, source, "train"), part(slices, source, "val"), part(slices, source, "test"),
+        slices,
+        size,
+        spacing_mm,
+        part(slices, source, "train"),
+        part(slices, source, "val"),
+        part(slices, source, "test"),
         {name: part(others, name, "val") for name in others.validation_domains},
         {name: part(others, name, "test") for name in others.target_domains},
         reacquired,
@@ -181,8 +197,9 @@ def reacquire_held_out(slices: SliceSet, folder: Path, progress: bool) -> SliceS
     images, masks, tables = [], [], []
     for split, scanner in tqdm(jobs, desc="re-acquiring held-out subjects", disable=not progress):
         chosen = slices.select(domain=source, split=split)
-        images += [chosen.images[row] if scanner is None else reacquired_image(chosen, row, scanner)
-                   for row in range(len(chosen))]
+        images += [
+            chosen.images[row] if scanner is None else reacquired_image(chosen, row, scanner) for row in range(len(chosen))
+        ]
         masks.append(np.asarray(chosen.masks[:]))
         tables.append(chosen.table.assign(domain=source if scanner is None else scanner.name))
     info = {

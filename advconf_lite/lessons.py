@@ -99,7 +99,8 @@ def split_counts(run: Run) -> pd.DataFrame:
     rows += [(domain, "test", part) for domain, part in run.experiment.evaluated().items()]
     rows += [(domain, "validation scanner", part) for domain, part in run.experiment.validation.items()]
     return pd.DataFrame(
-        [{"domain": d, "split": s, "subjects": p.table["subject"].nunique(), "slices": len(p)} for d, s, p in rows])
+        [{"domain": d, "split": s, "subjects": p.table["subject"].nunique(), "slices": len(p)} for d, s, p in rows]
+    )
 
 
 def one_per_domain(run: Run) -> tuple[list[torch.Tensor], list[torch.Tensor], list[str]]:
@@ -156,8 +157,13 @@ def alignment_table(history: pd.DataFrame, delta_s: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def fresh_drops(run: Run, segmenter: Segmenter, heads: dict[tuple[str, str], ConfidenceHead], part: Part | None = None,
-                alphas: dict[tuple[str, str], float] | None = None) -> pd.DataFrame:
+def fresh_drops(
+    run: Run,
+    segmenter: Segmenter,
+    heads: dict[tuple[str, str], ConfidenceHead],
+    part: Part | None = None,
+    alphas: dict[tuple[str, str], float] | None = None,
+) -> pd.DataFrame:
     """Perturb source test slices (or `part`) afresh by each finished head: mean predicted and true drop, beside the true
     drop that a Gaussian direction of the same norm causes.
 
@@ -176,6 +182,15 @@ def fresh_drops(run: Run, segmenter: Segmenter, heads: dict[tuple[str, str], Con
             own, random = (apply_delta(net, head, images, masks, d, run.quality(name)) for d in (delta, random_delta(delta)))
             drops.append(torch.stack([own.predicted_drop, own.true_drop, relative_norm(delta, images), random.true_drop]))
         predicted, true, norm, random_true = torch.cat(drops, 1).mean(1).tolist()
-        rows.append({"head": method, "quality": name, "alpha": alpha, "predicted drop": predicted, "true drop": true,
-                     "||delta|| / ||x||": norm, "true drop, random direction": random_true})
+        rows.append(
+            {
+                "head": method,
+                "quality": name,
+                "alpha": alpha,
+                "predicted drop": predicted,
+                "true drop": true,
+                "||delta|| / ||x||": norm,
+                "true drop, random direction": random_true,
+            }
+        )
     return pd.DataFrame(rows)

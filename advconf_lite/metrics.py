@@ -151,9 +151,7 @@ class _TieGroups:
     def __init__(self, confidence: np.ndarray, weights: np.ndarray):
         self.order = np.argsort(-confidence, kind="stable")  # (n,)
         ordered = confidence[self.order]
-        self.starts = np.flatnonzero(
-            np.r_[True, ordered[1:] != ordered[:-1]]
-        )  # (G,) first slice of each group
+        self.starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # (G,) first slice of each group
         self.group = np.cumsum(np.r_[False, ordered[1:] != ordered[:-1]])  # (n,) group of each ordered slice
         self.weights = weights[:, self.order]  # (R, n)
         self.size = self._sums(self.weights)  # (R, G) slices in each group
@@ -199,8 +197,6 @@ def _weighted_correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> 
 
     sx, sy, xx, yy = wx.sum(1), wy.sum(1), moment(wx, x), moment(wy, y)
     variance_x, variance_y = xx - sx**2 / count, yy - sy**2 / count
-    constant = (variance_x <= 1e-12 * xx) | (
-        variance_y <= 1e-12 * yy
-    )  # what rounding leaves of a zero variance
+    constant = (variance_x <= 1e-12 * xx) | (variance_y <= 1e-12 * yy)  # what rounding leaves of a zero variance
     r = (moment(wx, y) - sx * sy / count) / np.sqrt(variance_x * variance_y)
     return np.where(constant, np.nan, np.clip(r, -1, 1))

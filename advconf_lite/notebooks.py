@@ -22,8 +22,13 @@ from .errors import BadInput
 from .files import write_atomically
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
-PIPELINE = ("01_data_preparation", "02_pretraining", "03_adversarial_training", "04_evaluation_across_scanners",
-            "05_score_agreement")
+PIPELINE = (
+    "01_data_preparation",
+    "02_pretraining",
+    "03_adversarial_training",
+    "04_evaluation_across_scanners",
+    "05_score_agreement",
+)
 CONTROLS = "06_ablations_and_controls"
 LESSONS = ("00_start_here", *PIPELINE, CONTROLS)
 
@@ -53,9 +58,16 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
     # MPLBACKEND=Agg, which people set for scripts, would remove every figure from the executed notebook.
     backend = os.environ.pop("MPLBACKEND", None)
     try:
-        papermill.execute_notebook(str(path), str(out_path), parameters, kernel_name="python3",
-                                   progress_bar=progress, log_output=False, cwd=str(Path.cwd()),
-                                   extra_arguments=["--log-level=40"])  # no advice on transport encryption
+        papermill.execute_notebook(
+            str(path),
+            str(out_path),
+            parameters,
+            kernel_name="python3",
+            progress_bar=progress,
+            log_output=False,
+            cwd=str(Path.cwd()),
+            extra_arguments=["--log-level=40"],
+        )  # no advice on transport encryption
     except PapermillExecutionError as error:
         if error.ename == "BadInput":
             raise BadInput(error.evalue) from None

@@ -1,11 +1,11 @@
 """A run's folder, and the stages that fill it. Asked for a result, a stage reads it if it is there and makes it if not.
 
-    config.json                              settings, seeds, versions: all that is needed to read the rest
-    segmenter-S.safetensors                  U-Net of segmenter seed S
-    head-METHOD-QUALITY-sS-hH.safetensors    its heads, of head seed H
-    seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head saw in training: clean, perturbed
-    history.csv predictions.csv metrics.csv  tables, one key per (stage, quality, method, pair of seeds)
-    checkpoints/ data/ notebooks/ index.html
+config.json                              settings, seeds, versions: all that is needed to read the rest
+segmenter-S.safetensors                  U-Net of segmenter seed S
+head-METHOD-QUALITY-sS-hH.safetensors    its heads, of head seed H
+seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head saw in training: clean, perturbed
+history.csv predictions.csv metrics.csv  tables, one key per (stage, quality, method, pair of seeds)
+checkpoints/ data/ notebooks/ index.html
 """
 
 from __future__ import annotations
@@ -101,8 +101,13 @@ class Run:
             "profile": self.profile.as_dict(),
             "qualities": self.qualities,
             "methods": self.methods,
-            "versions": {"advconf_lite": __version__, "torch": torch.__version__, "monai": monai.__version__,
-                         "numpy": np.__version__, "python": platform.python_version()},
+            "versions": {
+                "advconf_lite": __version__,
+                "torch": torch.__version__,
+                "monai": monai.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
             "device": str(self.device),
             "threads": torch.get_num_threads(),  # with another number, sums round otherwise, and training ends elsewhere
         }
@@ -116,8 +121,9 @@ class Run:
                     if key == "profile" and old["profile"]["name"] == self.profile.name:
                         changed = [k for k in config[key] if config[key][k] != old[key].get(k)]
                         what += f" with other values of {', '.join(changed)}"
-                    raise BadInput(f"{path} says that this folder was made with {what}; "
-                                   "choose another --out, or delete the folder")
+                    raise BadInput(
+                        f"{path} says that this folder was made with {what}; choose another --out, or delete the folder"
+                    )
             for key in ("qualities", "methods"):  # a folder may be asked for more later
                 config[key] = list(dict.fromkeys([*old[key], *config[key]]))
         write_text(path, json.dumps(config, indent=1) + "\n")
@@ -164,8 +170,18 @@ class Run:
         for domain, part, _, z, true in self.segmented(segmenter):
             x = part.images.to(self.device)
             for (method, quality), head in heads.items():
-                tables.append(self.rows(part, domain, quality, method, segmenter_seed, head_seed, true[quality],
-                                         predict_scores(head, head_method(method).features(head, x, z))))
+                tables.append(
+                    self.rows(
+                        part,
+                        domain,
+                        quality,
+                        method,
+                        segmenter_seed,
+                        head_seed,
+                        true[quality],
+                        predict_scores(head, head_method(method).features(head, x, z)),
+                    )
+                )
         return self._keep(tables)
 
     def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
@@ -178,8 +194,14 @@ class Run:
         tables = []
         for domain, part, _, _, true in self.segmented(segmenter, "dropout samples"):
             seed = derived_seed("agreement", segmenter_seed, head_seed, domain)
-            scores = sampled_scores(segmenter, part.images, methods, [self.quality(quality) for quality in self.qualities],
-                                    seed, self.settings.agreement_empty)
+            scores = sampled_scores(
+                segmenter,
+                part.images,
+                methods,
+                [self.quality(quality) for quality in self.qualities],
+                seed,
+                self.settings.agreement_empty,
+            )
             for (name, quality), score in scores.items():
                 tables.append(self.rows(part, domain, quality, name, segmenter_seed, head_seed, true[quality], score))
         return self._keep(tables)
@@ -191,8 +213,12 @@ class Run:
         """metrics.csv, made anew from predictions.csv, which gets the constant prediction, the MAE's floor, as rows."""
         table = self.predictions()
         constant = pd.concat(
-            [constant_predictions(table[table["segmenter_seed"] == seed], self.constant_prediction(int(seed)))
-             for seed in table["segmenter_seed"].unique()], ignore_index=True)
+            [
+                constant_predictions(table[table["segmenter_seed"] == seed], self.constant_prediction(int(seed)))
+                for seed in table["segmenter_seed"].unique()
+            ],
+            ignore_index=True,
+        )
         there = table[PREDICTION_COLUMNS].tail(len(constant)).reset_index(drop=True)
         if len(there) < len(constant) or not (there == constant).all(axis=None):
             table = merge_predictions(self.folder / "predictions.csv", constant)  # which puts them last
@@ -279,13 +305,27 @@ class Run:
             return aggregate(scores)
         return scores.where(known, torch.nan).nanmean(1).nan_to_num(0.0)
 
-    def rows(self, part: Part, domain: str, quality: str, method: str, segmenter_seed: int, head_seed: int,
-              true: Tensor, predicted: Tensor) -> pd.DataFrame:
+    def rows(
+        self,
+        part: Part,
+        domain: str,
+        quality: str,
+        method: str,
+        segmenter_seed: int,
+        head_seed: int,
+        true: Tensor,
+        predicted: Tensor,
+    ) -> pd.DataFrame:
         known = ~true.isnan() if self.settings.average_over == "present" else None
         table = part.table[["dataset", "domain", "subject", "phase", "slice"]].assign(
-            domain=domain, quality=quality, method=method, segmenter_seed=segmenter_seed, head_seed=head_seed,
+            domain=domain,
+            quality=quality,
+            method=method,
+            segmenter_seed=segmenter_seed,
+            head_seed=head_seed,
             true_score=self.image_scores(true, known).cpu().numpy(),
-            predicted_score=self.image_scores(predicted, known).cpu().numpy())
+            predicted_score=self.image_scores(predicted, known).cpu().numpy(),
+        )
         first = 1 if self.settings.predict_background else 0
         for column, name in enumerate(self.experiment.class_names, start=first):
             table[f"true_{name}"] = true[:, column].nan_to_num(1.0).cpu().numpy()
@@ -298,8 +338,12 @@ class Run:
         if not path.exists():
             return pd.DataFrame(columns=PREDICTION_COLUMNS) if not methods else None
         table = read_predictions(path)
-        rows = table[table["method"].isin(methods) & (table["segmenter_seed"] == segmenter_seed)
-                     & (table["head_seed"] == head_seed) & table["quality"].isin(self.qualities)]
+        rows = table[
+            table["method"].isin(methods)
+            & (table["segmenter_seed"] == segmenter_seed)
+            & (table["head_seed"] == head_seed)
+            & table["quality"].isin(self.qualities)
+        ]
         wanted = len(methods) * len(self.qualities) * len(self.experiment.evaluated())
         return rows if len(rows.groupby(["method", "quality", "domain"])) == wanted else None
 
@@ -316,5 +360,4 @@ def _named(values: dict[str, object]) -> str:
 def open_run(folder: str | Path, progress: bool = True, device: str | None = None) -> Run:
     """The run in a folder, as its config.json describes it."""
     config = read_config(folder)
-    return Run(folder, config["data"], profile_from_config(config), config["qualities"], config["methods"],
-               device, progress)
+    return Run(folder, config["data"], profile_from_config(config), config["qualities"], config["methods"], device, progress)

@@ -118,9 +118,9 @@ def png(fig: Figure, dpi: int = 90) -> bytes:
     raw, small = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context(STYLE):
         fig.savefig(raw, format="png", dpi=dpi)
-    Image.open(raw).convert("RGB").quantize(
-        256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-    ).save(small, format="png", optimize=True)
+    Image.open(raw).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        small, format="png", optimize=True
+    )
     return min(raw.getvalue(), small.getvalue(), key=len)
 
 

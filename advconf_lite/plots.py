@@ -95,18 +95,14 @@ def learning_curves(history: pd.DataFrame, stage: str = "segmenter") -> Figure:
     """
     rows = history[history["stage"] == stage]
     if rows.empty:
-        raise BadInput(
-            f"the history has no rows of stage {stage!r}; train it first, or check the run's folder"
-        )
+        raise BadInput(f"the history has no rows of stage {stage!r}; train it first, or check the run's folder")
     if stage == "segmenter":
         fig = Figure(figsize=(7, 2.5), layout="constrained")
         left, right = fig.subplots(1, 2)
         for cue, (seed, run) in zip(CUES, rows.groupby("segmenter_seed")):
             _loss(left, run, cue, f"seed {seed}")
             checked = run.dropna(subset=["val_dice"])
-            right.plot(
-                checked["step"], checked["val_dice"], color=cue.colour, ls=cue.line, marker=cue.marker, ms=3.5
-            )
+            right.plot(checked["step"], checked["val_dice"], color=cue.colour, ls=cue.line, marker=cue.marker, ms=3.5)
         right.set(xlabel="optimiser step", ylabel="validation Dice")
         right.set_ylim(top=min(1.0, max(0.1, right.get_ylim()[1])))
         left.set(xlabel="optimiser step", ylabel="Dice + cross-entropy loss")
@@ -162,14 +158,10 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
     rows = history[(history["stage"] == "head") & (history["method"] == "adversarial")]
     rows = rows.dropna(subset=["predicted_drop", "true_drop"])
     if rows.empty:
-        raise BadInput(
-            "the history has no adversarial steps; train the method 'adversarial' for more than the warm-up"
-        )
+        raise BadInput("the history has no adversarial steps; train the method 'adversarial' for more than the warm-up")
     qualities = ordered(rows["quality"], QUALITIES)
     segmenter_seeds, head_seeds = (sorted(rows[c].unique()) for c in ("segmenter_seed", "head_seed"))
-    many = (
-        len(segmenter_seeds) > 1
-    )  # then the segmenter has the colour and the head the line style
+    many = len(segmenter_seeds) > 1  # then the segmenter has the colour and the head the line style
     fig = Figure(figsize=(7, 2.2 * len(qualities) + 0.7), layout="constrained")
     for (left, right), quality in zip(fig.subplots(len(qualities), 2, squeeze=False), qualities):
         runs = list(rows[rows["quality"] == quality].groupby(["segmenter_seed", "head_seed"]))
@@ -255,9 +247,7 @@ def figure4(
         ax.set_title(title)
     for row, (name, case), delta in zip(axes, cases.items(), deltas):
         _image(row[0], image, window)
-        coloured = row[1].imshow(
-            delta, cmap=matplotlib.colormaps["PuOr"].resampled(21), vmin=-limit, vmax=limit
-        )
+        coloured = row[1].imshow(delta, cmap=matplotlib.colormaps["PuOr"].resampled(21), vmin=-limit, vmax=limit)
         _image(row[2], case.image, window)
         for ax, shown, labels, number in ((row[3], image, mask, 0), (row[4], case.image, case.mask, 1)):
             _image(ax, shown[crop], window)
@@ -274,9 +264,7 @@ def figure4(
     bar = fig.colorbar(coloured, ax=list(axes[:, 1]), location="bottom", shrink=0.9, aspect=18, pad=0.02)
     bar.set_label("change of intensity\n(standard deviations)", fontsize=8)
     if class_names:
-        fig.legend(
-            handles=_class_handles(class_names), loc="lower right", ncols=len(class_names), handlelength=2.6
-        )
+        fig.legend(handles=_class_handles(class_names), loc="lower right", ncols=len(class_names), handlelength=2.6)
     return fig
 
 
@@ -294,9 +282,7 @@ def _crop(masks: list[np.ndarray]) -> tuple[slice, slice]:
 def _image(ax: Axes, image: np.ndarray, window: Any = None) -> None:
     low, high = np.percentile(image, [1, 99]) if window is None else window
     # A narrow range would only make noise of a flat image visible.
-    grey = matplotlib.colormaps["gray"].resampled(
-        64
-    )  # more cannot be told apart on a screen and only cost bytes
+    grey = matplotlib.colormaps["gray"].resampled(64)  # more cannot be told apart on a screen and only cost bytes
     ax.imshow(image, cmap=grey, vmin=low, vmax=max(high, low + 1e-6))
     ax.grid(False)
 
@@ -333,10 +319,7 @@ def _scale_bar(ax: Axes, shape: tuple[int, int], spacing_mm: float) -> None:
 
 
 def _class_handles(class_names: list[str]) -> list[Line2D]:
-    return [
-        Line2D([], [], color=cue.colour, ls=cue.line, lw=2, label=name)
-        for cue, name in zip(CLASSES, class_names)
-    ]
+    return [Line2D([], [], color=cue.colour, ls=cue.line, lw=2, label=name) for cue, name in zip(CLASSES, class_names)]
 
 
 def _class_legend(fig: Figure, class_names: list[str]) -> None:

@@ -50,15 +50,9 @@ def figure2(predictions: pd.DataFrame, source_domain: str | None = None) -> Figu
     axes = fig.subplots(1, len(qualities), sharey=True, squeeze=False)[0]
     for ax, quality in zip(axes, qualities):
         for position, name in enumerate(names):
-            scores = (
-                rows.loc[(rows["row"] == name) & (rows["quality"] == quality), "true_score"]
-                .dropna()
-                .to_numpy()
-            )
+            scores = rows.loc[(rows["row"] == name) & (rows["quality"] == quality), "true_score"].dropna().to_numpy()
             is_source = name in known
-            ax.scatter(
-                scores, position + rng.uniform(-0.25, 0.25, len(scores)), s=5, color="0.45", lw=0, alpha=0.6
-            )
+            ax.scatter(scores, position + rng.uniform(-0.25, 0.25, len(scores)), s=5, color="0.45", lw=0, alpha=0.6)
             if len(scores):
                 _box(ax, scores, position, ORANGE if is_source else SKY, "////" if is_source else "")
         ax.set(
@@ -149,14 +143,10 @@ def figure3(
         ax.set_xticks(range(len(domains)), domains, rotation=35, ha="right", rotation_mode="anchor")
         ax.set_xlim(-0.6, len(domains) - 0.4)
     cues = [method_cue(method, number) for number, method in enumerate(shown)]
-    handles = [
-        Patch(fc=cue.colour, hatch=cue.hatch, ec="white", lw=0, label=m) for cue, m in zip(cues, shown)
-    ]
+    handles = [Patch(fc=cue.colour, hatch=cue.hatch, ec="white", lw=0, label=m) for cue, m in zip(cues, shown)]
     if len(floor):
         handles.append(Line2D([], [], color=BLACK, ls="--", lw=1, label="constant prediction"))
-    fig.legend(
-        handles=handles, loc="outside upper center", ncols=min(6, len(handles)), handlelength=2.6, handleheight=1.2
-    )
+    fig.legend(handles=handles, loc="outside upper center", ncols=min(6, len(handles)), handlelength=2.6, handleheight=1.2)
     note = "standard deviation over pairs of seeds" if several else "95 % bootstrap interval over subjects"
     first = ", the source left of the dotted line" if source_domain in domains and len(domains) > 1 else ""
     fig.supxlabel(f"scanner domain{first}; whiskers: {note}", fontsize=8.5)
@@ -188,12 +178,8 @@ def scatter(
     """
     rows = predictions[(predictions["quality"] == quality) & predictions["method"].isin(methods)]
     if rows.empty:
-        raise BadInput(
-            f"no predictions of {quality} by {', '.join(methods)}; choose a quality and methods that were run"
-        )
-    seeds = (
-        rows[["segmenter_seed", "head_seed"]].drop_duplicates().sort_values(["segmenter_seed", "head_seed"])
-    )
+        raise BadInput(f"no predictions of {quality} by {', '.join(methods)}; choose a quality and methods that were run")
+    seeds = rows[["segmenter_seed", "head_seed"]].drop_duplicates().sort_values(["segmenter_seed", "head_seed"])
     several, (segmenter_seed, head_seed) = len(seeds) > 1, seeds.iloc[0]
     rows = rows[(rows["segmenter_seed"] == segmenter_seed) & (rows["head_seed"] == head_seed)]
     domains = _domains(rows, source_domain)
@@ -264,9 +250,7 @@ def score_histogram(clean: Any, perturbed: Any, quality: str = "dice") -> Figure
             continue
         share = np.histogram(values, bins)[0] / len(values) * 100
         label = f"{name} (n = {len(values)}, 5th percentile {np.percentile(values, 5):.2f})"
-        ax.stairs(
-            share, bins, fill=True, facecolor=(colour, 0.35), hatch=hatch, edgecolor=colour, lw=0, label=label
-        )
+        ax.stairs(share, bins, fill=True, facecolor=(colour, 0.35), hatch=hatch, edgecolor=colour, lw=0, label=label)
         ax.stairs(share, bins, color=colour, lw=1.4, ls=line)
     ax.set(
         xlabel=f"true {QUALITIES.get(quality, quality)} of a training image",

@@ -108,8 +108,10 @@ def read_fold(folder: Path) -> Fold:
 def _refuse_another_kind(one: Fold, other: Fold) -> None:
     """BadInput unless both runs ask the same question of the same data set."""
     if one.names != other.names:
-        raise BadInput(f"{one.folder} is on data set {one.names} and {other.folder} on {other.names}; "
-                       "only folds of one data set can be pooled")
+        raise BadInput(
+            f"{one.folder} is on data set {one.names} and {other.folder} on {other.names}; "
+            "only folds of one data set can be pooled"
+        )
     if one.profile != other.profile:
         names = f"{one.profile.name} and {other.profile.name}"
         if one.profile.name == other.profile.name:
@@ -117,15 +119,19 @@ def _refuse_another_kind(one: Fold, other: Fold) -> None:
             names = f"{one.profile.name} with other values of {', '.join(key for key in mine if mine[key] != theirs[key])}"
         raise BadInput(f"{one.folder} and {other.folder} have different profiles ({names}); run them with the same one")
     if one.classes != other.classes or one.info["source_domain"] != other.info["source_domain"]:
-        kinds = [f"{fold.folder} has source domain {fold.info['source_domain']} and the columns {', '.join(fold.classes)}"
-                 for fold in (one, other)]
+        kinds = [
+            f"{fold.folder} has source domain {fold.info['source_domain']} and the columns {', '.join(fold.classes)}"
+            for fold in (one, other)
+        ]
         raise BadInput(f"{' and '.join(kinds)}; they cannot be pooled")
     groups = [dict.fromkeys(fold.table[KEYS[1:]].itertuples(index=False, name=None)) for fold in (one, other)]
     for (has, mine), (lacks, theirs) in (((one, groups[0]), (other, groups[1])), ((other, groups[1]), (one, groups[0]))):
         if missing := [group for group in mine if group not in theirs]:
             domain, quality, method, segmenter, head = missing[0]
-            raise BadInput(f"{lacks.folder} has no predictions of {method} for {quality} on {domain} with segmenter seed "
-                           f"{segmenter} and head seed {head}, which {has.folder} has; run both with the same options")
+            raise BadInput(
+                f"{lacks.folder} has no predictions of {method} for {quality} on {domain} with segmenter seed "
+                f"{segmenter} and head seed {head}, which {has.folder} has; run both with the same options"
+            )
 
 
 def _refuse_overlap(folds: list[Fold]) -> None:
@@ -134,6 +140,8 @@ def _refuse_overlap(folds: list[Fold]) -> None:
         people = list(fold.table[["dataset", "domain", "subject"]].drop_duplicates().itertuples(index=False, name=None))
         for person in people:
             if person in seen:
-                raise BadInput(f"subject {person[2]} of {person[1]} is tested both in {seen[person]} and in {fold.folder}; "
-                               "pool runs whose test subjects are disjoint, such as the folds of prepare --fold")
+                raise BadInput(
+                    f"subject {person[2]} of {person[1]} is tested both in {seen[person]} and in {fold.folder}; "
+                    "pool runs whose test subjects are disjoint, such as the folds of prepare --fold"
+                )
         seen.update(dict.fromkeys(people, fold.folder))

@@ -47,8 +47,10 @@ def predict(
     slices = read_slice_set(data)
     classes = run.experiment.class_names
     if slices.masks is not None and slices.class_names != classes:
-        raise BadInput(f"{data} has the classes {', '.join(slices.class_names)} but the run was trained on "
-                       f"{', '.join(classes)}; give images of the same anatomy")
+        raise BadInput(
+            f"{data} has the classes {', '.join(slices.class_names)} but the run was trained on "
+            f"{', '.join(classes)}; give images of the same anatomy"
+        )
     size, spacing_mm = grid(run.experiment.slices, run.profile)
     segmenter, heads = run.segmenter(segmenter_seed), run.heads(segmenter_seed, head_seed)
     table = slices.table[["dataset", "domain", "subject", "phase", "slice"]].copy()

@@ -58,8 +58,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
         module.load_state_dict(safetensors.torch.load_file(path))
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise BadInput(f"{path} cannot be read as the weights of this run ({reason}); delete the file and run again "
-                       "to make it anew") from error
+        raise BadInput(
+            f"{path} cannot be read as the weights of this run ({reason}); delete the file and run again to make it anew"
+        ) from error
 
 
 def merge_history(folder: Path, rows: list[dict[str, Any]], **key: Any) -> None:

@@ -26,47 +26,59 @@ class Settings:
 
     # features z
     feature_layer: str = choice(
-        "decoder", "3.1: 'penultimate resolution level', which side is not said",
-        why="decoder | encoder: the decoder has seen the whole image; so does the published code")
+        "decoder",
+        "3.1: 'penultimate resolution level', which side is not said",
+        why="decoder | encoder: the decoder has seen the whole image; so does the published code",
+    )
     feature_norm: str = choice(
-        "before", why="before | after the layer's InstanceNorm: before it, z still carries the image's contrast")
+        "before", why="before | after the layer's InstanceNorm: before it, z still carries the image's contrast"
+    )
 
     # segmenter f_theta
     dropout: float = choice(0.1, "4.2")
     segmenter_lr: float = choice(1e-3, "4.2")
-    segmenter_schedule: str = choice(
-        "plateau", "4.2: 'learning rate scheduling', which is not said", why="plateau | cosine")
+    segmenter_schedule: str = choice("plateau", "4.2: 'learning rate scheduling', which is not said", why="plateau | cosine")
     segmenter_plateau: int = choice(5, why="epochs; the published code's value")
     segmenter_patience: int = choice(10, "4.2: 'early stopping', patience not said", why="the published code's value")
     dice_background: bool = choice(True, why="background in the Dice loss; as the published code")
     segmenter_clip: float | None = choice(None, code=0.5, why="the paper names no gradient clipping")
     segmenter_empty_slices: bool = choice(
-        False, code=True, why="the paper's Table 2 counts non-empty slices, for both trainings alike")
+        False, code=True, why="the paper's Table 2 counts non-empty slices, for both trainings alike"
+    )
     mixed_precision: bool = choice(
-        False, code=True, why="not in the paper; here bfloat16, which needs no loss scaling (published: float16)")
+        False, code=True, why="not in the paper; here bfloat16, which needs no loss scaling (published: float16)"
+    )
 
     # head C_phi
     head_channels: int = choice(8, "3.4")
     head_hidden: int = choice(128, "3.4")
-    head_norm: str = choice(
-        "batch", why="batch | group: published code's BatchNorm shares statistics between both halves")
+    head_norm: str = choice("batch", why="batch | group: published code's BatchNorm shares statistics between both halves")
     head_bias: bool = choice(
-        True, code=False, why="in the last layer: most of a score is a constant, which is what a bias is for")
+        True, code=False, why="in the last layer: most of a score is a constant, which is what a bias is for"
+    )
     head_output: str = choice("identity", why="identity | sigmoid: a sigmoid saturates where most scores lie")
     predict_background: bool = choice(
-        False, "4.1 counts three segmentation classes", code=True,
-        why="the background's Dice hardly moves, so it only dilutes delta_s")
+        False,
+        "4.1 counts three segmentation classes",
+        code=True,
+        why="the background's Dice hardly moves, so it only dilutes delta_s",
+    )
 
     # quality g
     tolerance_unit: str = choice(
-        "mm", code="pixels", why="mm | pixels: the tolerance of the surface Dice must not depend on the grid")
+        "mm", code="pixels", why="mm | pixels: the tolerance of the surface Dice must not depend on the grid"
+    )
     tolerance: float | None = choice(
-        None, code=3.0, why="None: the data set's own tolerance_mm (heart 3.0, prostate 1.5: 3 pixels of each grid)")
+        None, code=3.0, why="None: the data set's own tolerance_mm (heart 3.0, prostate 1.5: 3 pixels of each grid)"
+    )
     absent_surface: str = choice(
-        "one", code="masked", why="one | masked, in the loss: NaN counts as 1, the rule of the reported scores")
+        "one", code="masked", why="one | masked, in the loss: NaN counts as 1, the rule of the reported scores"
+    )
     average_over: str = choice(
-        "all", code="present",
-        why="all | present: the published average runs over the classes that the ground truth has; not deployable")
+        "all",
+        code="present",
+        why="all | present: the published average runs over the classes that the ground truth has; not deployable",
+    )
 
     # Algorithm 1
     warmup_batches: int = choice(100, "3.2", code=200)
@@ -75,13 +87,18 @@ class Settings:
     delta_s: float = choice(0.1, "3.3")
     eps: float = choice(1e-8, "Algorithm 1, line 21: 'a small positive epsilon'", why="the published code's value")
     objective: str = choice(
-        "sum", "line 19 differentiates C, which has one output per class",
-        why="sum | mean of the class scores: alpha of 0.76-0.92 in Figure 1 fits only the sum")
+        "sum",
+        "line 19 differentiates C, which has one output per class",
+        why="sum | mean of the class scores: alpha of 0.76-0.92 in Figure 1 fits only the sum",
+    )
     clean_score: str = choice(
-        "stale", "line 20: C(z)", why="stale | fresh: the prediction of the step before, or of today's head")
+        "stale", "line 20: C(z)", why="stale | fresh: the prediction of the step before, or of today's head"
+    )
     perturb_with: str = choice(
-        "before_update", "line 16 updates first, but 3.2 speaks of one forward pass and one graph",
-        why="before_update | after_update of phi")
+        "before_update",
+        "line 16 updates first, but 3.2 speaks of one forward pass and one graph",
+        why="before_update | after_update of phi",
+    )
     max_delta_norm: float | None = choice(None, why="cap on ||delta||/||x||; neither paper nor published code has one")
     loss: str = choice("mean", "line 15 sums", why="mean | sum over the batch: Adam is blind to the factor")
 
@@ -96,22 +113,28 @@ class Settings:
     finetune_lr: float = choice(0.1, why="times head_lr: published 3.16e-6 after 3.16e-5")
     finetune_steps: float = choice(0.25, why="times the head's steps: published 25 epochs after 100")
     finetune_alpha: float | None = choice(
-        None, code=1.0, why="None: alpha begins as it did for the head; the published start asks for more than its 0.8")
+        None, code=1.0, why="None: alpha begins as it did for the head; the published start asks for more than its 0.8"
+    )
     strong_probability: float = choice(
-        0.5, why="of each transform of strong-augmentation; MONAI's 0.1 would leave two images of three unchanged")
+        0.5, why="of each transform of strong-augmentation; MONAI's 0.1 would leave two images of three unchanged"
+    )
 
     # data
-    split: str = choice("subject", "appendix A gives slices only", code="slice",
-                        why="subject | slice: neighbouring slices of one patient are nearly copies")
-    normalise: str = choice("image", code="domain",
-                            why="image | domain: a single new scan has no domain statistics")
-    augmentations: tuple[str, ...] = choice(ALL, "4.2: 'default data augmentations from the nnU-Net'",
-                                            code=PUBLISHED_CODE)
+    split: str = choice(
+        "subject",
+        "appendix A gives slices only",
+        code="slice",
+        why="subject | slice: neighbouring slices of one patient are nearly copies",
+    )
+    normalise: str = choice("image", code="domain", why="image | domain: a single new scan has no domain statistics")
+    augmentations: tuple[str, ...] = choice(ALL, "4.2: 'default data augmentations from the nnU-Net'", code=PUBLISHED_CODE)
 
     # score agreement
     agreement_empty: str = choice(
-        "one", code="published",
-        why="one | zero | published (Dice one, surface Dice zero): what a pair of samples counts that both lack a class")
+        "one",
+        code="published",
+        why="one | zero | published (Dice one, surface Dice zero): what a pair of samples counts that both lack a class",
+    )
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -169,19 +192,19 @@ class Profile:
     """How large a run is. Nothing else in the code asks which profile it is."""
 
     name: str
-    size: dict[str, int]             # pixels a side, per organ
-    spacing_mm: dict[str, float]     # in-plane, per organ
-    channels: tuple[int, ...]        # of the U-Net's levels
-    num_res_units: int               # per level
+    size: dict[str, int]  # pixels a side, per organ
+    spacing_mm: dict[str, float]  # in-plane, per organ
+    channels: tuple[int, ...]  # of the U-Net's levels
+    num_res_units: int  # per level
     phantom_subjects: dict[str, dict[str, int]]  # per organ: source; per validation scanner; per target scanner
-    steps_per_epoch: int             # batches between two validations
+    steps_per_epoch: int  # batches between two validations
     segmenter_steps: int
     segmenter_batch: int
-    head_steps: int                  # warm-up included
-    checkpoint_steps: int            # batches between two checkpoints
+    head_steps: int  # warm-up included
+    checkpoint_steps: int  # batches between two checkpoints
     settings: Settings = field(default_factory=Settings)
     method_settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # of single methods, from `tune`
-    trials: int = 0                  # that each of those methods had
+    trials: int = 0  # that each of those methods had
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as config.json stores them."""
@@ -202,6 +225,7 @@ QUICK = Settings(
     alpha=0.1,
 )
 
+
 def _subjects(source: int, validation: int, target: int) -> dict[str, dict[str, int]]:
     one = {"source": source, "validation": validation, "target": target}
     return {"cardiac": one, "prostate": one}
@@ -209,17 +233,62 @@ def _subjects(source: int, validation: int, target: int) -> dict[str, dict[str, 
 
 PROFILES = {
     "smoke": Profile(  # seconds: for tests
-        "smoke", {"cardiac": 48, "prostate": 48}, {"cardiac": 4.0, "prostate": 4.0}, (4, 8, 8, 8), 1,
-        _subjects(5, 1, 1), 4, 12, 8, 16, 4,
-        replace(QUICK, batch_size=4, warmup_batches=4)),
+        "smoke",
+        {"cardiac": 48, "prostate": 48},
+        {"cardiac": 4.0, "prostate": 4.0},
+        (4, 8, 8, 8),
+        1,
+        _subjects(5, 1, 1),
+        4,
+        12,
+        8,
+        16,
+        4,
+        replace(QUICK, batch_size=4, warmup_batches=4),
+    ),
     "quick": Profile(  # minutes on two CPU cores; 18 hearts to train on, as many as the real ones it is set beside (ACDC)
-        "quick", {"cardiac": 96, "prostate": 96}, {"cardiac": 2.0, "prostate": 2.0}, (8, 16, 32, 64), 4,
-        {"cardiac": {"source": 30, "validation": 6, "target": 12},
-         "prostate": {"source": 40, "validation": 6, "target": 12}}, 50, 1000, 8, 500, 50, QUICK),
+        "quick",
+        {"cardiac": 96, "prostate": 96},
+        {"cardiac": 2.0, "prostate": 2.0},
+        (8, 16, 32, 64),
+        4,
+        {
+            "cardiac": {"source": 30, "validation": 6, "target": 12},
+            "prostate": {"source": 40, "validation": 6, "target": 12},
+        },
+        50,
+        1000,
+        8,
+        500,
+        50,
+        QUICK,
+    ),
     "full": Profile(  # one GPU, phantom at the paper's size
-        "full", {"cardiac": 256, "prostate": 384}, {"cardiac": 1.0, "prostate": 0.5}, (32, 64, 128, 256), 4,
-        _subjects(170, 20, 40), 100, 20000, 32, 10000, 500, Settings()),
+        "full",
+        {"cardiac": 256, "prostate": 384},
+        {"cardiac": 1.0, "prostate": 0.5},
+        (32, 64, 128, 256),
+        4,
+        _subjects(170, 20, 40),
+        100,
+        20000,
+        32,
+        10000,
+        500,
+        Settings(),
+    ),
     "paper": Profile(  # one GPU, real data
-        "paper", {"cardiac": 256, "prostate": 384}, {"cardiac": 1.0, "prostate": 0.5}, (32, 64, 128, 256), 4,
-        _subjects(170, 20, 40), 100, 100000, 32, 10000, 500, Settings()),
+        "paper",
+        {"cardiac": 256, "prostate": 384},
+        {"cardiac": 1.0, "prostate": 0.5},
+        (32, 64, 128, 256),
+        4,
+        _subjects(170, 20, 40),
+        100,
+        100000,
+        32,
+        10000,
+        500,
+        Settings(),
+    ),
 }

@@ -140,8 +140,15 @@ def train_segmenter(
                 val_loss, val_dice = validate_segmenter(net, val, criterion, num_classes, profile.segmenter_batch)
                 lr = optimizer.param_groups[0]["lr"]
                 history.append(
-                    {"step": step + 1, "epoch": epoch, "loss": float(np.mean(losses)), "val_loss": val_loss,
-                     "val_dice": val_dice, "lr": lr})
+                    {
+                        "step": step + 1,
+                        "epoch": epoch,
+                        "loss": float(np.mean(losses)),
+                        "val_loss": val_loss,
+                        "val_dice": val_dice,
+                        "lr": lr,
+                    }
+                )
                 losses = []
                 if settings.segmenter_schedule == "plateau":
                     plateau.step(val_loss)
@@ -151,9 +158,19 @@ def train_segmenter(
                 bar.set_postfix(val_dice=f"{val_dice:.3f}")
             bar.update()
             if (step + 1) % profile.checkpoint_steps == 0 or last or stopped:
-                save_checkpoint(checkpoint, {
-                    "net": net.state_dict(), "optimizer": optimizer.state_dict(), "plateau": plateau.state_dict(),
-                    "best": best, "history": history, "losses": losses, "step": step + 1, "stopped": stopped})
+                save_checkpoint(
+                    checkpoint,
+                    {
+                        "net": net.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "plateau": plateau.state_dict(),
+                        "best": best,
+                        "history": history,
+                        "losses": losses,
+                        "step": step + 1,
+                        "stopped": stopped,
+                    },
+                )
             if stopped:
                 break
     bar.close()
@@ -162,9 +179,7 @@ def train_segmenter(
 
 
 @torch.no_grad()
-def validate_segmenter(
-    net: nn.Module, val: Pair, criterion: nn.Module, num_classes: int, batch: int
-) -> tuple[float, float]:
+def validate_segmenter(net: nn.Module, val: Pair, criterion: nn.Module, num_classes: int, batch: int) -> tuple[float, float]:
     """Mean loss, and mean foreground Dice, over validation slices, in evaluation mode."""
     net.eval()
     loss, score = 0.0, 0.0

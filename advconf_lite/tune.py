@@ -75,8 +75,9 @@ def _value(text: str, part: str) -> Any:
     except json.JSONDecodeError:
         if part.isidentifier():
             return part  # a word, such as group
-        raise BadInput(f"--set {text}: {part!r} is no value; write NAME=VALUE[,VALUE ...], "
-                       "as in head_lr=2e-4,5e-4") from None
+        raise BadInput(
+            f"--set {text}: {part!r} is no value; write NAME=VALUE[,VALUE ...], as in head_lr=2e-4,5e-4"
+        ) from None
 
 
 def _check_types(trial: dict[str, Any], settings: Settings) -> None:

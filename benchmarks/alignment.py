@@ -38,23 +38,35 @@ def alignment(run: Run) -> pd.DataFrame:
     for s, h in seeds_of(run):
         segmenter = run.segmenter(s)
         heads = {key: head for key, head in run.heads(s, h).items() if key[0] == "adversarial"}
-        steps = {q: history[(history["method"] == "adversarial") & (history["quality"] == q)
-                            & (history["segmenter_seed"] == s) & (history["head_seed"] == h)] for q in run.qualities}
+        steps = {
+            q: history[
+                (history["method"] == "adversarial")
+                & (history["quality"] == q)
+                & (history["segmenter_seed"] == s)
+                & (history["head_seed"] == h)
+            ]
+            for q in run.qualities
+        }
         alphas = {key: float(steps[key[1]]["alpha"].iloc[-1]) for key in heads}
         fresh = fresh_drops(run, segmenter, heads, run.experiment.val, alphas).set_index("quality")
         for quality in run.qualities:
             adversarial = steps[quality]["true_drop"].dropna()
             last = steps[quality].tail(max(1, len(adversarial) // 10))
-            rows.append({
-                "run": run.folder.name, "quality": quality, "segmenter": s, "head": h,
-                "first 50": adversarial.head(50).median() / delta_s,
-                "last tenth": last["true_drop"].median() / delta_s,
-                "fresh": fresh.loc[quality, "true drop"] / delta_s,
-                "norm": last["delta_norm"].median(),
-                "fresh norm": fresh.loc[quality, "||delta|| / ||x||"],
-                "norm at half": norm_at_half(run, segmenter, heads["adversarial", quality], quality),
-                "random": fresh.loc[quality, "true drop, random direction"] / delta_s,
-            })
+            rows.append(
+                {
+                    "run": run.folder.name,
+                    "quality": quality,
+                    "segmenter": s,
+                    "head": h,
+                    "first 50": adversarial.head(50).median() / delta_s,
+                    "last tenth": last["true_drop"].median() / delta_s,
+                    "fresh": fresh.loc[quality, "true drop"] / delta_s,
+                    "norm": last["delta_norm"].median(),
+                    "fresh norm": fresh.loc[quality, "||delta|| / ||x||"],
+                    "norm at half": norm_at_half(run, segmenter, heads["adversarial", quality], quality),
+                    "random": fresh.loc[quality, "true drop, random direction"] / delta_s,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -77,14 +89,22 @@ def realism(run: Run, aligned: pd.DataFrame) -> dict[str, object]:
     """One row: what the source looks like to a segmenter and to Algorithm 1 (Dice heads)."""
     segmenter_seeds = sorted({s for s, _ in seeds_of(run)})
     x, y = run.experiment.val.images.to(run.device), run.experiment.val.masks.to(run.device)
-    scores = {s: torch.cat([run.quality("dice")(run.segmenter(s).masks(a), b).mean(1)
-                            for a, b in zip(x.split(64), y.split(64))]).cpu().numpy() for s in segmenter_seeds}
+    scores = {
+        s: torch.cat([run.quality("dice")(run.segmenter(s).masks(a), b).mean(1) for a, b in zip(x.split(64), y.split(64))])
+        .cpu()
+        .numpy()
+        for s in segmenter_seeds
+    }
     r = [np.corrcoef(scores[a], scores[b])[0, 1] for a, b in itertools.combinations(segmenter_seeds, 2)]
     dice = aligned[aligned["quality"] == "dice"]
     return {
-        "run": run.folder.name, "slices": len(x), "Dice median": np.median(np.concatenate(list(scores.values()))),
-        "Dice std": np.mean([s.std() for s in scores.values()]), "r between seeds": min(r) if r else np.nan,
-        "norm, last tenth": dice["norm"].median(), "norm, fresh": dice["fresh norm"].median(),
+        "run": run.folder.name,
+        "slices": len(x),
+        "Dice median": np.median(np.concatenate(list(scores.values()))),
+        "Dice std": np.mean([s.std() for s in scores.values()]),
+        "r between seeds": min(r) if r else np.nan,
+        "norm, last tenth": dice["norm"].median(),
+        "norm, fresh": dice["fresh norm"].median(),
         "norm at equal effect": dice["norm at half"].median(),
         "true drop, last tenth": dice["last tenth"].median() * run.settings.delta_s,
         "true drop, random": dice["random"].median() * run.settings.delta_s,
@@ -101,8 +121,13 @@ def main() -> None:
     print("true drop / delta_s: below 0.3 at first, at least 0.5 in the end, is what the paper's Figure 1 shows")
     whole = pd.concat(tables, ignore_index=True)
     print(whole.round(3).to_string(index=False))
-    verdict = whole.assign(**{"first < 0.3": whole["first 50"] < 0.3, "last >= 0.5": whole["last tenth"] >= 0.5,
-                              "fresh >= 0.5": whole["fresh"] >= 0.5})
+    verdict = whole.assign(
+        **{
+            "first < 0.3": whole["first 50"] < 0.3,
+            "last >= 0.5": whole["last tenth"] >= 0.5,
+            "fresh >= 0.5": whole["fresh"] >= 0.5,
+        }
+    )
     print("\nshare of heads that do so")
     print(verdict.groupby(["run", "quality"], sort=False)[["first < 0.3", "last >= 0.5", "fresh >= 0.5"]].mean().round(2))
     print("\nsource validation, side by side (Dice heads)")

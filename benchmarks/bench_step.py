@@ -58,8 +58,10 @@ def main() -> None:
     for name, values in times.items():
         least, median, most = (1e3 * of(values) for of in (min, statistics.median, max))
         print(f"{name:12} {median:8.1f} ms (min {least:.1f}, max {most:.1f})")
-    print(f"ratio {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}), {2 * B} images of "
-          f"{size} x {size} a step, on {device}, {chosen.threads} CPU threads")
+    print(
+        f"ratio {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}), {2 * B} images of "
+        f"{size} x {size} a step, on {device}, {chosen.threads} CPU threads"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Ten phantom slices per organ, to compare between threads, machines and numpy versions.
 
-    python benchmarks/checksums.py save FILE.npz      # in one environment, e.g. OMP_NUM_THREADS=1
-    python benchmarks/checksums.py compare FILE.npz   # in another; exit code 1 if a pixel differs by more than 1e-4
+python benchmarks/checksums.py save FILE.npz      # in one environment, e.g. OMP_NUM_THREADS=1
+python benchmarks/checksums.py compare FILE.npz   # in another; exit code 1 if a pixel differs by more than 1e-4
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ def slices() -> dict[str, np.ndarray]:
     """(10, 96, 96) images per organ: the first slices of two subjects on two scanners, relative to their maximum."""
     found = {}
     for organ in ("cardiac", "prostate"):
-        images = [make_subject(organ, scanner, subject, 96, 2.0)[0][:5]
-                  for subject, scanner in ((0, source_scanner(organ)), (1, target_scanners(organ)[0]))]
+        images = [
+            make_subject(organ, scanner, subject, 96, 2.0)[0][:5]
+            for subject, scanner in ((0, source_scanner(organ)), (1, target_scanners(organ)[0]))
+        ]
         found[organ] = np.concatenate(images) / np.concatenate(images).max()
     return found
 

@@ -61,22 +61,32 @@ def worker(folder: str, kill_at_write: int) -> None:
 
 def keep_checkpoints(unlink):
     """A finished stage deletes its checkpoint; this comparison wants to see it."""
+
     def patched(self, *arguments, **options):
         if self.suffix != ".pt" or self.name.startswith("."):
             unlink(self, *arguments, **options)
+
     return patched
 
 
 def launch(folder: Path, kill_at_write: int = 0) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, __file__, "--worker", str(folder), str(kill_at_write)],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, __file__, "--worker", str(folder), str(kill_at_write)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
 
 
 def unreadable(folder: Path) -> list[str]:
     """Files that a reader would stumble over; temporary ones (a leading dot) are nobody's."""
-    readers = {".pt": lambda p: torch.load(p, weights_only=True), ".safetensors": safetensors.torch.load_file,
-               ".csv": pd.read_csv, ".json": lambda p: json.loads(p.read_text()), ".npy": np.load,
-               ".npz": lambda p: dict(np.load(p))}
+    readers = {
+        ".pt": lambda p: torch.load(p, weights_only=True),
+        ".safetensors": safetensors.torch.load_file,
+        ".csv": pd.read_csv,
+        ".json": lambda p: json.loads(p.read_text()),
+        ".npy": np.load,
+        ".npz": lambda p: dict(np.load(p)),
+    }
     bad = []
     for path in folder.rglob("*"):
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
@@ -165,8 +175,10 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         different, broken, ended = trial(chosen.kills, chosen.seed, Path(folder))
-    print(f"{chosen.kills} kills of a running process, {ended} runs brought to their end; unreadable files: "
-          f"{broken or 'none'}; differences from the uninterrupted run: {different or 'none'}")
+    print(
+        f"{chosen.kills} kills of a running process, {ended} runs brought to their end; unreadable files: "
+        f"{broken or 'none'}; differences from the uninterrupted run: {different or 'none'}"
+    )
     return bool(different or broken)
 
 

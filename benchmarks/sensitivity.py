@@ -57,7 +57,9 @@ def align(run: Run, steps: int, head_seed: int) -> dict[str, float]:
     x, y = to_device(run.experiment.val, run.device)
     delta = head_delta(segmenter, head, x, state.alpha, settings)
     return {
-        "steps": step + 1, "true drop": median(drops[-WINDOW:]), "norm": median(norms[-WINDOW:]),
+        "steps": step + 1,
+        "true drop": median(drops[-WINDOW:]),
+        "norm": median(norms[-WINDOW:]),
         "fresh true drop": apply_delta(segmenter, head, x, y, delta, g).true_drop.mean().item(),
         "fresh norm": relative_norm(delta, x).median().item(),
         "random true drop": apply_delta(segmenter, head, x, y, random_delta(delta), g).true_drop.mean().item(),
@@ -73,9 +75,12 @@ def main() -> None:
     rows = {folder: align(open_run(folder, progress=False), chosen.steps, chosen.head_seed) for folder in chosen.runs}
     reference = rows[chosen.runs[-1]]
     for folder, row in rows.items():
-        print(folder, ", ".join(f"{name} {value:.4g}" for name, value in row.items()),
-              f"; norm / reference {row['norm'] / reference['norm']:.2f}, "
-              f"fresh {row['fresh norm'] / reference['fresh norm']:.2f}")
+        print(
+            folder,
+            ", ".join(f"{name} {value:.4g}" for name, value in row.items()),
+            f"; norm / reference {row['norm'] / reference['norm']:.2f}, "
+            f"fresh {row['fresh norm'] / reference['fresh norm']:.2f}",
+        )
 
 
 if __name__ == "__main__":

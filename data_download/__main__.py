@@ -67,8 +67,10 @@ def _prepare(arguments: list[str]) -> int:
     from .datasets import DATASETS, find
 
     if arguments and arguments[0] in ("-h", "--help"):
-        print(f"usage: python -m data_download prepare NAME ...\n\n{COMMANDS['prepare']}; NAME is one of "
-              f"{', '.join(DATASETS)}.\nIts options: python -m data_download prepare NAME --help")
+        print(
+            f"usage: python -m data_download prepare NAME ...\n\n{COMMANDS['prepare']}; NAME is one of "
+            f"{', '.join(DATASETS)}.\nIts options: python -m data_download prepare NAME --help"
+        )
         return 0
     if not arguments:
         raise BadInput(f"name the data set: python -m data_download prepare NAME; choose from: {', '.join(DATASETS)}")

@@ -61,8 +61,10 @@ split_counts(run)
 # them, so a choice made on them cannot flatter what is reported.
 
 # %%
-subjects = {name: set(part.table["subject"]) for name, part in
-            (("train", experiment.train), ("val", experiment.val), ("test", experiment.test))}
+subjects = {
+    name: set(part.table["subject"])
+    for name, part in (("train", experiment.train), ("val", experiment.val), ("test", experiment.test))
+}
 assert not subjects["train"] & subjects["val"] and not subjects["train"] & subjects["test"]
 print("no source subject is in two splits")
 
@@ -134,8 +136,17 @@ subjects = [f"P{number // 2}" for number in range(12)]  # yours: whose slice it 
 
 # %%
 split = split_by_subject(subjects)
-table = pd.DataFrame({"dataset": "mine", "domain": "our scanner", "subject": subjects, "phase": "T2",
-                      "slice": [0, 1] * 6, "spacing_mm": 1.5, "split": [split[subject] for subject in subjects]})
+table = pd.DataFrame(
+    {
+        "dataset": "mine",
+        "domain": "our scanner",
+        "subject": subjects,
+        "phase": "T2",
+        "slice": [0, 1] * 6,
+        "spacing_mm": 1.5,
+        "split": [split[subject] for subject in subjects],
+    }
+)
 info = {"name": "mine", "class_names": ["lesion"], "source_domain": "our scanner", "tolerance_mm": 3.0}
 own = write_slice_set(run.folder / "data" / "own", images, masks, table, info)
 own

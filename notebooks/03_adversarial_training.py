@@ -59,8 +59,10 @@ import pandas as pd
 from advconf_lite.settings import Settings
 
 names = ["batch_size", "head_lr", "warmup_batches", "alpha", "eta", "delta_s", "objective"]
-pd.DataFrame({"paper": [getattr(Settings.paper(), name) for name in names],
-              "this run": [getattr(settings, name) for name in names]}, index=names)
+pd.DataFrame(
+    {"paper": [getattr(Settings.paper(), name) for name in names], "this run": [getattr(settings, name) for name in names]},
+    index=names,
+)
 
 # %% [markdown]
 # ## One step of Algorithm 1, unrolled
@@ -163,8 +165,10 @@ history = run.history()
 history = history[(history["stage"] == "head") & history["quality"].isin(run.qualities)]
 history = history[history["segmenter_seed"].isin(segmenter_seeds) & history["head_seed"].isin(head_seeds)]
 if (history["method"] == "adversarial").any():
-    show(figure1(history, settings.delta_s),
-         "Figure 1: predicted and true drop of the score (left), and alpha (right), by step.")
+    show(
+        figure1(history, settings.delta_s),
+        "Figure 1: predicted and true drop of the score (left), and alpha (right), by step.",
+    )
 else:
     print("This run has no adversarial head: add adversarial to the methods to see the loop at work.")
 
@@ -196,8 +200,10 @@ for name in run.qualities:
         print(f"This run has no adversarial head for {name}, so no perturbed images were seen.")
         continue
     seen = seen_scores(run, "adversarial", name, seeds)
-    show(score_histogram(seen["clean"], seen["perturbed"], name),
-         f"True scores ({name}) of the images in training: compare how low perturbed and clean images reach.")
+    show(
+        score_histogram(seen["clean"], seen["perturbed"], name),
+        f"True scores ({name}) of the images in training: compare how low perturbed and clean images reach.",
+    )
 
 # %% [markdown]
 # Where the perturbed images reach lower, that is half of the paper's argument: perturbation "widens the value range of
@@ -216,8 +222,13 @@ row = pick_slice(run, segmenter)
 found = effects(run, segmenter, heads[seeds[0]], run.qualities[0], row)
 if found:
     image, mask = next(iter(found.values()))[0].x[0][0], next(iter(found.values()))[0].y_hat[0][0]
-    figure = figure4(image, mask, {f"{name} head": case for name, (_, case) in found.items()},
-                     experiment.class_names, experiment.spacing_mm)
+    figure = figure4(
+        image,
+        mask,
+        {f"{name} head": case for name, (_, case) in found.items()},
+        experiment.class_names,
+        experiment.spacing_mm,
+    )
     show(figure, "Figure 4: the perturbation of each head, and its effect on prediction and segmentation.")
 else:
     print("This run has no trained head, so there is none to perturb an image with.")

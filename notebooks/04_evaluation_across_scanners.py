@@ -52,8 +52,10 @@ from advconf_lite.plots import scatter, show
 source = run.experiment.slices.source_domain
 shown = [name for name in ("plain", "adversarial") if name in run.methods] or list(predictions["method"].unique())
 for name in run.qualities:
-    show(scatter(predictions, name, shown, source),
-         f"Predicted against true {name}, one point per slice; on the dashed line the prediction is right.")
+    show(
+        scatter(predictions, name, shown, source),
+        f"Predicted against true {name}, one point per slice; on the dashed line the prediction is right.",
+    )
 
 # %% [markdown]
 # A constant would be a horizontal line. Points *above* the dashed line are the dangerous ones: the head promises more than

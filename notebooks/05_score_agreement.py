@@ -52,8 +52,13 @@ masks = monte_carlo_masks(segmenter, x, n=15, seed=0)  # (15, 1, H, W)
 # %%
 from advconf_lite.plots import samples, show
 
-figure = samples(x.expand(4, -1, -1, -1).cpu(), masks[:4, 0].cpu(), [f"sample {i + 1}" for i in range(4)],
-                 run.experiment.class_names, run.experiment.spacing_mm)
+figure = samples(
+    x.expand(4, -1, -1, -1).cpu(),
+    masks[:4, 0].cpu(),
+    [f"sample {i + 1}" for i in range(4)],
+    run.experiment.class_names,
+    run.experiment.spacing_mm,
+)
 show(figure, "Four of the 15 dropout samples of one image: the outlines differ a little from sample to sample.")
 
 # %%

@@ -17,9 +17,11 @@ data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-se
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
 out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made
 quality: str = "dice"  # qualities g to predict, separated by spaces; two of them double the training
-methods: str = ("plain plain-2b replay adversarial adversarial-0.05 adversarial-0.2 finetuned random-direction random-phase "
-                "segmenter-attack strong-augmentation oracle-augmentation agreement-2 agreement-15 agreement-15-zero "
-                "entropy-15 entropy-15-foreground")  # separated by spaces; adversarial is always among them
+methods: str = (
+    "plain plain-2b replay adversarial adversarial-0.05 adversarial-0.2 finetuned random-direction random-phase "
+    "segmenter-attack strong-augmentation oracle-augmentation agreement-2 agreement-15 agreement-15-zero "
+    "entropy-15 entropy-15-foreground"
+)  # separated by spaces; adversarial is always among them
 segmenter_seeds: list = [0]  # random seeds of the U-Net
 head_seeds: list = [0]  # random seeds of the confidence head
 
@@ -110,12 +112,17 @@ comparison_table(comparison)
 from advconf_lite.plots import show
 from advconf_lite.plots_controls import forest
 
-kinds = {"other head": [name for name in others if not is_relative(name)],
-         "score from samples": [name for name in others if is_relative(name)]}
+kinds = {
+    "other head": [name for name in others if not is_relative(name)],
+    "score from samples": [name for name in others if is_relative(name)],
+}
 for kind, names in kinds.items():
     if names:
-        show(forest(comparison[comparison["method"].isin(names)]), f"adversarial minus each {kind}, 95 % paired intervals: "
-             "adversarial is better right of the zero line for Pearson, left of it for eAURC and MAE.")
+        show(
+            forest(comparison[comparison["method"].isin(names)]),
+            f"adversarial minus each {kind}, 95 % paired intervals: "
+            "adversarial is better right of the zero line for Pearson, left of it for eAURC and MAE.",
+        )
 
 # %% [markdown]
 # Look at each row for the zero line first, then for the side, and for the size last:
@@ -159,8 +166,10 @@ from advconf_lite.plots_controls import training_scores
 
 for name in run.qualities:
     seen = seen_by(run, ["adversarial", "random-direction"], name, seeds)
-    show(training_scores(seen, name),
-         f"True scores ({name}) of the images in training: {', '.join(seen)}. The dashed line is the 5th percentile.")
+    show(
+        training_scores(seen, name),
+        f"True scores ({name}) of the images in training: {', '.join(seen)}. The dashed line is the 5th percentile.",
+    )
 
 # %% [markdown]
 # Compare each panel with the grey outline of the clean images. A panel that coincides with it shows perturbations that

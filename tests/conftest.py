@@ -20,9 +20,17 @@ def slice_set(tmp_path):
     masks = np.stack([((yy - 24) ** 2 + (xx - 24 - i % 3) ** 2 < 90 + i).astype(np.uint8) for i in range(16)])
     images = (masks * 2.0 + 5 + rng.normal(size=masks.shape)).astype(np.float32)
     splits = ["train"] * 8 + ["val"] * 4 + ["test"] * 4
-    table = pd.DataFrame({
-        "dataset": "mine", "domain": "here", "subject": [f"p{i // 2}" for i in range(16)], "phase": "ED",
-        "slice": [i % 2 for i in range(16)], "spacing_mm": 3.0, "split": splits})
+    table = pd.DataFrame(
+        {
+            "dataset": "mine",
+            "domain": "here",
+            "subject": [f"p{i // 2}" for i in range(16)],
+            "phase": "ED",
+            "slice": [i % 2 for i in range(16)],
+            "spacing_mm": 3.0,
+            "split": splits,
+        }
+    )
     info = {"name": "mine", "class_names": ["gland"], "source_domain": "here", "tolerance_mm": 3.0}
     write_slice_set(tmp_path / "mine", images, masks, table, info)
     return tmp_path / "mine"

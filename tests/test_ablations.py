@@ -141,7 +141,10 @@ class TestFromARun:
     def test_table_1(self, run):
         table = timings.table1(run, run.segmenter(0), samples=(2,), batch=2, seconds=0)
         assert [table.index[i] for i in (0, 2, 4)] == [
-            ("direct prediction", "Dice"), ("direct prediction, fine-tuned copy", "Dice"), ("agreement N=2", "surface Dice")]
+            ("direct prediction", "Dice"),
+            ("direct prediction, fine-tuned copy", "Dice"),
+            ("agreement N=2", "surface Dice"),
+        ]
         assert table["paper, ms"].tolist() == ["0.9", "0.9", "1.8", "5.9", "23.0"]
         assert (table["ms per image, batch of 2"].astype(float) > 0).all()
 

@@ -200,9 +200,7 @@ def test_modes_and_random_state_are_as_before_after_an_error(segmenter, images):
 def test_only_dropout_is_in_training_mode(segmenter, images):
     seen = []
     segmenter.train()
-    segmenter.register_forward_pre_hook(
-        lambda m, _: seen.append([type(c) for c in m.modules() if c.training])
-    )
+    segmenter.register_forward_pre_hook(lambda m, _: seen.append([type(c) for c in m.modules() if c.training]))
     monte_carlo_masks(segmenter, images, n=1, seed=0)
     assert seen == [[nn.Dropout]]
 

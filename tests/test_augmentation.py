@@ -134,9 +134,7 @@ def test_mirror_is_an_exact_flip(name, axis):
 @pytest.mark.parametrize("size", [(33, 33), (32, 32), (24, 40)])
 def test_rotation_equals_scipy(angle, size):
     image = torch.from_numpy(scipy.ndimage.gaussian_filter(np.random.default_rng(0).random(size), 1.5))
-    grid = aug.rotation_grid(
-        torch.tensor([angle], dtype=torch.float64), torch.ones(1, dtype=torch.float64), size
-    )
+    grid = aug.rotation_grid(torch.tensor([angle], dtype=torch.float64), torch.ones(1, dtype=torch.float64), size)
     ours = F.grid_sample(image[None, None], grid, padding_mode="zeros", align_corners=False)[0, 0]
     theirs = scipy.ndimage.rotate(image.numpy(), angle, reshape=False, order=1, mode="grid-constant")
     torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=0, atol=1e-9)
@@ -157,9 +155,7 @@ def test_mask_follows_its_image():
     images = torch.zeros(100, 1, 64, 64)
     images[:, :, 20:32, 36:44] = 1
     geometry = ("rotation", "scaling", "mirror_vertical", "mirror_horizontal")
-    out, labels = Augmenter(geometry, dict.fromkeys(geometry, 1.0))(
-        images, images[:, 0].long() * 3, generator()
-    )
+    out, labels = Augmenter(geometry, dict.fromkeys(geometry, 1.0))(images, images[:, 0].long() * 3, generator())
     agree = ((out[:, 0] > 0.5) == (labels == 3)).float().mean((1, 2))
     assert agree.min() > 0.99 and set(labels.unique().tolist()) == {0, 3}
     moved = (labels != images[:, 0].long() * 3).flatten(1).any(1)
@@ -170,9 +166,7 @@ def test_blur_equals_scipy():
     x = torch.randn(3, 20, 31, generator=generator(), dtype=torch.float64)
     sigma = torch.tensor([[0.5, 1.0], [0.8, 0.6], [1.0, 0.5]], dtype=torch.float64)
     for image, s, ours in zip(x, sigma, aug.blur(x, sigma)):
-        theirs = scipy.ndimage.gaussian_filter(
-            image.numpy(), s.numpy(), mode="mirror", radius=aug.BLUR_RADIUS
-        )
+        theirs = scipy.ndimage.gaussian_filter(image.numpy(), s.numpy(), mode="mirror", radius=aug.BLUR_RADIUS)
         torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=0, atol=1e-12)
 
 
@@ -201,12 +195,8 @@ def test_brightness_and_contrast_ranges():
     out = only("contrast")(images, None, generator())[0].flatten(1)
     old = images.flatten(1)
     assert (out.amax(1) <= old.amax(1)).all() and (out.amin(1) >= old.amin(1)).all()
-    middle = (
-        old.sub(old.mean(1, keepdim=True)).abs().argmin(1, keepdim=True)
-    )  # too near the mean to be clamped
-    stretch = (out - old.mean(1, keepdim=True)).gather(1, middle) / (old - old.mean(1, keepdim=True)).gather(
-        1, middle
-    )
+    middle = old.sub(old.mean(1, keepdim=True)).abs().argmin(1, keepdim=True)  # too near the mean to be clamped
+    stretch = (out - old.mean(1, keepdim=True)).gather(1, middle) / (old - old.mean(1, keepdim=True)).gather(1, middle)
     assert 0.74 < stretch.min() < 0.77 and 1.23 < stretch.max() < 1.26
 
 

@@ -70,18 +70,14 @@ def test_every_requirement_of_the_installed_package_is_checked(tmp_path):
     for text in requirements:
         assert text.split(">=")[0] in names
     assert names[0] == "Python" and names[-4:] == ["device", "disk", "write access", "Jupyter kernel"]
-    assert [
-        result for result in results if not result.ok
-    ] == []  # this environment runs the tests, so it is ready
+    assert [result for result in results if not result.ok] == []  # this environment runs the tests, so it is ready
 
 
 def test_a_full_disk_fails_and_says_what_is_needed(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(check.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 2**28))
     result = check.check_disk(tmp_path)
-    assert (
-        not result.ok and "0.2 GiB free" in result.detail and f"needed: {check.DISK_GIB:.1f}" in result.detail
-    )
+    assert not result.ok and "0.2 GiB free" in result.detail and f"needed: {check.DISK_GIB:.1f}" in result.detail
 
 
 def test_a_folder_that_does_not_exist_yet_is_judged_by_its_parent_and_not_made(tmp_path):
@@ -122,6 +118,5 @@ def test_report_and_exit_code(capsys):
     assert capsys.readouterr().out == "[OK]   Python  3.12.1\nready\n"
     assert print_report([good, bad]) == 1
     assert capsys.readouterr().out == (
-        "[OK]   Python  3.12.1\n[FAIL] disk    0.1 GiB\n               -> free some space\n"
-        "1 of 2 requirements not met\n"
+        "[OK]   Python  3.12.1\n[FAIL] disk    0.1 GiB\n               -> free some space\n1 of 2 requirements not met\n"
     )

@@ -125,16 +125,20 @@ def test_predict_scores_images_without_masks_worst_first(capsys, slice_set, tmp_
     table = whole.table.assign(split="test")
     info = {"name": "new", "class_names": ["gland"], "source_domain": None, "tolerance_mm": 3.0}
     write_slice_set(tmp_path / "new", np.asarray(whole.images), None, table, info)
-    assert main(["predict", "--run", str(tmp_path / "r"), "--data", str(tmp_path / "new"),
-                 "--out", str(tmp_path / "s.csv")]) == 0
+    assert (
+        main(["predict", "--run", str(tmp_path / "r"), "--data", str(tmp_path / "new"), "--out", str(tmp_path / "s.csv")])
+        == 0
+    )
     scores = pd.read_csv(tmp_path / "s.csv")
     assert len(scores) == 16 and scores["predicted_dice"].is_monotonic_increasing
     assert {"predicted_dice_gland", "predicted_surface_dice", "subject"} <= set(scores.columns)
     # The ground truth plays no part: the same scores come out with masks that are all wrong.
     shutil.copytree(slice_set, tmp_path / "wrong")
     np.save(tmp_path / "wrong" / "masks.npy", np.ones_like(np.load(slice_set / "masks.npy")))
-    assert main(["predict", "--run", str(tmp_path / "r"), "--data", str(tmp_path / "wrong"),
-                 "--out", str(tmp_path / "w.csv")]) == 0
+    assert (
+        main(["predict", "--run", str(tmp_path / "r"), "--data", str(tmp_path / "wrong"), "--out", str(tmp_path / "w.csv")])
+        == 0
+    )
     assert np.allclose(pd.read_csv(tmp_path / "w.csv")["predicted_dice"], scores["predicted_dice"])
     bad = ["predict", "--run", tmp_path / "r", "--data", slice_set, "--out", tmp_path / "s.csv", "--method", "magic"]
     assert "has no head 'magic'; it has plain, adversarial" in refused(capsys, *bad)

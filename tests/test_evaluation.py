@@ -14,9 +14,7 @@ from advconf_lite.errors import BadInput
 METRICS = {name: getattr(ev, name) for name in ev.METRICS}
 
 
-def table(
-    domains=("source", "target"), subjects=5, slices=6, methods=("plain", "agreement-2"), seeds=(0,), rng=0
-):
+def table(domains=("source", "target"), subjects=5, slices=6, methods=("plain", "agreement-2"), seeds=(0,), rng=0):
     rng = np.random.default_rng(rng)
     rows = []
     for domain, subject, number in itertools.product(domains, range(subjects), range(slices)):
@@ -69,9 +67,7 @@ def test_hand_computed():
     assert ev.mae(predicted, true) == pytest.approx((0.65 + 0.1 + 0.0) / 3)
 
 
-@pytest.mark.parametrize(
-    "predicted", [[1, 1, 1, 1, 1], [3, 3, 1, 1, 1], [1, 2, 2, 3, 3], [5, 4, 3, 2, 1], [2, 2, 2, 2, 9]]
-)
+@pytest.mark.parametrize("predicted", [[1, 1, 1, 1, 1], [3, 3, 1, 1, 1], [1, 2, 2, 3, 3], [5, 4, 3, 2, 1], [2, 2, 2, 2, 9]])
 def test_ties_count_with_their_expectation(predicted):
     true = np.array([0.9, 0.2, 0.6, 0.95, 0.0])
     assert ev.aurc(np.array(predicted), true) == pytest.approx(aurc_by_hand(predicted, true), abs=1e-12)
@@ -87,9 +83,7 @@ def test_order_of_rows_is_irrelevant(rng):
     predicted, true = rng.integers(0, 4, 40) / 4, rng.random(40)
     shuffle = rng.permutation(40)
     for name, metric in METRICS.items():
-        assert metric(predicted, true) == pytest.approx(
-            metric(predicted[shuffle], true[shuffle]), abs=1e-12
-        ), name
+        assert metric(predicted, true) == pytest.approx(metric(predicted[shuffle], true[shuffle]), abs=1e-12), name
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
@@ -100,9 +94,7 @@ def test_augrc_is_the_trapezoid_over_distinct_confidences(levels, rng):
     for threshold in np.unique(predicted)[::-1]:
         coverage.append(np.mean(predicted >= threshold))
         generalized.append(np.sum((1 - true)[predicted >= threshold]) / 60)
-    area = sum(
-        (b - a) * (u + v) / 2 for a, b, u, v in zip(coverage, coverage[1:], generalized, generalized[1:])
-    )
+    area = sum((b - a) * (u + v) / 2 for a, b, u, v in zip(coverage, coverage[1:], generalized, generalized[1:]))
     assert ev.augrc(predicted, true) == pytest.approx(area, abs=1e-12)
 
 
@@ -116,9 +108,7 @@ def test_oracle_order_has_no_excess_and_worst_order_the_most(rng):
 def test_ranking_metrics_ignore_a_monotone_map_and_correlation_a_linear_one(rng):
     predicted, true = rng.random(30), rng.random(30)
     for name in ("spearman", "aurc", "eaurc", "augrc"):
-        assert METRICS[name](np.exp(3 * predicted), true) == pytest.approx(METRICS[name](predicted, true)), (
-            name
-        )
+        assert METRICS[name](np.exp(3 * predicted), true) == pytest.approx(METRICS[name](predicted, true)), name
     assert ev.pearson(2 - 3 * predicted, true) == pytest.approx(-ev.pearson(predicted, true))
 
 
@@ -302,11 +292,7 @@ def test_summary_table_order_mean_and_dashes():
     metrics = ev.metrics_table(table(domains=("b", "source", "a")), resamples=50, constant={"dice": 0.8})
     text = ev.summary_table(metrics, source_domain="source")
     lines = text.splitlines()
-    first = [
-        line.split()[0]
-        for line in lines
-        if line and not line.startswith((" ", "-", "[", "quality", "domain"))
-    ]
+    first = [line.split()[0] for line in lines if line and not line.startswith((" ", "-", "[", "quality", "domain"))]
     assert first == ["source", "b", "a", "mean"] and "mean of the targets" in text and "source (source)" in text
     assert all(line.endswith("-") for line in lines if "agreement-2" in line)
     targets = metrics[metrics["domain"].isin(["a", "b"]) & (metrics["method"] == "plain")]

@@ -40,9 +40,14 @@ def test_both_ends_of_the_settings_run(name, slice_set, tmp_path):
 
 
 def test_feature_forks_change_z_and_nothing_else(slice_set, tmp_path):
-    runs = {key: run_with(tmp_path / key, slice_set, replace(SMOKE.settings, **{field: value}))
-            for key, field, value in (("a", "feature_layer", "decoder"), ("b", "feature_layer", "encoder"),
-                                      ("c", "feature_norm", "after"))}
+    runs = {
+        key: run_with(tmp_path / key, slice_set, replace(SMOKE.settings, **{field: value}))
+        for key, field, value in (
+            ("a", "feature_layer", "decoder"),
+            ("b", "feature_layer", "encoder"),
+            ("c", "feature_norm", "after"),
+        )
+    }
     taps = {key: run.tap(run.new_net(2, 0)) for key, run in runs.items()}
     x = torch.randn(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
     out = {key: tap(x) for key, tap in taps.items()}
@@ -92,8 +97,22 @@ def predictions(offset: float, method: str, n_subjects: int = 6) -> pd.DataFrame
             for number in range(4):
                 true = rng.uniform(0.4, 1)
                 rows.append(("set", domain, f"{domain}{subject}", "ED", number, "dice", method, 0, 0, true, true + offset))
-    return pd.DataFrame(rows, columns=["dataset", "domain", "subject", "phase", "slice", "quality", "method",
-                                       "segmenter_seed", "head_seed", "true_score", "predicted_score"])
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "dataset",
+            "domain",
+            "subject",
+            "phase",
+            "slice",
+            "quality",
+            "method",
+            "segmenter_seed",
+            "head_seed",
+            "true_score",
+            "predicted_score",
+        ],
+    )
 
 
 def test_paired_difference_of_known_errors():
@@ -109,8 +128,13 @@ def test_paired_difference_is_the_mean_of_domain_differences_and_its_interval_wi
     noisy["predicted_score"] += np.random.default_rng(1).normal(0, 0.1, len(noisy))
     table = pd.concat([predictions(0.05, "a"), noisy])
     row = paired_difference(table, "a", "b", "source").set_index("metric").loc["mae"]
-    by_hand = np.mean([mae(part["predicted_score"].to_numpy(), part["true_score"].to_numpy()) - 0.05
-                       for name, part in noisy.groupby("domain") if name != "source"])
+    by_hand = np.mean(
+        [
+            mae(part["predicted_score"].to_numpy(), part["true_score"].to_numpy()) - 0.05
+            for name, part in noisy.groupby("domain")
+            if name != "source"
+        ]
+    )
     assert row["difference"] == pytest.approx(by_hand)
     assert row["low"] < row["difference"] < row["high"]
 

@@ -27,9 +27,7 @@ EXPECTED = (
     "05_score_agreement",
     "06_ablations_and_controls",
 )
-MACHINE_PATH = re.compile(
-    r"(?<![\w.:/])/(?:work|tmp|root|home|Users|opt|mnt)/\w|[A-Z]:\\\\?Users|site-packages"
-)
+MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:work|tmp|root|home|Users|opt|mnt)/\w|[A-Z]:\\\\?Users|site-packages")
 LIMIT = 300_000  # bytes of a committed notebook
 
 each_lesson = pytest.mark.parametrize("name", EXPECTED)
@@ -66,10 +64,7 @@ def test_lesson_06_is_published_with_one_head_seed_and_is_no_part_of_the_pipelin
 def drift(one, other):
     """Where two notebooks differ in the type, source or tags of a cell, or in their kernel."""
     here, there = (
-        [
-            (cell.cell_type, cell.source.strip(), sorted(cell.metadata.get("tags", [])))
-            for cell in notebook.cells
-        ]
+        [(cell.cell_type, cell.source.strip(), sorted(cell.metadata.get("tags", []))) for cell in notebook.cells]
         for notebook in (one, other)
     )
     differences = [f"cell {number}" for number, pair in enumerate(zip(here, there)) if pair[0] != pair[1]]
@@ -86,9 +81,7 @@ def test_ipynb_and_py_are_the_same_lesson(name):
 
 def a_notebook():
     new = nbformat.v4
-    notebook = new.new_notebook(
-        metadata={"kernelspec": {"name": "python3", "display_name": "", "language": ""}}
-    )
+    notebook = new.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "", "language": ""}})
     notebook.cells = [
         new.new_markdown_cell("# Title"),
         new.new_code_cell("n: int = 3  # number", metadata={"tags": ["parameters"]}),
@@ -143,9 +136,7 @@ def parameter_cells(notebook):
 
 def why_not_parameters(source):
     """What keeps a cell from being annotated, commented literals; None if nothing does."""
-    commented = {
-        t.start[0] for t in tokenize.generate_tokens(StringIO(source).readline) if t.type == tokenize.COMMENT
-    }
+    commented = {t.start[0] for t in tokenize.generate_tokens(StringIO(source).readline) if t.type == tokenize.COMMENT}
     for statement in ast.parse(source).body:
         if not isinstance(statement, ast.AnnAssign) or statement.value is None:
             return f"line {statement.lineno} is no annotated assignment"
@@ -164,9 +155,7 @@ def test_one_cell_of_parameters(name):
     assert why_not_parameters(cell.source) is None
     known = papermill.inspect_notebook(str(FOLDER / f"{name}.ipynb"))
     assert {"data", "profile", "out"} <= set(known)
-    assert all(
-        parameter["help"] and parameter["inferred_type_name"] != "None" for parameter in known.values()
-    )
+    assert all(parameter["help"] and parameter["inferred_type_name"] != "None" for parameter in known.values())
 
 
 @pytest.mark.parametrize(
@@ -226,9 +215,7 @@ def test_every_figure_can_be_read_without_seeing_it(name):
             if "image/png" in output.get("data", {}):
                 figures += 1
                 alt = output.metadata.get("image/png", {}).get("alt", "")
-                assert len(alt.split()) >= 3, (
-                    f"the figure of cell {number} has no alternative text; use plots.show"
-                )
+                assert len(alt.split()) >= 3, f"the figure of cell {number} has no alternative text; use plots.show"
     assert figures, "a lesson without a figure"
 
 
@@ -264,9 +251,7 @@ class TestNbval:
         for name in EXPECTED:
             path = tmp_path / f"{name}.ipynb"
             parameters = smoke(tmp_path)
-            notebook = papermill.execute_notebook(
-                str(FOLDER / path.name), str(path), parameters, prepare_only=True
-            )
+            notebook = papermill.execute_notebook(str(FOLDER / path.name), str(path), parameters, prepare_only=True)
             cells += sum(cell.cell_type == "code" for cell in notebook.cells)
         options = [
             "--nbval-lax",

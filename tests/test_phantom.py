@@ -15,18 +15,13 @@ ORGANS = ["cardiac", "prostate"]
 
 
 def one(organ, number=0, size=96, seed=0, **options):
-    return phantom.make_subject(
-        organ, phantom.source_scanner(organ), number, size, SPACING[organ], seed, **options
-    )
+    return phantom.make_subject(organ, phantom.source_scanner(organ), number, size, SPACING[organ], seed, **options)
 
 
 @pytest.fixture(scope="module")
 def source():
     """Six source subjects per organ: images, masks."""
-    return {
-        organ: [np.concatenate(part) for part in zip(*(one(organ, n)[:2] for n in range(6)))]
-        for organ in ORGANS
-    }
+    return {organ: [np.concatenate(part) for part in zip(*(one(organ, n)[:2] for n in range(6)))] for organ in ORGANS}
 
 
 @pytest.fixture(scope="module", params=ORGANS)
@@ -34,9 +29,7 @@ def small_set(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantom") / request.param
     numbers = {"source": 5, "validation": 1, "target": 1}
     spacing = SPACING[request.param] * 3
-    return phantom.make_phantom(
-        request.param, folder, 32, spacing, numbers, seed=3, progress=False, workers=1
-    )
+    return phantom.make_phantom(request.param, folder, 32, spacing, numbers, seed=3, progress=False, workers=1)
 
 
 @pytest.mark.parametrize("organ", ORGANS)
@@ -69,9 +62,7 @@ def test_every_domain_has_its_own_patients_unless_asked(organ):
     other = phantom.target_scanners(organ)[0]
     here, there = one(organ), phantom.make_subject(organ, other, 0, 96, SPACING[organ])
     assert here[1].shape != there[1].shape or (here[1] != there[1]).mean() > 0.01
-    same = phantom.make_subject(
-        organ, other, 0, 96, SPACING[organ], domain=phantom.source_scanner(organ).name
-    )
+    same = phantom.make_subject(organ, other, 0, 96, SPACING[organ], domain=phantom.source_scanner(organ).name)
     keys = [here[2].index(key) for key in same[2] if key in here[2]]
     overlap = [same[2].index(key) for key in same[2] if key in here[2]]
     # slice thickness may differ between scanners, and with it a few voxels of the border
@@ -108,9 +99,7 @@ def test_heart_has_both_phases_a_smaller_cavity_at_end_systole_and_apical_slices
     without_rv = 0
     for number in range(6):
         _, masks, keys = one("cardiac", number)
-        volumes = {
-            p: sum((m == 1).sum() for m, (phase, _) in zip(masks, keys) if phase == p) for p in heart.PHASES
-        }
+        volumes = {p: sum((m == 1).sum() for m, (phase, _) in zip(masks, keys) if phase == p) for p in heart.PHASES}
         assert volumes["ES"] < volumes["ED"]
         assert 4 <= len({n for phase, n in keys if phase == "ED"}) <= 9
         without_rv += sum(not (m == 3).any() for m in masks)
@@ -149,9 +138,7 @@ def nearest_centroid_dice(images, masks, train):
     guess = np.abs(z[~train][..., None] - centres).argmin(-1)
     truth = masks[~train]
     scores = [
-        2
-        * ((guess == c) & (truth == c)).sum((1, 2))
-        / np.maximum(1, (guess == c).sum((1, 2)) + (truth == c).sum((1, 2)))
+        2 * ((guess == c) & (truth == c)).sum((1, 2)) / np.maximum(1, (guess == c).sum((1, 2)) + (truth == c).sum((1, 2)))
         for c in classes
         if c
     ]
@@ -168,13 +155,9 @@ def test_intensity_alone_does_not_segment_the_source(organ, source):
 def test_smooth_field_has_unit_variance_and_the_scale_it_says():
     axis = np.arange(-100, 100, 1.0)
     for scale in (4.0, 10.0):
-        values = np.stack(
-            [SmoothField(np.random.default_rng(n), scale).at(axis, axis, 17.0) for n in range(5)]
-        )
+        values = np.stack([SmoothField(np.random.default_rng(n), scale).at(axis, axis, 17.0) for n in range(5)])
         assert values.std() == pytest.approx(1, rel=0.1) and abs(values.mean()) < 0.1
-        near, far = (
-            np.mean(values[..., step:] * values[..., :-step]) for step in (int(scale / 2), int(6 * scale))
-        )
+        near, far = (np.mean(values[..., step:] * values[..., :-step]) for step in (int(scale / 2), int(6 * scale)))
         assert near > 0.7 and abs(far) < 0.15
 
 
@@ -185,11 +168,7 @@ def test_slice_set_is_split_by_subject(small_set):
     assert set(table.loc[table.domain.isin(info["validation_domains"]), "split"]) == {"val"}
     assert set(table.loc[table.domain.isin(info["target_domains"]), "split"]) == {"test"}
     assert table.subject.groupby(table.subject).size().index.is_unique
-    assert (
-        info["how_made"]["seed"] == 3
-        and info["how_made"]["size"] == 32
-        and info["how_made"]["package_version"]
-    )
+    assert info["how_made"]["seed"] == 3 and info["how_made"]["size"] == 32 and info["how_made"]["package_version"]
     assert len(read_slice_set(small_set.folder)) == len(small_set) == len(table)
 
 

@@ -101,9 +101,7 @@ def perturbed(image, mask):
 
 def figure4(n=2):
     x, y = images()
-    return plots.figure4(
-        x[2], y[2], {f"head {i}": perturbed(x[2, 0], y[2]) for i in range(n)}, ["LV", "MYO", "RV"], 1.5
-    )
+    return plots.figure4(x[2], y[2], {f"head {i}": perturbed(x[2, 0], y[2]) for i in range(n)}, ["LV", "MYO", "RV"], 1.5)
 
 
 def metrics(**kwargs):
@@ -239,12 +237,8 @@ def test_figure3_heights_and_whiskers():
     plain = one[(one["method"] == "plain") & (one["quality"] == "dice")].set_index("domain")
     order = ["source", "near", "far"]
     assert [p.get_height() for p in bar.patches] == pytest.approx(list(plain.loc[order, "pearson"]))
-    assert (
-        "bootstrap" in fig.get_supxlabel() and "standard deviation" in plots.figure3(several).get_supxlabel()
-    )
-    group = several[
-        (several["method"] == "plain") & (several["quality"] == "dice") & (several["domain"] == "near")
-    ]
+    assert "bootstrap" in fig.get_supxlabel() and "standard deviation" in plots.figure3(several).get_supxlabel()
+    group = several[(several["method"] == "plain") & (several["quality"] == "dice") & (several["domain"] == "near")]
     first = next(c for c in plots.figure3(several).axes[0].containers if isinstance(c, BarContainer))
     assert first.patches[0].get_height() == pytest.approx(group["pearson"].mean())
     assert len(fig.axes[4].collections[-1].get_segments()) == 3
@@ -279,9 +273,7 @@ def test_colours_survive_the_small_palette():
     from PIL import Image
 
     x, y = images(4, 96)
-    pixels = np.asarray(
-        Image.open(BytesIO(plots.png(plots.samples(x, y, None, ["LV", "MYO", "RV"])))).convert("RGB")
-    )
+    pixels = np.asarray(Image.open(BytesIO(plots.png(plots.samples(x, y, None, ["LV", "MYO", "RV"])))).convert("RGB"))
     red, blue = pixels[..., 0].astype(int), pixels[..., 2].astype(int)
     assert (red - blue > 150).sum() > 50 and (blue - red > 80).sum() > 50  # vermillion, sky blue
 

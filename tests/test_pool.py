@@ -143,8 +143,13 @@ def test_two_real_folds(slice_set, tmp_path, capsys):
     info = {"name": "mine", "class_names": ["gland"], "source_domain": "here", "tolerance_mm": 3.0}
     for fold, tested in (("1", ("p0", "p1", "p2")), ("2", ("p3", "p4", "p5"))):
         split = ["test" if name in tested else "val" if name == "p7" else "train" for name in whole.table["subject"]]
-        write_slice_set(tmp_path / f"data-{fold}", np.asarray(whole.images), np.asarray(whole.masks),
-                        whole.table.assign(split=split), {**info, "fold": f"{fold}/2"})
+        write_slice_set(
+            tmp_path / f"data-{fold}",
+            np.asarray(whole.images),
+            np.asarray(whole.masks),
+            whole.table.assign(split=split),
+            {**info, "fold": f"{fold}/2"},
+        )
         run = Run(tmp_path / fold, str(tmp_path / f"data-{fold}"), "smoke", "dice", ["plain", "adversarial"], progress=False)
         run.predict_heads(0, 0)
         run.metrics()

@@ -241,9 +241,7 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(tmp_path):
     )
     try:
         until = time.monotonic() + 60
-        while (
-            time.monotonic() < until and process.poll() is None and len(list(tmp_path.glob(".out-preparing-*/*.npz"))) < 4
-        ):
+        while time.monotonic() < until and process.poll() is None and len(list(tmp_path.glob(".out-preparing-*/*.npz"))) < 4:
             time.sleep(0.005)
     finally:
         os.kill(process.pid, signal.SIGKILL)

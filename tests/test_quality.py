@@ -134,9 +134,7 @@ def test_disk_rows():
     assert disk_half_widths(1e9, 1.0, (4, 7)) == [6] * 4  # no larger than the image
 
 
-@pytest.mark.parametrize(
-    ("spacing", "pixels"), [(1.1, 3), (0.1, 3), (0.7, 3), (0.3, 7), (1.3671875, 5), (0.62, 9)]
-)
+@pytest.mark.parametrize(("spacing", "pixels"), [(1.1, 3), (0.1, 3), (0.7, 3), (0.3, 7), (1.3671875, 5), (0.62, 9)])
 def test_disk_includes_a_distance_equal_to_the_tolerance(spacing, pixels):
     tolerance = round(spacing * pixels, 7)
     assert len(disk_half_widths(tolerance, spacing, (99, 99))) == pixels + 1
@@ -195,9 +193,7 @@ def test_dice_equals_monai(maps):
     pred, target = maps(5, (20, 21), 6, seed=3)
     pred[0], target[0] = 0, 0
     pred[1] = 0
-    reference = compute_dice(
-        one_hot(pred, 6), one_hot(target, 6), include_background=True, ignore_empty=False
-    )
+    reference = compute_dice(one_hot(pred, 6), one_hot(target, 6), include_background=True, ignore_empty=False)
     torch.testing.assert_close(dice(pred, target, 6, include_background=True), reference, rtol=0, atol=1e-6)
 
 

@@ -11,9 +11,7 @@ from advconf_lite.data import scanner_tables as tables
 from advconf_lite.data.scanner import Scanner, TissueMaps, acquire, reacquire, through_kspace
 from advconf_lite.data.tissue import INDEX, NAMES, SUBJECT_SPREAD, relaxation, subject_factors
 
-PLAIN = Scanner(
-    "plain", "bSSFP", 1.5, 3.0, 1.5, 60, resolution_mm=1.0, snr=1e9, kspace_filter=0.0, coil_correction=1.0
-)
+PLAIN = Scanner("plain", "bSSFP", 1.5, 3.0, 1.5, 60, resolution_mm=1.0, snr=1e9, kspace_filter=0.0, coil_correction=1.0)
 
 
 def rng(seed=0):
@@ -25,16 +23,12 @@ def test_bssfp_equals_the_formula_computed_by_hand():
     e1, e2 = math.exp(-0.003), math.exp(-0.03)
     by_hand = 0.8660254 * (1 - e1) / (1 - (e1 - e2) * 0.5 - e1 * e2) * math.exp(-0.015)
     assert physics.bssfp_signal(1000.0, 100.0, 1.0, 3.0, 1.5, 60.0) == pytest.approx(by_hand, rel=1e-7)
-    assert by_hand == pytest.approx(
-        0.133, abs=2e-3
-    )  # T1/T2 = 10: close to sin / ((T1/T2+1) - cos (T1/T2-1)) = 0.1332
+    assert by_hand == pytest.approx(0.133, abs=2e-3)  # T1/T2 = 10: close to sin / ((T1/T2+1) - cos (T1/T2-1)) = 0.1332
 
 
 def test_off_resonance_equation_contains_the_on_resonance_one_and_has_bands():
     on = physics.bssfp_signal(1441.0, 290.0, 1.0, 3.0, 1.5, 60.0)
-    assert physics.bssfp_signal(1441.0, 290.0, 1.0, 3.0, 1.5, 60.0, np.array(1e-9)) == pytest.approx(
-        on, rel=1e-6
-    )
+    assert physics.bssfp_signal(1441.0, 290.0, 1.0, 3.0, 1.5, 60.0, np.array(1e-9)) == pytest.approx(on, rel=1e-6)
     period = 1000 / 3.0
     again = physics.bssfp_signal(1441.0, 290.0, 1.0, 3.0, 1.5, 60.0, np.array(period))
     band = physics.bssfp_signal(1441.0, 290.0, 1.0, 3.0, 1.5, 60.0, np.array(period / 2))
@@ -54,15 +48,11 @@ def test_off_resonance_equation_equals_iterated_rotations():
         m = decay @ turn @ (tip @ m) + [0, 0, 1 - np.exp(-tr / t1)]
     after_pulse = tip @ m
     expected = np.hypot(*after_pulse[:2]) * np.exp(-2.0 / t2)
-    assert physics.bssfp_signal(t1, t2, 1.0, tr, 2.0, flip, np.array(hertz)) == pytest.approx(
-        expected, rel=1e-6
-    )
+    assert physics.bssfp_signal(t1, t2, 1.0, tr, 2.0, flip, np.array(hertz)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_tse_by_hand():
-    assert physics.tse_signal(1000.0, 100.0, 0.5, 1000.0, 100.0) == pytest.approx(
-        0.5 * (1 - 1 / math.e) / math.e
-    )
+    assert physics.tse_signal(1000.0, 100.0, 0.5, 1000.0, 100.0) == pytest.approx(0.5 * (1 - 1 / math.e) / math.e)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +143,7 @@ def test_noise_is_as_declared_and_the_background_is_rician():
     assert bright.std() == pytest.approx(sigma, rel=0.03)
     # voxels of half the width, averaged back to the same pixels: half of the noise, less what the triangle kernel of
     # the resampling takes, sinc(f)^2 along each axis
-    fine = through_kspace(
-        np.ones((256, 256)), replace(PLAIN, resolution_mm=0.5), 0.5, sigma, rng(), reduction=2
-    )
+    fine = through_kspace(np.ones((256, 256)), replace(PLAIN, resolution_mm=0.5), 0.5, sigma, rng(), reduction=2)
     response = np.sinc(np.fft.fftfreq(128)) ** 2
     assert fine.std() == pytest.approx(sigma / 2 * np.mean(response**2), rel=0.03)
 
@@ -230,11 +218,7 @@ def test_every_scanner_and_every_drawn_one_lies_in_the_ranges(organ):
             low, high = ranges[key]
             assert low <= getattr(scanner, key) <= high, (scanner.name, key)
         if "TE_fraction" in ranges:
-            assert (
-                ranges["TE_fraction"][0] - 1e-9
-                <= scanner.TE_ms / scanner.TR_ms
-                <= ranges["TE_fraction"][1] + 1e-9
-            )
+            assert ranges["TE_fraction"][0] - 1e-9 <= scanner.TE_ms / scanner.TR_ms <= ranges["TE_fraction"][1] + 1e-9
     assert tables.draw_scanner(organ, rng(5)) == tables.draw_scanner(organ, rng(5))
 
 

@@ -14,18 +14,44 @@ def test_every_field_says_where_it_comes_from():
 def test_paper_states():
     """Values that the paper prints (sections 3 and 4.2, Algorithm 1)."""
     paper = Settings.paper()
-    stated = dict(warmup_batches=100, alpha=0.8, eta=0.01, delta_s=0.1, head_lr=1e-5, batch_size=32, head_patience=20,
-                  segmenter_lr=1e-3, dropout=0.1, head_hidden=128, head_channels=8)
+    stated = dict(
+        warmup_batches=100,
+        alpha=0.8,
+        eta=0.01,
+        delta_s=0.1,
+        head_lr=1e-5,
+        batch_size=32,
+        head_patience=20,
+        segmenter_lr=1e-3,
+        dropout=0.1,
+        head_hidden=128,
+        head_channels=8,
+    )
     assert {name: getattr(paper, name) for name in stated} == stated
     assert all(field.metadata["paper"] for field in dataclasses.fields(Settings) if field.name in stated)
 
 
 def test_published_code_differs_where_its_facts_say():
     code = Settings.published_code()
-    facts = dict(warmup_batches=200, head_lr=3.16e-5, head_bias=False, predict_background=True, tolerance=3.0,
-                 tolerance_unit="pixels", absent_surface="masked", average_over="present", segmenter_clip=0.5,
-                 head_clip=0.5, head_patience=0, head_plateau=20, mixed_precision=True, normalise="domain",
-                 split="slice", agreement_empty="published", segmenter_empty_slices=True)
+    facts = dict(
+        warmup_batches=200,
+        head_lr=3.16e-5,
+        head_bias=False,
+        predict_background=True,
+        tolerance=3.0,
+        tolerance_unit="pixels",
+        absent_surface="masked",
+        average_over="present",
+        segmenter_clip=0.5,
+        head_clip=0.5,
+        head_patience=0,
+        head_plateau=20,
+        mixed_precision=True,
+        normalise="domain",
+        split="slice",
+        agreement_empty="published",
+        segmenter_empty_slices=True,
+    )
     assert {name: getattr(code, name) for name in facts} == facts
     assert "noise" not in " ".join(code.augmentations)
 

@@ -103,11 +103,7 @@ def test_readme_and_makefile_name_the_same_commands():
 
 def test_every_target_is_explained_at_the_top_of_the_makefile():
     top = (ROOT / "Makefile").read_text().split("\n\n")[0]
-    assert (
-        targets()
-        == set(re.findall(r"^# make ([a-z]+)", top, flags=re.M))
-        >= {"tutorial", "test", "notebooks"}
-    )
+    assert targets() == set(re.findall(r"^# make ([a-z]+)", top, flags=re.M)) >= {"tutorial", "test", "notebooks"}
 
 
 def make(folder, *arguments, **environment):

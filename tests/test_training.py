@@ -146,8 +146,9 @@ def test_segmenter_learns(tmp_path):
 
 
 def test_best_weights_are_kept_and_patience_ends_training():
-    run = HeadRun(method("plain"), "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3),
-                  replace(SMOKE.settings, head_patience=2))
+    run = HeadRun(
+        method("plain"), "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), replace(SMOKE.settings, head_patience=2)
+    )
     z, s = torch.randn(5, 8, 4, 4), torch.rand(5, 2)
     best = None
     for epoch in range(1, 5):

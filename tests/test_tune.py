@@ -126,7 +126,8 @@ def test_a_tuned_run_and_its_lessons_take_what_was_chosen(slice_set, tmp_path, c
     profile = tuned_profile("smoke", chosen, ["plain"])
     by_lessons, by_hand, untuned = (
         Run(tmp_path / name, str(slice_set), settings, "dice", ["plain"]).heads()["plain", "dice"].score[1].weight
-        for name, settings in (("run", profile), ("by-hand", profile), ("untuned", SMOKE)))
+        for name, settings in (("run", profile), ("by-hand", profile), ("untuned", SMOKE))
+    )
     assert torch.equal(by_lessons, by_hand) and not torch.equal(by_lessons, untuned)
     assert "settings of 3 trials for each method" in (out / "notebooks" / "04_evaluation_across_scanners.ipynb").read_text()
     assert start(str(slice_set), "smoke", str(out)).profile.method_settings == text["methods"]
@@ -136,8 +137,12 @@ def test_a_tuned_run_and_its_lessons_take_what_was_chosen(slice_set, tmp_path, c
 
 
 def test_tune_refuses_bad_requests_before_it_makes_anything(tmp_path, capsys):
-    for more, complaint in ((["--profile", "huge"], "--profile huge"), (["--methods", "agreement-2"], "trains no head"),
-                            (["--set", "batch_size=8"], "batch_size"), (["--data", "phantom:liver"], "phantom:liver")):
+    for more, complaint in (
+        (["--profile", "huge"], "--profile huge"),
+        (["--methods", "agreement-2"], "trains no head"),
+        (["--set", "batch_size=8"], "batch_size"),
+        (["--data", "phantom:liver"], "phantom:liver"),
+    ):
         arguments = ["tune", "--data", "phantom:cardiac", "--profile", "smoke", "--out", str(tmp_path / "t"), *more]
         assert main(arguments) == 2
         error = capsys.readouterr().err.strip()

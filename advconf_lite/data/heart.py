@@ -111,9 +111,7 @@ def _shell(size: dict, depth_mm: float) -> float:
     return (size["inner"] + size["wall"]) * taper
 
 
-def _ventricles(
-    heart: dict, size: dict, plane: Plane, phase: str, tissue: np.ndarray, mask: np.ndarray
-) -> None:
+def _ventricles(heart: dict, size: dict, plane: Plane, phase: str, tissue: np.ndarray, mask: np.ndarray) -> None:
     """Paint both ventricles and what touches them into `tissue` and `mask` (H, W)."""
     depth = plane.depth_mm - size["base"]
     shell = _shell(size, plane.depth_mm)
@@ -141,9 +139,7 @@ def _ventricles(
     if heart["pathology"] == "hypertrophic":  # the septum is thickest
         septum = turn.real * np.cos(direction) + turn.imag * np.sin(direction)
         wall *= 1 + 0.45 * np.maximum(septum, 0) ** 2
-    outer = (
-        inner + wall if inner.max() > 0 else shell * shape
-    )  # below the cavity only the muscular cap is left
+    outer = inner + wall if inner.max() > 0 else shell * shape  # below the cavity only the muscular cap is left
     lv, epicardium = rho < inner, rho < outer
     present = depth > heart["lv_base"]  # above it lies the atrium, which looks the same and carries no label
 
@@ -194,11 +190,7 @@ def _epicardial_fat(heart, plane, tissue, lv_distance, rv_distance):
     fat = distance < np.maximum(width, 0)
     tissue[fat] = INDEX["fat"]
     tissue[fat & (plane.field("small") > 1.7)] = INDEX["blood"]  # coronary arteries and veins
-    sac = (
-        (distance > np.maximum(width, 0))
-        & (distance < np.maximum(width, 0) + 1.3)
-        & (plane.field("medium2") > -0.4)
-    )
+    sac = (distance > np.maximum(width, 0)) & (distance < np.maximum(width, 0) + 1.3) & (plane.field("medium2") > -0.4)
     tissue[sac] = INDEX["cortical bone"]  # the pericardium: fibrous, as dark as cortical bone
 
 
@@ -220,9 +212,7 @@ def _basal_vessels(heart, tissue, plane, x, y, shell, depth, direction, ventricl
     """Atria and great vessels near the base: blood like the ventricles', without a label."""
 
     def disc(angle, distance, radius, over=False):
-        level = np.hypot(x - distance * np.cos(angle), y - distance * np.sin(angle)) + 1.2 * plane.field(
-            "medium"
-        )
+        level = np.hypot(x - distance * np.cos(angle), y - distance * np.sin(angle)) + 1.2 * plane.field("medium")
         free = np.ones_like(ventricles) if over else ~ventricles
         tissue[free & (level < radius + 1.8)] = INDEX["myocardium"]
         tissue[free & (level < radius)] = INDEX["blood"]
@@ -241,18 +231,14 @@ def surroundings(heart: dict, plane: Plane, centre_x: float, centre_y: float, sh
     u = plane.x - centre_x + 3.5 * plane.field("shift_y")
     v = plane.y - centre_y + 3.5 * plane.field("shift_x")
     x, y = cos * u + sin * v, cos * v - sin * u
-    fine, small, medium, medium2, large = (
-        plane.field(k) for k in ("fine", "small", "medium", "medium2", "large")
-    )
+    fine, small, medium, medium2, large = (plane.field(k) for k in ("fine", "small", "medium", "medium2", "large"))
     tissue = np.full(x.shape, INDEX["lung"], np.uint8)
     # pulmonary vessels, denser towards the heart
     dense = heart["vessels"] + np.hypot(x, y) / 120
     tissue[(fine + 0.7 * small) > 1.2 * dense] = INDEX["blood"]
 
     below = y - (
-        shell * heart["diaphragm"]
-        + heart["diaphragm_rise"] * (45 - plane.depth_mm)
-        + (x + 20) ** 2 / (8 * heart["dome"])
+        shell * heart["diaphragm"] + heart["diaphragm_rise"] * (45 - plane.depth_mm) + (x + 20) ** 2 / (8 * heart["dome"])
     )
     below = below + 1.5 * medium
     belly = below > 0
@@ -274,9 +260,7 @@ def surroundings(heart: dict, plane: Plane, centre_x: float, centre_y: float, sh
     tissue[(np.abs(below) < 1.3) & (medium2 > -0.8)] = INDEX["muscle"]
 
     pad = np.hypot((x + 28) / 40, (y + 34) / 26) + 0.22 * medium + 0.1 * small
-    tissue[~belly & (pad < 0.55 + 0.03 * heart["anterior_pad"])] = INDEX[
-        "fat"
-    ]  # mediastinal fat behind the sternum
+    tissue[~belly & (pad < 0.55 + 0.03 * heart["anterior_pad"])] = INDEX["fat"]  # mediastinal fat behind the sternum
 
     for name, wall in (("cava", 0.7), ("aorta", 1.3)):
         vx, vy, radius = heart[name]

@@ -70,9 +70,7 @@ def make_subject(
     axis = (np.arange(pixels) - (pixels - 1) / 2) * spacing_mm / SUPERSAMPLING
     if size * spacing_mm > 2 * EXTENT_MM / FIELD_OF_VIEW_FACTOR * 1.02:
         limit = 2 * EXTENT_MM / FIELD_OF_VIEW_FACTOR
-        raise BadInput(
-            f"{size} pixels of {spacing_mm} mm exceed the phantom's {limit:.0f} mm; choose a smaller size"
-        )
+        raise BadInput(f"{size} pixels of {spacing_mm} mm exceed the phantom's {limit:.0f} mm; choose a smaller size")
     streams = [_generator(seed, organ, domain or scanner.name, subject, purpose) for purpose in range(4)]
     shape, fields, factors = draw(streams[0]), subject_fields(streams[1]), subject_factors(streams[2])
     endorectal = scanner.coil == "endorectal"
@@ -191,9 +189,7 @@ def make_phantom(
     for (image, mask, keys), (domain, subject, split) in zip(bar, rows):
         images.append(image)
         masks.append(mask)
-        records += [
-            ("phantom-" + organ, domain, subject, phase, number, spacing_mm, split) for phase, number in keys
-        ]
+        records += [("phantom-" + organ, domain, subject, phase, number, spacing_mm, split) for phase, number in keys]
     columns = ["dataset", "domain", "subject", "phase", "slice", "spacing_mm", "split"]
     info = {
         "name": f"phantom-{organ}",

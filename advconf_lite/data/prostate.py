@@ -39,8 +39,7 @@ def draw_prostate(rng: np.random.Generator) -> dict:
     count = int(rng.integers(2, 4 + int(9 * enlarged)))
     # each nodule: place in units of the transition zone, depth in the gland, radius (mm), kind
     gland["nodules"] = [
-        (U(-0.8, 0.8), U(-0.8, 0.8), U(0.1, 0.9), U(2.5, 5 + 5 * enlarged), int(rng.integers(3)))
-        for _ in range(count)
+        (U(-0.8, 0.8), U(-0.8, 0.8), U(0.1, 0.9), U(2.5, 5 + 5 * enlarged), int(rng.integers(3))) for _ in range(count)
     ]
     # readers draw a little inside or outside (mm, above), and differ in how narrow a slice of the gland they still
     # mark at apex and base: its half width in mm
@@ -75,9 +74,7 @@ def coil_place(gland: dict) -> tuple[float, float]:
     return x, y - 0.75 * gland["balloon"]
 
 
-def prostate_planes(
-    gland: dict, plane: Plane, offsets_mm: tuple, endorectal: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def prostate_planes(gland: dict, plane: Plane, offsets_mm: tuple, endorectal: bool) -> tuple[np.ndarray, np.ndarray]:
     """Tissue numbers and labels, (P, H, W) uint8 each, at `offsets_mm` from the slice's middle `plane`."""
     # the pelvis varies little across the slice, so it is made once
     tissue = pelvis(gland, plane, float(np.clip(plane.depth_mm / gland["length"], 0, 1)), endorectal)
@@ -126,9 +123,7 @@ def _gland(gland: dict, plane: Plane, endorectal: bool, tissue: np.ndarray, mask
         tissue[shell & bundle & (small < -0.8)] = INDEX["muscle"]
 
     tissue[inside] = INDEX["peripheral zone"]
-    if gland[
-        "prostatitis"
-    ]:  # diffuse inflammation darkens the peripheral zone, so that it looks like its neighbours
+    if gland["prostatitis"]:  # diffuse inflammation darkens the peripheral zone, so that it looks like its neighbours
         tissue[inside & (medium + 0.5 * small > -0.5)] = INDEX["prostate"]
     tissue[inside & (np.abs(small) < 0.08)] = INDEX["prostate"]  # septa
     zone = gland["transition"] * (1.0 if relative < 0.7 else 0.75)
@@ -144,26 +139,19 @@ def _gland(gland: dict, plane: Plane, endorectal: bool, tissue: np.ndarray, mask
         if abs(height) >= size:
             continue
         r = np.sqrt(size**2 - height**2)
-        d = (
-            np.hypot(x - nx * zone * half_width, y + 0.22 * half_height - ny * zone * half_height)
-            + 0.5 * small
-        )
+        d = np.hypot(x - nx * zone * half_width, y + 0.22 * half_height - ny * zone * half_height) + 0.5 * small
         where = inside & (inner < 1.1)
         tissue[where & (d < r + 1.0)] = INDEX["stromal nodule"]
         body = ("glandular nodule", "stromal nodule", "prostate")[kind]
         tissue[where & (d < r)] = INDEX[body]
         tissue[where & (d < r) & (small > 0.8)] = INDEX["glandular nodule"]
     # fibromuscular stroma in front, as dark as muscle and continuous with it
-    tissue[inside & (v < -0.62 * gland["stroma"] - 0.25 + 0.12 * medium) & (np.abs(u) < 0.6)] = INDEX[
-        "muscle"
-    ]
+    tissue[inside & (v < -0.62 * gland["stroma"] - 0.25 + 0.12 * medium) & (np.abs(u) < 0.6)] = INDEX["muscle"]
     if gland["tumour"]:
         tx, ty, tz = gland["tumour_place"]
         height = (tz - relative) * gland["length"]
         d = np.sqrt((x - tx * half_width) ** 2 + (y - ty * half_height) ** 2 + height**2) + 0.8 * small
-        tissue[(distance < 1.0) & (d < gland["tumour_size"])] = INDEX[
-            "tumour"
-        ]  # may grow through the capsule
+        tissue[(distance < 1.0) & (d < gland["tumour_size"])] = INDEX["tumour"]  # may grow through the capsule
     urethra = np.hypot(x, y + 0.1 * half_height)
     tissue[inside & (urethra < 3.2)] = INDEX["muscle"]
     tissue[inside & (urethra < 1.6)] = INDEX["fluid" if relative < 0.5 else "stromal nodule"]
@@ -202,25 +190,21 @@ def pelvis(gland: dict, plane: Plane, relative: float, endorectal: bool) -> np.n
     tissue[obturator & (np.abs(small + medium) < 0.07)] = INDEX["fat"]
     pubis = (y < -gland["symphysis"] - 0.25 * side + 20 * max(0.55 - relative, 0) * -1) & (side < 40)
     tissue[pubis] = INDEX["cortical bone"]
-    tissue[
-        pubis & (side > 2.5) & (y < -gland["symphysis"] - 3 - 0.25 * side - 20 * max(0.55 - relative, 0))
-    ] = INDEX["marrow"]
+    tissue[pubis & (side > 2.5) & (y < -gland["symphysis"] - 3 - 0.25 * side - 20 * max(0.55 - relative, 0))] = INDEX[
+        "marrow"
+    ]
     front = (y < -gland["symphysis"] - 26) & (side < 45)
     tissue[front] = INDEX["muscle"]
 
     gland_half = 0.5 * gland["width"] * _taper(plane.depth_mm, gland["length"])
     levator_at = gland_half + gland["levator_gap"] + 2 + 0.02 * (y - cy * 0.6) ** 2 * -0.35
-    levator = (
-        (np.abs(side - levator_at - 0.5 * gland["levator"]) < 0.5 * gland["levator"]) & (y > -14) & (y < 44)
-    )
+    levator = (np.abs(side - levator_at - 0.5 * gland["levator"]) < 0.5 * gland["levator"]) & (y > -14) & (y < 44)
     tissue[levator & (relative > 0.2)] = INDEX["muscle"]
 
     if relative < 0.45:  # bladder in front of and above the base
         bx, by, start = gland["bladder"]
         grow = np.sqrt(max(1 - relative / 0.45, 0))
-        level = (
-            np.hypot(x / bx, (y + 0.35 * gland["height"] + by * 0.75) / by) / max(grow, 0.05) + 0.03 * medium
-        )
+        level = np.hypot(x / bx, (y + 0.35 * gland["height"] + by * 0.75) / by) / max(grow, 0.05) + 0.03 * medium
         tissue[level < 1] = INDEX["muscle"]
         tissue[level < 1 - 0.13 * (1 + start / 4)] = INDEX["fluid"]
     if relative < 0.3:  # seminal vesicles: coiled tubes behind the base
@@ -233,9 +217,7 @@ def pelvis(gland: dict, plane: Plane, relative: float, endorectal: bool) -> np.n
     rectum_x, rectum_y = rectum_centre(gland, endorectal)
     radius = gland["balloon"] if endorectal else gland["rectum"][2]
     stretch = 1.0 if endorectal else 1.25
-    level = np.hypot((plane.x - rectum_x) / stretch, plane.y - rectum_y) + (
-        0.0 if endorectal else 0.9 * medium
-    )
+    level = np.hypot((plane.x - rectum_x) / stretch, plane.y - rectum_y) + (0.0 if endorectal else 0.9 * medium)
     thickness = gland["rectal_wall"] * (0.5 if endorectal else 1.0)  # the balloon stretches the wall thin
     tissue[level < radius + thickness + 3] = INDEX["fat"]
     tissue[level < radius + thickness] = INDEX["muscle"]

@@ -17,9 +17,7 @@ FAT_SHIFT_PPM = 3.5  # fat's main peak resonates this far below water; 42.577 MH
 # Echo trains undo the J-coupling that shortens fat's T2, so fat is brighter in TSE than its spin-echo T2 says
 # (choice).
 FAT_TSE_T2_FACTOR = 1.7
-FIELD_OF_VIEW_FACTOR = (
-    1.25  # the simulated field of view is wider than the stored image, which is cropped from it
-)
+FIELD_OF_VIEW_FACTOR = 1.25  # the simulated field of view is wider than the stored image, which is cropped from it
 ENDORECTAL_RADIUS_MM = 15.0
 SUPERSAMPLING = 2  # tissue pixels per image pixel and axis, which gives partial volume
 
@@ -104,10 +102,7 @@ def signal(scanner: Scanner, t1, t2, pd, off_resonance_hz=0.0, flip_factor=1.0):
     if scanner.sequence == "TSE":
         # refocusing by 180 deg pulses: flip errors enter at both pulses, to first order sin^3 of the nominal
         # 90 deg
-        return (
-            tse_signal(t1, t2, pd, scanner.TR_ms, scanner.TE_ms)
-            * np.abs(np.sin(np.pi / 2 * flip_factor)) ** 3
-        )
+        return tse_signal(t1, t2, pd, scanner.TR_ms, scanner.TE_ms) * np.abs(np.sin(np.pi / 2 * flip_factor)) ** 3
     raise ValueError(f"unknown sequence {scanner.sequence!r}; choose 'bSSFP' or 'TSE'")
 
 
@@ -133,9 +128,7 @@ def fat_sign(scanner: Scanner) -> float:
     return -1.0 if int(np.floor(cycles + 0.5)) % 2 else 1.0
 
 
-def coil_profile(
-    scanner: Scanner, x_mm: np.ndarray, y_mm: np.ndarray, endorectal_mm=(0.0, 28.0)
-) -> np.ndarray:
+def coil_profile(scanner: Scanner, x_mm: np.ndarray, y_mm: np.ndarray, endorectal_mm=(0.0, 28.0)) -> np.ndarray:
     """Receive sensitivity at pixel positions, 1 in the middle of the organ.
 
     Sum of squares over circular loops of radius a, each with the on-axis Biot-Savart fall-off
@@ -186,9 +179,7 @@ class TissueMaps:
     endorectal_mm: tuple[float, float] = (0.0, 28.0)
 
 
-def acquire(
-    maps: TissueMaps, scanner: Scanner, size: int, spacing_mm: float, rng: np.random.Generator
-) -> np.ndarray:
+def acquire(maps: TissueMaps, scanner: Scanner, size: int, spacing_mm: float, rng: np.random.Generator) -> np.ndarray:
     """Magnitude image (size, size) float32 of `maps`, whose pixels are spacing_mm / SUPERSAMPLING wide.
 
     Steps: signal equation per tissue pixel, mean over the slice thickness, coil, k-space, magnitude.
@@ -226,9 +217,7 @@ def acquire(
     transverse /= len(maps.labels)
     received = transverse * coil_profile(scanner, x, y, maps.endorectal_mm)
     reference = tissue_signals(scanner)[scanner.reference_tissue]
-    image = through_kspace(
-        received, scanner, spacing_mm / SUPERSAMPLING, reference / scanner.snr, rng, SUPERSAMPLING
-    )
+    image = through_kspace(received, scanner, spacing_mm / SUPERSAMPLING, reference / scanner.snr, rng, SUPERSAMPLING)
     start = (len(image) - size) // 2
     # a common scale, so that stored numbers look like a scanner's: 1000 is a full proton density without
     # relaxation
@@ -273,9 +262,7 @@ def through_kspace(
         spectrum = spectrum * modulation[:, None]
     sample_noise = noise / (wanted * np.sqrt(scanner.phase_resolution))
     noise_lines = rng.standard_normal((2, kept, kept)) * sample_noise
-    image = (
-        np.fft.ifft2(np.fft.ifftshift((spectrum + noise_lines[0] + 1j * noise_lines[1]) * window)) * kept**2
-    )
+    image = np.fft.ifft2(np.fft.ifftshift((spectrum + noise_lines[0] + 1j * noise_lines[1]) * window)) * kept**2
     return np.abs(image)
 
 
@@ -309,9 +296,7 @@ def reacquire(image: np.ndarray, scanner: Scanner, spacing_mm: float, rng: np.ra
     """
     image = np.asarray(image, dtype=np.float64)
     if image.ndim != 2 or not np.isfinite(image).all():
-        raise ValueError(
-            f"reacquire needs one finite 2D image, got shape {image.shape}; remove NaN and infinity first"
-        )
+        raise ValueError(f"reacquire needs one finite 2D image, got shape {image.shape}; remove NaN and infinity first")
     from .scanner_tables import source_scanner  # the tables are built from Scanner
 
     reference = source_scanner("cardiac" if scanner.sequence == "bSSFP" else "prostate")

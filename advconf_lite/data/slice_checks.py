@@ -19,9 +19,7 @@ BLOCK = 64  # slices read at a time: 16 MiB at 256 x 256, however large the set 
 IMAGE_TYPE, MASK_TYPE = np.dtype("<f4"), np.dtype("u1")
 
 
-def load_and_check(
-    folder: Path, shown: Path | None = None
-) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame, dict]:
+def load_and_check(folder: Path, shown: Path | None = None) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame, dict]:
     """(images, masks or None, table, info) of a slice set; `shown` is the folder that error messages name.
 
     Raises:
@@ -33,9 +31,7 @@ def load_and_check(
     return loaded
 
 
-def load(
-    folder: Path, shown: Path | None = None
-) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame, dict]:
+def load(folder: Path, shown: Path | None = None) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame, dict]:
     """`load_and_check` without a look at splits and pixels: files, types and shapes only.
 
     Raises:
@@ -65,8 +61,7 @@ def load(
         )
     if len(table) != len(images):
         raise BadInput(
-            f"{shown / 'slices.csv'} has {len(table)} rows but images.npy {len(images)} slices; give "
-            "one row each"
+            f"{shown / 'slices.csv'} has {len(table)} rows but images.npy {len(images)} slices; give one row each"
         )
     if info["size"] != list(images.shape[1:]) and [info["size"]] * 2 != list(images.shape[1:]):
         raise BadInput(
@@ -82,9 +77,7 @@ def _open_array(folder: Path, name: str, dtype: np.dtype, shown: Path) -> np.nda
         dimensions = array.ndim  # an .npz archive under this name has none
     except (ValueError, EOFError, OSError, AttributeError) as error:
         reason = str(error).rstrip(".")
-        raise BadInput(
-            f"{shown / name} cannot be read as a NumPy array ({reason}); write it again"
-        ) from error
+        raise BadInput(f"{shown / name} cannot be read as a NumPy array ({reason}); write it again") from error
     if dimensions != 3:
         raise BadInput(f"{shown / name} has shape {array.shape}; save it as (slices, height, width)")
     if array.dtype != dtype:
@@ -103,9 +96,7 @@ def _read_table(path: Path, shown: Path) -> pd.DataFrame:
         raise BadInput(f"{shown} has no column {', '.join(missing)}; it needs {','.join(COLUMNS)}")
     for column, kind in (("slice", "a whole number"), ("spacing_mm", "a positive number of millimetres")):
         numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
-        good = np.isfinite(numbers) & (
-            (numbers > 0) if column == "spacing_mm" else (numbers == np.round(numbers))
-        )
+        good = np.isfinite(numbers) & ((numbers > 0) if column == "spacing_mm" else (numbers == np.round(numbers)))
         if not good.all():
             row = int(np.argmin(good))
             raise BadInput(f"{shown}: {column} in row {row} is {table[column][row]!r}; give {kind}")
@@ -135,16 +126,12 @@ def complete(info: dict, table: pd.DataFrame, shape: tuple[int, ...], shown: Pat
     info = dict(info)
     names = info["class_names"]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-        raise BadInput(
-            f"{shown}: class_names is {names!r}; list the foreground classes in the order of their labels"
-        )
+        raise BadInput(f"{shown}: class_names is {names!r}; list the foreground classes in the order of their labels")
     if len(set(names)) != len(names):
         raise BadInput(f"{shown}: class_names {names!r} names a class twice; give each label its own name")
     info.setdefault("validation_domains", [])
     if not isinstance(info["validation_domains"], list):
-        raise BadInput(
-            f"{shown}: validation_domains is {info['validation_domains']!r}; give a list of domains"
-        )
+        raise BadInput(f"{shown}: validation_domains is {info['validation_domains']!r}; give a list of domains")
     taken = {info["source_domain"], *info["validation_domains"]}
     info.setdefault("target_domains", [name for name in dict.fromkeys(table["domain"]) if name not in taken])
     info.setdefault("size", shape[1] if shape[1] == shape[2] else list(shape[1:]))
@@ -166,9 +153,7 @@ def _check_table(table: pd.DataFrame, info: dict, has_masks: bool, shown: Path) 
     twice = table.duplicated(["domain", "subject", "phase", "slice"])
     if twice.any():
         row = int(np.argmax(twice))
-        raise BadInput(
-            f"{file}: row {_name(table, row)} occurs twice; give each slice of a subject and phase one row"
-        )
+        raise BadInput(f"{file}: row {_name(table, row)} occurs twice; give each slice of a subject and phase one row")
     domains = set(table["domain"])
     listed = [*info["validation_domains"], *info["target_domains"]]
     if has_masks or info["source_domain"] is not None:
@@ -188,14 +173,10 @@ def _check_table(table: pd.DataFrame, info: dict, has_masks: bool, shown: Path) 
                 f'{sentence}, so its slices leak; use split_by_subject, or put "split": "slice" into '
                 "dataset.json to show what leaks"
             )
-        warnings.warn(
-            f"{sentence} ({int((splits > 1).sum())} subjects are): scores on test are too good", stacklevel=4
-        )
+        warnings.warn(f"{sentence} ({int((splits > 1).sum())} subjects are): scores on test are too good", stacklevel=4)
 
 
-def _check_pixels(
-    images: np.ndarray, masks: np.ndarray | None, table: pd.DataFrame, info: dict, shown: Path
-) -> None:
+def _check_pixels(images: np.ndarray, masks: np.ndarray | None, table: pd.DataFrame, info: dict, shown: Path) -> None:
     largest = len(info["class_names"])
     for start in range(0, len(images), BLOCK):
         good = np.isfinite(images[start : start + BLOCK])

@@ -49,9 +49,7 @@ class SliceSetWriter:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             _remove_left_over(self.folder)
-            self._part = Path(
-                tempfile.mkdtemp(prefix=f".{self.folder.name}-", suffix=".part", dir=self._place)
-            )
+            self._part = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", suffix=".part", dir=self._place))
         except OSError as error:
             raise self._disk_error(error) from error
         return self
@@ -61,8 +59,7 @@ class SliceSetWriter:
         table = pd.DataFrame(rows).copy()  # set_column writes into it
         if missing := [column for column in COLUMNS if column not in table]:
             raise BadInput(
-                f"cannot write {self.folder}: the table has no column {', '.join(missing)}; it needs "
-                f"{', '.join(COLUMNS)}"
+                f"cannot write {self.folder}: the table has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}"
             )
         images = np.asarray(images)
         if self._shape is None:
@@ -116,9 +113,7 @@ class SliceSetWriter:
         for name, file in self._files.items():
             # The length of an .npy header does not change with the number of rows, so it can be written last.
             file.seek(0)
-            file.write(
-                _npy_header(len(table), self._shape, IMAGE_TYPE if name == "images.npy" else MASK_TYPE)
-            )
+            file.write(_npy_header(len(table), self._shape, IMAGE_TYPE if name == "images.npy" else MASK_TYPE))
             _flush(file)
             file.close()
         info = complete(self.info, table, (len(table), *self._shape), self.folder / "dataset.json")
@@ -169,9 +164,7 @@ def _as_labels(masks: np.ndarray, folder: Path) -> np.ndarray:
     if masks.size and masks.dtype != MASK_TYPE:
         wrong = (masks < 0) | (masks > 255) | (masks != np.round(masks))
         if wrong.any():
-            raise BadInput(
-                f"cannot write {folder}: a mask holds {masks[wrong][0]}; give whole numbers from 0 to 255"
-            )
+            raise BadInput(f"cannot write {folder}: a mask holds {masks[wrong][0]}; give whole numbers from 0 to 255")
     return masks
 
 

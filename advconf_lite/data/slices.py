@@ -37,9 +37,7 @@ class SliceSet:
         table: N rows with the columns of slices.csv; info: what dataset.json says.
     """
 
-    def __init__(
-        self, folder: Path, images, masks, table: pd.DataFrame, info: dict, rows: np.ndarray | None = None
-    ):
+    def __init__(self, folder: Path, images, masks, table: pd.DataFrame, info: dict, rows: np.ndarray | None = None):
         self.folder, self.info = Path(folder), info
         self._images, self._masks, self._whole_table = images, masks, table
         self._rows = np.arange(len(table)) if rows is None else rows
@@ -108,9 +106,7 @@ class SliceSet:
     def take(self, rows: Iterable[int]) -> SliceSet:
         """The given rows of this set, in the given order, as a view."""
         rows = np.asarray(list(rows), dtype=np.int64)
-        return SliceSet(
-            self.folder, self._images, self._masks, self._whole_table, self.info, self._rows[rows]
-        )
+        return SliceSet(self.folder, self._images, self._masks, self._whole_table, self.info, self._rows[rows])
 
     def tensors(
         self, size: int, spacing_mm: float | None = None, normalise: str = "image"
@@ -244,9 +240,7 @@ def centre_crop_or_pad(array: np.ndarray, size: int | tuple[int, int], fill: flo
     return array
 
 
-def split_by_subject(
-    subjects: Iterable[str], fractions: dict[str, float] | None = None, seed: int = 0
-) -> dict[str, str]:
+def split_by_subject(subjects: Iterable[str], fractions: dict[str, float] | None = None, seed: int = 0) -> dict[str, str]:
     """Subject -> split, no subject in two; the same whatever the order of `subjects`.
 
     Each split gets its share rounded by largest remainder, and at least one subject.
@@ -295,9 +289,7 @@ def _shuffled(keys: Iterable, seed: int) -> list:
 
 def _shares(number: int, fractions: dict[str, float], what: str) -> list[str]:
     if number < len(fractions):
-        raise BadInput(
-            f"{number} {what} cannot be split into {', '.join(fractions)}; give at least {len(fractions)}"
-        )
+        raise BadInput(f"{number} {what} cannot be split into {', '.join(fractions)}; give at least {len(fractions)}")
     exact = {name: number * part / sum(fractions.values()) for name, part in fractions.items()}
     counts = {name: max(1, int(share)) for name, share in exact.items()}
     while sum(counts.values()) != number:

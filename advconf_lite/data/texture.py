@@ -26,9 +26,7 @@ class SmoothField:
     matrix products per slice, so that a subject looks the same at 96 and at 384 pixels.
     """
 
-    def __init__(
-        self, rng: np.random.Generator, scale_mm: float, depth_mm: float = 12.0, range_mm: float = 130.0
-    ):
+    def __init__(self, rng: np.random.Generator, scale_mm: float, depth_mm: float = 12.0, range_mm: float = 130.0):
         self.scale_mm, self.depth_mm, self._known = scale_mm, depth_mm, {}
         self.count = int(np.ceil(2 * EXTENT_MM / scale_mm)) + 4
         self.planes = rng.standard_normal((int(np.ceil(range_mm / depth_mm)) + 3, self.count, self.count))
@@ -63,13 +61,9 @@ class Plane:
             self._cache[name] = self.fields[name].at(self.x_mm, self.y_mm, self.depth_mm)
         return self._cache[name]
 
-    def window(
-        self, x: float, y: float, half_mm: float, offset_mm: float
-    ) -> tuple[tuple[slice, slice], Plane]:
+    def window(self, x: float, y: float, half_mm: float, offset_mm: float) -> tuple[tuple[slice, slice], Plane]:
         """What lies within `half_mm` of (x, y), `offset_mm` deeper: its index here, and its own plane."""
-        columns, rows = (
-            np.flatnonzero(np.abs(axis - c) <= half_mm) for axis, c in ((self.x_mm, x), (self.y_mm, y))
-        )
+        columns, rows = (np.flatnonzero(np.abs(axis - c) <= half_mm) for axis, c in ((self.x_mm, x), (self.y_mm, y)))
         index = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         return index, Plane(self.fields, self.x_mm[index[1]], self.y_mm[index[0]], self.depth_mm + offset_mm)
 
