@@ -11,7 +11,7 @@ import pandas as pd
 
 from .evaluation import CONSTANT, SEEDS, is_relative
 from .lessons import seen_scores
-from .methods import Adversarial, AdversarialWith, Finetuned, head_methods, method
+from .methods import Adversarial, AdversarialWith, Finetuned, find_method, head_methods
 from .pipeline import Run
 from .plot_style import QUALITIES
 
@@ -23,7 +23,7 @@ def methods_text(names: Sequence[str]) -> str:
     """A Markdown table of methods: the name, and the first sentence of its class's docstring in `methods`."""
     lines = ["| method | what it is |", "|---|---|"]
     for name in names:
-        text = " ".join(inspect.getdoc(type(method(name))).split())
+        text = " ".join(inspect.getdoc(type(find_method(name))).split())
         first = re.split(r"(?<=\.) (?=[A-Z`])", text)[0]
         lines.append(f"| `{name}` | {first.replace('|', chr(92) + '|')} |")
     return "\n".join(lines)
@@ -86,7 +86,7 @@ def ablation_rows(names: Sequence[str], delta_s: float = 0.1) -> dict[str, str]:
     """
     rows = []
     for name in names:
-        this = method(name)
+        this = find_method(name)
         if isinstance(this, Adversarial):
             value = this.delta_s if isinstance(this, AdversarialWith) else delta_s
             rows.append((value, 0, f"Δs = {value:g}", name))

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .quality import Quality
 from .segmenter import Segmenter, label_map
 from .settings import Settings
-
-Quality = Callable[[Tensor, Tensor], Tensor]  # g: (B, H, W), (B, H, W) -> (B, C), NaN where absent in both
 
 
 @dataclass

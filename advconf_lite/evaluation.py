@@ -65,10 +65,10 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
         except ValueError as error:
             raise BadInput(f"{path}: column {column} holds no number ({error}); delete it and evaluate again") from error
         table[column] = numbers
-    return _as_text(check_predictions(table, path))
+    return as_text(check_predictions(table, path))
 
 
-def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
     # A data set without phases leaves that column empty.
     text = {column: table[column].astype(object).where(table[column].notna(), "").astype(str) for column in TEXT}
     return table.assign(**text)
@@ -104,7 +104,7 @@ def merge_predictions(path: str | Path, new_rows: pd.DataFrame) -> pd.DataFrame:
         BadInput: either table is not a predictions table, or the file cannot be written.
     """
     path = Path(path)
-    table = _as_text(check_predictions(new_rows, "the new predictions"))
+    table = as_text(check_predictions(new_rows, "the new predictions"))
     if path.exists():
         old = read_predictions(path)
         replaced = pd.MultiIndex.from_frame(old[KEYS]).isin(pd.MultiIndex.from_frame(table[KEYS]).unique())
@@ -149,14 +149,14 @@ def metrics_table(
             drawn = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
             resampled = weighted_metrics(predicted, true, drawn[:, member].astype(np.float64))
             for name, values in resampled.items():
-                row[name + "_low"], row[name + "_high"] = _percentiles(values)
+                row[name + "_low"], row[name + "_high"] = percentiles(values)
         if is_relative(row["method"]):
             row |= {"mae": np.nan, "mae_low": np.nan, "mae_high": np.nan}
         rows.append(row)
     return pd.DataFrame(rows, columns=METRIC_COLUMNS)
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
+def percentiles(values: np.ndarray) -> tuple[float, float]:
     defined = values[~np.isnan(values)]
     return tuple(np.percentile(defined, [2.5, 97.5])) if len(defined) else (np.nan, np.nan)
 
@@ -295,7 +295,7 @@ def compare(
                     continue
                 with np.errstate(invalid="ignore"):
                     mean = np.nansum(of_domain, 0) / (~np.isnan(of_domain)).sum(0)
-                low, high = _percentiles(mean[1:]) if estimable else (np.nan, np.nan)
+                low, high = percentiles(mean[1:]) if estimable else (np.nan, np.nan)
                 rows.append({
                     "quality": quality, "method": method, "metric": name, "difference": mean[0], "low": low, "high": high,
                     "n_domains": len(domains), "n_segmenters": len({pair[0] for pair in pairs}), "n_pairs": len(pairs),

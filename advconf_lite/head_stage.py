@@ -13,7 +13,7 @@ from torch import nn
 from .experiment import organ_of, to_device
 from .files import write_atomically
 from .head_training import HeadRun, train_heads
-from .methods import method
+from .methods import find_method
 from .run_files import load_weights, merge_history, save_weights
 from .segmenter import Segmenter
 from .settings import Profile
@@ -31,8 +31,8 @@ def train_missing(run: Run, segmenter: Segmenter, wanted: Sequence[Key], s: int,
     A head that goes on from another one is trained after it, and one that replays another's perturbations beside it.
     """
     missing = [key for key in wanted if not run.head_path(*key, s, h).exists()]
-    later = [key for key in missing if method(key[0]).starts_from]
-    bases = [(method(name).starts_from, quality) for name, quality in later]
+    later = [key for key in missing if find_method(key[0]).starts_from]
+    bases = [(find_method(name).starts_from, quality) for name, quality in later]
     first = [key for key in missing if key not in later]
     first += [key for key in bases if key not in first and not run.head_path(*key, s, h).exists()]
     for stage, keys in (("heads", first), ("finetuning", later)):
@@ -46,7 +46,7 @@ def train_missing(run: Run, segmenter: Segmenter, wanted: Sequence[Key], s: int,
 
 def finished_head(run: Run, segmenter: Segmenter, key: Key, s: int, h: int) -> nn.Module:
     """A trained head from its file, in evaluation mode."""
-    head = method(key[0]).build(run.new_head(segmenter, key[1], h), segmenter)
+    head = find_method(key[0]).build(run.new_head(segmenter, key[1], h), segmenter)
     load_weights(head, run.head_path(*key, s, h))
     return head.eval()
 
@@ -54,11 +54,11 @@ def finished_head(run: Run, segmenter: Segmenter, key: Key, s: int, h: int) -> n
 def own_profile(name: str, profile: Profile) -> Profile:
     """The profile as one method trains with it: the settings that `tune` chose for it, and what its name says."""
     settings = replace(profile.settings, **profile.method_settings.get(name, {}))
-    return method(name).adjust(replace(profile, settings=settings))
+    return find_method(name).adjust(replace(profile, settings=settings))
 
 
 def _train(run: Run, segmenter: Segmenter, group: list[Key], s: int, h: int, checkpoint: Path) -> None:
-    pairs = {(name, quality): (method(name).pair, quality) for name, quality in group if method(name).pair}
+    pairs = {(name, quality): (find_method(name).pair, quality) for name, quality in group if find_method(name).pair}
     beside = [key for key in dict.fromkeys(pairs.values()) if key not in group]
     named = ", ".join(f"{name} ({quality})" for name, quality in group)
     print(f"training confidence heads on segmenter {s}, head seed {h}: {named}", flush=True)
@@ -84,12 +84,12 @@ def _train(run: Run, segmenter: Segmenter, group: list[Key], s: int, h: int, che
 def _new_run(run: Run, segmenter: Segmenter, key: Key, s: int, h: int) -> HeadRun:
     name, quality = key
     head = run.new_head(segmenter, quality, h)
-    if start := method(name).starts_from:
+    if start := find_method(name).starts_from:
         load_weights(head, run.head_path(start, quality, s, h))
     return HeadRun(
-        method(name),
+        find_method(name),
         quality,
-        method(name).build(head, segmenter),
+        find_method(name).build(head, segmenter),
         run.quality(quality),
         own_profile(name, run.profile).settings,
         organ_of(run.experiment.slices),

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .adversarial import Buffered, Half, Quality, State, score_loss, segment, targets
+from .adversarial import Buffered, Half, State, score_loss, segment, targets
 from .augmentation import Augmenter
 from .head import predict_scores
 from .progress import bar as tqdm
+from .quality import Quality
 from .segmenter import Segmenter
 from .settings import Profile, Settings
 from .training import Pair, autocast, draw_batch, load_checkpoint, save_checkpoint

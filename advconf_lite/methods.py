@@ -25,17 +25,12 @@ from .settings import Profile, Settings
 from .training import derived_seed
 
 DEFAULT_METHODS = ("plain", "adversarial", "agreement-2", "agreement-15")
-_REGISTRY: dict[str, tuple[re.Pattern, type[Method]]] = {}  # what users read -> (what they may type, class)
+_REGISTRY: dict[
+    str, tuple[re.Pattern, type[HeadMethod | SampledMethod]]
+] = {}  # what users read -> (what they may type, class)
 
 
-class Method:
-    """A name, and the numbers that it holds: "agreement-15" is `Agreement("agreement-15", "15")`."""
-
-    def __init__(self, name: str, *numbers: str) -> None:
-        self.name = name
-
-
-def register(shown: str, pattern: str | None = None) -> Callable[[type[Method]], type[Method]]:
+def register(shown: str, pattern: str | None = None) -> Callable[[type], type]:
     """Enter a class under a name.
 
     Args:
@@ -43,7 +38,7 @@ def register(shown: str, pattern: str | None = None) -> Callable[[type[Method]],
         pattern: regular expression of the whole name; its groups go to the class. Default: `shown` itself.
     """
 
-    def enter(cls: type[Method]) -> type[Method]:
+    def enter(cls: type) -> type:
         _REGISTRY[shown] = re.compile(pattern or re.escape(shown)), cls
         return cls
 
@@ -51,7 +46,7 @@ def register(shown: str, pattern: str | None = None) -> Callable[[type[Method]],
 
 
 @cache
-def method(name: str) -> Method:
+def find_method(name: str) -> HeadMethod | SampledMethod:
     """The method of a name.
 
     Raises:
@@ -65,12 +60,12 @@ def method(name: str) -> Method:
 
 def parse_methods(names: Sequence[str]) -> list[str]:
     """Method names without repetitions, each one checked."""
-    return [method(name).name for name in dict.fromkeys(names)]
+    return [find_method(name).name for name in dict.fromkeys(names)]
 
 
 def head_methods(names: Sequence[str]) -> list[str]:
     """Those of `names` that train a head."""
-    return [name for name in names if isinstance(method(name), HeadMethod)]
+    return [name for name in names if isinstance(find_method(name), HeadMethod)]
 
 
 def known_names() -> list[str]:
@@ -81,12 +76,15 @@ def known_names() -> list[str]:
 # -- trained heads ------------------------------------------------------------------------------------------------
 
 
-class HeadMethod(Method):
+class HeadMethod:
     """A confidence head and how it is trained: what it sees in one turn of `head_training.train_heads`."""
 
     pair: str | None = None  # the method whose perturbations this one replays; its head is trained beside it
     starts_from: str | None = None  # the method whose finished head this one goes on from
     needs_gradient = False  # of the predicted score with respect to the shared clean batch
+
+    def __init__(self, name: str, *numbers: str) -> None:
+        self.name = name
 
     def adjust(self, profile: Profile) -> Profile:
         """The profile with this method's own settings and length."""
@@ -288,7 +286,7 @@ def joined(one: Half, two: Half) -> Half:
 # -- scores from samples, nothing trained ---------------------------------------------------------------------------------
 
 
-class SampledMethod(Method):
+class SampledMethod:
     """A score from Monte Carlo dropout samples of the segmenter: it ranks images, but does not estimate the quality.
 
     Attributes:
@@ -299,6 +297,9 @@ class SampledMethod(Method):
     samples: int
     needs_mean = False
 
+    def __init__(self, name: str, *numbers: str) -> None:
+        self.name = name
+
     def score(self, samples: Samples, g: Quality, empty: str) -> Tensor:
         """(B, classes), high for images that are likely to be segmented well; `empty` as in `agreement.agreement`."""
         raise NotImplementedError
@@ -307,7 +308,7 @@ class SampledMethod(Method):
 def sampled_methods(names: Sequence[str]) -> list[SampledMethod]:
     """Those of `names` that are scores from samples; other words, such as "constant", may be among them."""
     patterns = [pattern for pattern, cls in _REGISTRY.values() if issubclass(cls, SampledMethod)]
-    return [method(name) for name in names if any(pattern.fullmatch(name) for pattern in patterns)]
+    return [find_method(name) for name in names if any(pattern.fullmatch(name) for pattern in patterns)]
 
 
 @register("agreement-N, agreement-N-one, agreement-N-zero (N >= 2)", r"agreement-([2-9]|[1-9]\d+)(?:-(one|zero))?")

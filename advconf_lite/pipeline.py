@@ -30,8 +30,7 @@ from .experiment import Experiment, Part, check_spec, load_experiment, remarks_o
 from .files import write_atomically, write_text
 from .head import ConfidenceHead, predict_scores
 from .head_stage import finished_head, train_missing
-from .methods import DEFAULT_METHODS, head_methods, parse_methods, sampled_methods
-from .methods import method as head_method
+from .methods import DEFAULT_METHODS, find_method, head_methods, parse_methods, sampled_methods
 from .progress import bar as tqdm
 from .quality import Quality, aggregate
 from .run_files import load_weights, merge_history, profile_from_config, profile_values, read_config, save_weights
@@ -179,7 +178,7 @@ class Run:
                         segmenter_seed,
                         head_seed,
                         true[quality],
-                        predict_scores(head, head_method(method).features(head, x, z)),
+                        predict_scores(head, find_method(method).features(head, x, z)),
                     )
                 )
         return self._keep(tables)

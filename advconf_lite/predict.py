@@ -12,8 +12,7 @@ from .errors import BadInput
 from .experiment import grid
 from .files import write_atomically
 from .head import predict_scores
-from .methods import head_methods
-from .methods import method as head_method
+from .methods import find_method, head_methods
 from .pipeline import open_run
 from .quality import aggregate
 
@@ -61,7 +60,7 @@ def predict(
     foreground = slice(1, None) if run.settings.predict_background else slice(None)
     for quality in run.qualities:
         head = heads[method, quality]
-        scores = predict_scores(head, head_method(method).features(head, x, z))[:, foreground].cpu()
+        scores = predict_scores(head, find_method(method).features(head, x, z))[:, foreground].cpu()
         table[f"predicted_{quality}"] = aggregate(scores).numpy()
         for column, name in enumerate(classes):
             table[f"predicted_{quality}_{name}"] = scores[:, column].numpy()

@@ -11,7 +11,7 @@ from torch import nn
 from advconf_lite.agreement import agreement, certainty, monte_carlo, monte_carlo_masks, predictive_entropy, sampled_scores
 from advconf_lite.errors import BadInput
 from advconf_lite.evaluation import is_relative
-from advconf_lite.methods import method, parse_methods
+from advconf_lite.methods import find_method, parse_methods
 from advconf_lite.quality import Quality
 
 
@@ -76,7 +76,7 @@ def test_mean_softmax_is_that_of_the_first_samples_and_masks_do_not_change(image
 def test_methods_share_samples_which_are_drawn_once_and_in_batches(images):
     net, g = Net(), [Quality("dice", 3), Quality("surface_dice", 3, 1.5)]
     names = ["agreement-2", "agreement-5", "agreement-5-zero", "entropy-5", "entropy-3-foreground"]
-    scores = sampled_scores(net, images, [method(name) for name in names], g, seed=11, batch=4)
+    scores = sampled_scores(net, images, [find_method(name) for name in names], g, seed=11, batch=4)
     assert net.images == 7 * 5 and set(scores) == set(itertools.product(names, ["dice", "surface_dice"]))
     for start, seed in ((0, 11), (4, 12)):
         some = images[start : start + 4]
@@ -90,7 +90,9 @@ def test_methods_share_samples_which_are_drawn_once_and_in_batches(images):
             foreground = certainty(samples.probabilities[3], foreground=True)
             assert torch.equal(scores["entropy-3-foreground", quality.name][rows, 1], foreground)
     assert all(score.shape == (7, 2) for score in scores.values())
-    with_background = sampled_scores(net, images, [method("entropy-1")], [Quality("dice", 3, include_background=True)], 0)
+    with_background = sampled_scores(
+        net, images, [find_method("entropy-1")], [Quality("dice", 3, include_background=True)], 0
+    )
     assert with_background["entropy-1", "dice"].shape == (7, 3)
 
 
@@ -101,7 +103,7 @@ def test_empty_rules(quality):
     g = Quality(quality, 2, 1.0)
 
     def score(name, empty="one"):
-        return method(name).score(type("S", (), {"masks": masks}), g, empty).item()
+        return find_method(name).score(type("S", (), {"masks": masks}), g, empty).item()
 
     assert (score("agreement-4"), score("agreement-4", "zero")) == (0.5, 0.0)
     assert (score("agreement-4-one", "zero"), score("agreement-4-zero")) == (0.5, 0.0)
@@ -115,4 +117,4 @@ def test_names():
     assert not any(map(is_relative, ["plain", "adversarial", "constant", "random-direction"]))
     for bad in ("entropy", "entropy-0", "entropy-15-background", "agreement-1", "agreement-2-two", "agreement-02"):
         with pytest.raises(BadInput, match=re.escape(f"{bad} is unknown")):
-            method(bad)
+            find_method(bad)

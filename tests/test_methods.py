@@ -18,7 +18,7 @@ from advconf_lite.errors import BadInput
 from advconf_lite.finetuning import Twin, read_by
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.head_training import HeadRun, train_heads
-from advconf_lite.methods import head_methods, known_names, method, parse_methods
+from advconf_lite.methods import find_method, head_methods, known_names, parse_methods
 from advconf_lite.oracle import rescanned
 from advconf_lite.pipeline import Run
 from advconf_lite.predict import predict
@@ -38,9 +38,9 @@ def new_runs(segmenter, names, **changes):
     runs = {}
     for name in names:
         torch.manual_seed(1)
-        head = method(name).build(ConfidenceHead(segmenter.feature_shape(32), 2), segmenter)
-        settings = replace(method(name).adjust(SMOKE).settings, **changes)
-        runs[name] = HeadRun(method(name), "dice", head, Quality("dice", 3), settings, spacing_mm=4.0)
+        head = find_method(name).build(ConfidenceHead(segmenter.feature_shape(32), 2), segmenter)
+        settings = replace(find_method(name).adjust(SMOKE).settings, **changes)
+        runs[name] = HeadRun(find_method(name), "dice", head, Quality("dice", 3), settings, spacing_mm=4.0)
     for run in runs.values():
         run.pair = runs.get(run.method.pair)
     return runs
@@ -79,18 +79,18 @@ def test_an_unknown_name_is_answered_with_all_that_exist():
 
 
 def test_names_hold_numbers_and_nonsense_is_refused():
-    assert method("adversarial-0.05").delta_s == 0.05 and method("adversarial-.2").delta_s == 0.2
+    assert find_method("adversarial-0.05").delta_s == 0.05 and find_method("adversarial-.2").delta_s == 0.2
     assert head_methods(["plain", "agreement-2", "replay"]) == ["plain", "replay"]
     for bad in ("adversarial-0", "adversarial-2", "adversarial-", "Replay", "plain-3b"):
         with pytest.raises(BadInput):
-            method(bad)
+            find_method(bad)
 
 
 def test_adversarial_x_changes_delta_s_and_where_alpha_begins_at_it_alpha():
-    quick = method("adversarial-0.2").adjust(SMOKE).settings
+    quick = find_method("adversarial-0.2").adjust(SMOKE).settings
     assert quick == replace(SMOKE.settings, delta_s=0.2, alpha=0.2)
     paper = replace(SMOKE, settings=replace(SMOKE.settings, alpha=0.8))
-    assert method("adversarial-0.2").adjust(paper).settings == replace(paper.settings, delta_s=0.2)
+    assert find_method("adversarial-0.2").adjust(paper).settings == replace(paper.settings, delta_s=0.2)
 
 
 # ---- batches and norms
@@ -218,9 +218,9 @@ def test_the_original_gives_the_masks_and_the_copy_the_features(everyone, segmen
     with torch.no_grad():
         (logits, z), (expected, z_frozen), (_, z_copy) = twin(x), segmenter(x), head.copy(x)
     assert torch.equal(logits, expected) and torch.equal(z, z_copy) and not torch.equal(z, z_frozen)
-    assert torch.equal(method("finetuned").features(head, x, z_frozen, 3), z_copy)
+    assert torch.equal(find_method("finetuned").features(head, x, z_frozen, 3), z_copy)
     plain = runs["plain"].head
-    assert read_by(plain, segmenter) is segmenter and method("plain").features(plain, x, z_frozen) is z_frozen
+    assert read_by(plain, segmenter) is segmenter and find_method("plain").features(plain, x, z_frozen) is z_frozen
 
 
 @pytest.mark.parametrize("order", ["before_update", "after_update"])
@@ -239,12 +239,12 @@ def test_a_twin_passes_gradients_to_the_image_and_to_the_copy_alone(segmenter):
 
 
 def test_finetuning_is_as_published_a_quarter_as_long_at_a_tenth_of_the_rate():
-    profile = method("finetuned").adjust(SMOKE)
+    profile = find_method("finetuned").adjust(SMOKE)
     assert profile.head_steps == 3 and profile.settings.warmup_batches == 0
     assert profile.settings.head_lr == pytest.approx(SMOKE.settings.head_lr / 10)
     assert profile.settings.alpha == SMOKE.settings.alpha
     published = replace(SMOKE, settings=replace(SMOKE.settings, finetune_alpha=1.0))
-    assert method("finetuned").adjust(published).settings.alpha == 1.0
+    assert find_method("finetuned").adjust(published).settings.alpha == 1.0
 
 
 # ---- augmentation
@@ -324,7 +324,7 @@ def test_every_method_resumes_to_the_same_weights(everyone, segmenter, tmp_path)
 @pytest.mark.parametrize("name", ["plain", "plain-2b", "random-direction", "strong-augmentation"])
 def test_a_method_does_not_depend_on_its_neighbours(everyone, segmenter, tmp_path, name):
     runs, *_ = everyone
-    names = [name, *([method(name).pair] if method(name).pair else [])]
+    names = [name, *([find_method(name).pair] if find_method(name).pair else [])]
     few = train(segmenter, new_runs(segmenter, names), tmp_path / "few.pt")
     for each in names:
         assert same(few[each].head.state_dict(), runs[each].head.state_dict()), each

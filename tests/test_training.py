@@ -9,7 +9,7 @@ from kill_resume import same
 from advconf_lite.augmentation import Augmenter
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.head_training import HeadRun, end_of_epoch, train_heads
-from advconf_lite.methods import method
+from advconf_lite.methods import find_method
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet
 from advconf_lite.settings import PROFILES
@@ -45,7 +45,7 @@ def new_net():
 
 def new_run(name, segmenter, settings=SMOKE.settings):
     torch.manual_seed(1)
-    return HeadRun(method(name), "dice", ConfidenceHead(segmenter.feature_shape(32), 2), Quality("dice", 3), settings)
+    return HeadRun(find_method(name), "dice", ConfidenceHead(segmenter.feature_shape(32), 2), Quality("dice", 3), settings)
 
 
 def new_runs(segmenter):
@@ -147,7 +147,11 @@ def test_segmenter_learns(tmp_path):
 
 def test_best_weights_are_kept_and_patience_ends_training():
     run = HeadRun(
-        method("plain"), "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), replace(SMOKE.settings, head_patience=2)
+        find_method("plain"),
+        "dice",
+        ConfidenceHead((8, 4, 4), 2),
+        Quality("dice", 3),
+        replace(SMOKE.settings, head_patience=2),
     )
     z, s = torch.randn(5, 8, 4, 4), torch.rand(5, 2)
     best = None
@@ -162,7 +166,7 @@ def test_best_weights_are_kept_and_patience_ends_training():
 
 
 def test_warm_up_epochs_cannot_be_the_best():
-    run = HeadRun(method("plain"), "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), SMOKE.settings)
+    run = HeadRun(find_method("plain"), "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), SMOKE.settings)
     run.history.append({"step": 1, "epoch": 1})
     end_of_epoch(run, torch.randn(5, 8, 4, 4), torch.rand(5, 2), eligible=False)
     assert run.best_epoch == 0 and run.history[-1]["val_loss"] > 0

@@ -133,15 +133,15 @@ class SliceSet:
             statistics = {name: self._domain_statistics(name, size, spacing_mm) for name in self.domains}
         for rows, from_mm in _blocks(self.table, spacing_mm):
             source = self._rows[rows]
-            x = _fit(self._images[source], from_mm, spacing_mm, size, "bilinear")  # (n, size, size)
+            x = fit(self._images[source], from_mm, spacing_mm, size, "bilinear")  # (n, size, size)
             if normalise == "image":
                 std, mean = torch.std_mean(x.double(), dim=(1, 2), correction=0)
             else:
                 each = [statistics[name] for name in self.table["domain"].iloc[rows]]
                 mean, std = torch.tensor(each, dtype=torch.float64).T
-            images[rows, 0] = _z_score(x, mean, std)
+            images[rows, 0] = z_score(x, mean, std)
             if masks is not None:
-                y = _fit(self._masks[source], from_mm, spacing_mm, size, "nearest")
+                y = fit(self._masks[source], from_mm, spacing_mm, size, "nearest")
                 masks[rows] = y.long()
         return images, masks
 
@@ -149,7 +149,7 @@ class SliceSet:
         whole = SliceSet(self.folder, self._images, self._masks, self._whole_table, self.info).select(domain)
         count, total, squares = 0, 0.0, 0.0
         for rows, from_mm in _blocks(whole.table, spacing_mm):
-            x = _fit(self._images[whole._rows[rows]], from_mm, spacing_mm, size, "bilinear").double()
+            x = fit(self._images[whole._rows[rows]], from_mm, spacing_mm, size, "bilinear").double()
             count, total, squares = count + x.numel(), total + float(x.sum()), squares + float((x * x).sum())
         mean = total / count
         return mean, float(np.sqrt(max(squares / count - mean**2, 0.0)))
@@ -182,13 +182,13 @@ def _blocks(table: pd.DataFrame, to_mm: float | None):
             yield rows[start : start + BLOCK], float(from_mm)
 
 
-def _fit(array: np.ndarray, from_mm: float, to_mm: float | None, size: int, mode: str) -> torch.Tensor:
+def fit(array: np.ndarray, from_mm: float, to_mm: float | None, size: int, mode: str) -> torch.Tensor:
     if to_mm is not None:
         array = resample_in_plane(array, from_mm, to_mm, mode)
     return torch.from_numpy(np.ascontiguousarray(centre_crop_or_pad(array, size)))
 
 
-def _z_score(x: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+def z_score(x: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     # Rounding leaves a constant image of level c with a standard deviation of about 1e-16 c, not 0.
     flat = std <= 1e-9 * mean.abs()
     scored = (x.double() - mean[:, None, None]) / torch.where(flat, 1.0, std)[:, None, None]
