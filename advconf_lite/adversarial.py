@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .quality import Quality
-from .segmenter import Segmenter, label_map
-from .settings import Settings
+from advconf_lite.quality import Quality
+from advconf_lite.segmenter import Segmenter, label_map
+from advconf_lite.settings import Settings
 
 
 @dataclass

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .errors import BadInput
-from .quality import Quality, Strip, check_labels, disk_half_widths
-from .segmenter import label_map
+from advconf_lite.quality import Quality, Strip, check_labels, disk_half_widths
+from advconf_lite.segmenter import label_map
+from advconf_lite.support.errors import BadInput
 
 if TYPE_CHECKING:
-    from .methods import SampledMethod
+    from advconf_lite.methods import SampledMethod
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 

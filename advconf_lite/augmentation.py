@@ -19,7 +19,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from .errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 # In nnU-Net's order. Rotation and scaling share one resampling step.
 PROBABILITY = {

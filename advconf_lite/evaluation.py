@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import BadInput
-from .files import write_atomically
-from .methods import sampled_methods
-from .metrics import METRICS, augrc, aurc, eaurc, mae, pearson, spearman, weighted_metrics
+from advconf_lite.methods import sampled_methods
+from advconf_lite.metrics import METRICS, augrc, aurc, eaurc, mae, pearson, spearman, weighted_metrics
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically
 
 __all__ = [
     "KEYS", "METRICS", "METRIC_COLUMNS", "PREDICTION_COLUMNS", "SLICE", "augrc", "aurc", "check_predictions",

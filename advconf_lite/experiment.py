@@ -10,14 +10,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .data.phantom import make_phantom
-from .data.scanner import Scanner, reacquire
-from .data.scanner_tables import target_scanners, validation_scanners
-from .data.slices import SliceSet, read_slice_set, split_by_slice, write_slice_set
-from .errors import BadInput
-from .progress import bar as tqdm
-from .settings import Profile
-from .training import derived_seed
+from advconf_lite.data.phantom import make_phantom
+from advconf_lite.data.scanner import Scanner, reacquire
+from advconf_lite.data.scanner_tables import target_scanners, validation_scanners
+from advconf_lite.data.slices import SliceSet, read_slice_set, split_by_slice, write_slice_set
+from advconf_lite.settings import Profile
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.progress import bar as tqdm
+from advconf_lite.support.randomness import derived_seed
 
 PHANTOMS = ("cardiac", "prostate")
 

@@ -11,7 +11,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from .segmenter import Segmenter
+from advconf_lite.segmenter import Segmenter
 
 
 class FinetunedHead(nn.Module):

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
-from .experiment import organ_of, to_device
-from .files import write_atomically
-from .head_training import HeadRun, train_heads
-from .methods import find_method
-from .run_files import load_weights, merge_history, save_weights
-from .segmenter import Segmenter
-from .settings import Profile
-from .training import load_checkpoint
+from advconf_lite.experiment import organ_of, to_device
+from advconf_lite.head_training import HeadRun, train_heads
+from advconf_lite.methods import find_method
+from advconf_lite.run_files import load_weights, merge_history, save_weights
+from advconf_lite.segmenter import Segmenter
+from advconf_lite.settings import Profile
+from advconf_lite.support.files import write_atomically
+from advconf_lite.training import load_checkpoint
 
 if TYPE_CHECKING:
-    from .pipeline import Run
+    from advconf_lite.pipeline import Run
 
 Key = tuple[str, str]  # (method, quality)
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .adversarial import Buffered, Half, State, score_loss, segment, targets
-from .augmentation import Augmenter
-from .head import predict_scores
-from .progress import bar as tqdm
-from .quality import Quality
-from .segmenter import Segmenter
-from .settings import Profile, Settings
-from .training import Pair, autocast, draw_batch, load_checkpoint, save_checkpoint
+from advconf_lite.adversarial import Buffered, Half, State, score_loss, segment, targets
+from advconf_lite.augmentation import Augmenter
+from advconf_lite.head import predict_scores
+from advconf_lite.quality import Quality
+from advconf_lite.segmenter import Segmenter
+from advconf_lite.settings import Profile, Settings
+from advconf_lite.support.progress import bar as tqdm
+from advconf_lite.training import Pair, autocast, draw_batch, load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
-    from .methods import HeadMethod
+    from advconf_lite.methods import HeadMethod
 
 
 @dataclass

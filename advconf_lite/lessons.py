@@ -13,20 +13,20 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from .adversarial import Effect, alpha_for_drop, apply_delta, head_delta, relative_norm
-from .controls import random_delta
-from .data.scanner import bssfp_signal
-from .data.tissue import INDEX, relaxation
-from .experiment import Part
-from .finetuning import read_by
-from .head import ConfidenceHead
-from .methods import DEFAULT_METHODS
-from .pipeline import Run
-from .plot_style import BLUE, VERMILLION, styled
-from .plots import Perturbed
-from .run_files import profile_values, read_config
-from .segmenter import Segmenter
-from .settings import PROFILES, Profile
+from advconf_lite.adversarial import Effect, alpha_for_drop, apply_delta, head_delta, relative_norm
+from advconf_lite.controls import random_delta
+from advconf_lite.data.scanner import bssfp_signal
+from advconf_lite.data.tissue import INDEX, relaxation
+from advconf_lite.experiment import Part
+from advconf_lite.finetuning import read_by
+from advconf_lite.head import ConfidenceHead
+from advconf_lite.methods import DEFAULT_METHODS
+from advconf_lite.pipeline import Run
+from advconf_lite.plot_style import BLUE, VERMILLION, styled
+from advconf_lite.plots import Perturbed
+from advconf_lite.run_files import profile_values, read_config
+from advconf_lite.segmenter import Segmenter
+from advconf_lite.settings import PROFILES, Profile
 
 
 def start(

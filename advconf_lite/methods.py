@@ -13,16 +13,16 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from .adversarial import Half, adversarial_step, plain_step, segment
-from .agreement import Samples, agreement, certainty
-from .controls import random_delta, random_phase_delta, segmenter_direction, with_norms
-from .errors import BadInput
-from .finetuning import FinetunedHead, read_by
-from .head_training import HeadRun, Turn
-from .quality import Quality
-from .segmenter import Segmenter
-from .settings import Profile, Settings
-from .training import derived_seed
+from advconf_lite.adversarial import Half, adversarial_step, plain_step, segment
+from advconf_lite.agreement import Samples, agreement, certainty
+from advconf_lite.controls import random_delta, random_phase_delta, segmenter_direction, with_norms
+from advconf_lite.finetuning import FinetunedHead, read_by
+from advconf_lite.head_training import HeadRun, Turn
+from advconf_lite.quality import Quality
+from advconf_lite.segmenter import Segmenter
+from advconf_lite.settings import Profile, Settings
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.randomness import derived_seed
 
 DEFAULT_METHODS = ("plain", "adversarial", "agreement-2", "agreement-15")
 _REGISTRY: dict[
@@ -257,7 +257,7 @@ class StrongAugmentation(Control):
     simulated scanners enters, so a gain is not knowledge of the test."""
 
     def images(self, turn: Turn, run: HeadRun) -> Tensor:
-        from .strong_augmentation import strongly_augmented
+        from advconf_lite.strong_augmentation import strongly_augmented
 
         def make() -> Tensor:
             seed = derived_seed("strong augmentation", turn.seed, turn.number)
@@ -272,7 +272,7 @@ class OracleAugmentation(Control):
     in the paper, and no method: who knows the shifts need not be robust to them."""
 
     def images(self, turn: Turn, run: HeadRun) -> Tensor:
-        from .oracle import rescanned
+        from advconf_lite.oracle import rescanned
 
         seed = derived_seed("virtual scanners", turn.seed, turn.number)
         return turn.once(self.name, lambda: rescanned(turn.x, run.organ, run.spacing_mm, seed))

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 METRICS = ("pearson", "spearman", "aurc", "eaurc", "augrc", "mae")
 DEFINITIONS = ("sum", "fd-shifts", "benchmark")  # of AURC; the first is ours and the paper's

@@ -18,8 +18,8 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from .errors import BadInput
-from .files import write_atomically
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 PIPELINE = (

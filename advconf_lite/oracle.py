@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data.scanner import reacquire
-from .data.scanner_tables import draw_scanner
-from .strong_augmentation import like_before, lowest
+from advconf_lite.data.scanner import reacquire
+from advconf_lite.data.scanner_tables import draw_scanner
+from advconf_lite.strong_augmentation import like_before, lowest
 
 
 def rescanned(x: Tensor, organ: str, spacing_mm: float, seed: int) -> Tensor:

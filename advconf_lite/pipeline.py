@@ -22,21 +22,35 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from . import __version__
-from .agreement import sampled_scores
-from .errors import BadInput
-from .evaluation import PREDICTION_COLUMNS, constant_predictions, merge_predictions, metrics_table, read_predictions
-from .experiment import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
-from .files import write_atomically, write_text
-from .head import ConfidenceHead, predict_scores
-from .head_stage import finished_head, train_missing
-from .methods import DEFAULT_METHODS, find_method, head_methods, parse_methods, sampled_methods
-from .progress import bar as tqdm
-from .quality import Quality, aggregate
-from .run_files import load_weights, merge_history, profile_from_config, profile_values, read_config, save_weights
-from .segmenter import Segmenter, build_unet, feature_layer, label_map
-from .settings import PROFILES, Profile, Settings
-from .training import derived_seed, train_segmenter
+from advconf_lite import __version__
+from advconf_lite.agreement import sampled_scores
+from advconf_lite.evaluation import (
+    PREDICTION_COLUMNS,
+    constant_predictions,
+    merge_predictions,
+    metrics_table,
+    read_predictions,
+)
+from advconf_lite.experiment import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
+from advconf_lite.head import ConfidenceHead, predict_scores
+from advconf_lite.head_stage import finished_head, train_missing
+from advconf_lite.methods import DEFAULT_METHODS, find_method, head_methods, parse_methods, sampled_methods
+from advconf_lite.quality import Quality, aggregate
+from advconf_lite.run_files import (
+    load_weights,
+    merge_history,
+    profile_from_config,
+    profile_values,
+    read_config,
+    save_weights,
+)
+from advconf_lite.segmenter import Segmenter, build_unet, feature_layer, label_map
+from advconf_lite.settings import PROFILES, Profile, Settings
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically, write_text
+from advconf_lite.support.progress import bar as tqdm
+from advconf_lite.support.randomness import derived_seed
+from advconf_lite.training import train_segmenter
 
 QUALITIES = ("dice", "surface_dice")
 HISTORY_COLUMNS = ("quality", "method", "head_seed", "alpha", "predicted_drop", "true_drop", "delta_norm")

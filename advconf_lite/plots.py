@@ -16,8 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator
 
-from .errors import BadInput
-from .plot_style import (
+from advconf_lite.plot_style import (
     BLACK,
     BLUE,
     CLASSES,
@@ -32,7 +31,8 @@ from .plot_style import (
     show,
     styled,
 )
-from .plots_scores import figure2, figure3, scatter, score_histogram
+from advconf_lite.plots_scores import figure2, figure3, scatter, score_histogram
+from advconf_lite.support.errors import BadInput
 
 __all__ = [
     "Perturbed",

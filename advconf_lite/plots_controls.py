@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from .errors import BadInput
-from .plot_style import BLUE, CUES, QUALITIES, VERMILLION, Cue, ordered, plain_array, styled
+from advconf_lite.plot_style import BLUE, CUES, QUALITIES, VERMILLION, Cue, ordered, plain_array, styled
+from advconf_lite.support.errors import BadInput
 
 # What an interval says: colour and marker, and whether the marker is filled.
 BETTER, WORSE = Cue(BLUE, "o", "-", ""), Cue(VERMILLION, "s", "-", "")

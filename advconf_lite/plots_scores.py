@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .errors import BadInput
-from .evaluation import CONSTANT, SLICE, is_relative
-from .plot_style import BLACK, BLUE, METHODS, ORANGE, QUALITIES, SKY, method_cue, ordered, plain_array, styled
+from advconf_lite.evaluation import CONSTANT, SLICE, is_relative
+from advconf_lite.plot_style import BLACK, BLUE, METHODS, ORANGE, QUALITIES, SKY, method_cue, ordered, plain_array, styled
+from advconf_lite.support.errors import BadInput
 
 METRIC_TITLES = {
     "pearson": "Pearson r\n(higher is better)",

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import __version__
-from .data.slice_checks import load
-from .errors import BadInput
-from .evaluation import KEYS, PREDICTION_COLUMNS, metrics_table, read_predictions
-from .files import write_atomically, write_text
-from .run_files import profile_from_config, read_config
-from .settings import Profile
+from advconf_lite import __version__
+from advconf_lite.data.slice_checks import load
+from advconf_lite.evaluation import KEYS, PREDICTION_COLUMNS, metrics_table, read_predictions
+from advconf_lite.run_files import profile_from_config, read_config
+from advconf_lite.settings import Profile
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically, write_text
 
 
 @dataclass

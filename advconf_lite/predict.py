@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from .data.slices import read_slice_set
-from .errors import BadInput
-from .experiment import grid
-from .files import write_atomically
-from .head import predict_scores
-from .methods import find_method, head_methods
-from .pipeline import open_run
-from .quality import aggregate
+from advconf_lite.data.slices import read_slice_set
+from advconf_lite.experiment import grid
+from advconf_lite.head import predict_scores
+from advconf_lite.methods import find_method, head_methods
+from advconf_lite.pipeline import open_run
+from advconf_lite.quality import aggregate
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically
 
 
 def predict(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 MAX_CLASSES = 256  # label maps are stored as uint8
 BYTES = 0x0101010101010101  # a 1 in each of the eight bytes of an int64

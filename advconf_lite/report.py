@@ -9,10 +9,10 @@ from pathlib import Path
 import nbconvert
 import pandas as pd
 
-from .ablations import comparison_table
-from .evaluation import CONSTANT, SEEDS, compare
-from .files import write_text
-from .run_files import read_config
+from advconf_lite.ablations import comparison_table
+from advconf_lite.evaluation import CONSTANT, SEEDS, compare
+from advconf_lite.run_files import read_config
+from advconf_lite.support.files import write_text
 
 STYLE = """body { font-family: sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
 pre { background: #f4f4f4; padding: 1em; overflow-x: auto; font-size: 85% }"""

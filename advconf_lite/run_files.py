@@ -12,9 +12,9 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import nn
 
-from .errors import BadInput
-from .files import write_atomically
-from .settings import Profile, Settings
+from advconf_lite.settings import Profile, Settings
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
-from .errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 # Names inside a MONAI UNet of depth four; all lie at a quarter of the input's resolution.
 FEATURE_LAYERS = {

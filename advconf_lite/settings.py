@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .augmentation import ALL, PUBLISHED_CODE
+from advconf_lite.augmentation import ALL, PUBLISHED_CODE
 
 
 def choice(default: Any, paper: str = "", code: Any = None, why: str = "") -> Any:
@@ -139,7 +139,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                from .errors import BadInput
+                from advconf_lite.support.errors import BadInput
 
                 raise BadInput(f"setting {name}={getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")
 

@@ -21,25 +21,15 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
-from .augmentation import Augmenter
-from .files import write_atomically
-from .progress import bar as tqdm
-from .quality import dice
-from .segmenter import label_map
-from .settings import Profile
+from advconf_lite.augmentation import Augmenter
+from advconf_lite.quality import dice
+from advconf_lite.segmenter import label_map
+from advconf_lite.settings import Profile
+from advconf_lite.support.files import write_atomically
+from advconf_lite.support.progress import bar as tqdm
+from advconf_lite.support.randomness import derived_seed, generator
 
 Pair = tuple[Tensor, Tensor]  # images (N, 1, H, W) and masks (N, H, W)
-
-
-def derived_seed(*key: int | str) -> int:
-    """A 63-bit seed from a key of numbers and words, the same on every machine."""
-    words = [part if isinstance(part, int) else int.from_bytes(part.encode(), "big") for part in key]
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def generator(device: torch.device | str, *key: int | str) -> torch.Generator:
-    """A generator on `device`, seeded by `key`."""
-    return torch.Generator(device).manual_seed(derived_seed(*key))
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

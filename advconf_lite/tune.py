@@ -21,13 +21,13 @@ from typing import Any
 
 import pandas as pd
 
-from .errors import BadInput
-from .evaluation import metrics_table
-from .experiment import Experiment, load_experiment
-from .files import write_atomically, write_text
-from .methods import head_methods
-from .pipeline import Run
-from .settings import PROFILES, Profile, Settings
+from advconf_lite.evaluation import metrics_table
+from advconf_lite.experiment import Experiment, load_experiment
+from advconf_lite.methods import head_methods
+from advconf_lite.pipeline import Run
+from advconf_lite.settings import PROFILES, Profile, Settings
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically, write_text
 
 # What may differ between trials: how a head learns. Settings of the segmenter, the data and the quality change what is
 # predicted; the batch size and the number of steps must be the same for all methods that are compared.

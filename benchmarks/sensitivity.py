@@ -15,15 +15,7 @@ from statistics import median
 
 import torch
 
-from advconf_lite.adversarial import (
-    State,
-    adversarial_step,
-    apply_delta,
-    head_delta,
-    plain_step,
-    relative_norm,
-    segment,
-)
+from advconf_lite.adversarial import State, adversarial_step, apply_delta, head_delta, plain_step, relative_norm, segment
 from advconf_lite.augmentation import Augmenter
 from advconf_lite.controls import random_delta
 from advconf_lite.experiment import to_device

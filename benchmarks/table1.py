@@ -27,11 +27,11 @@ from torch import Tensor
 
 from advconf_lite.agreement import agreement, monte_carlo_masks
 from advconf_lite.data.phantom import make_subject, source_scanner
-from advconf_lite.files import write_atomically
 from advconf_lite.finetuning import FinetunedHead
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer
 from advconf_lite.settings import PROFILES
+from advconf_lite.support.files import write_atomically
 from advconf_lite.timings import DIRECT, FAULTS, FINETUNED, PAPER, Way, direct, finetuned, measure
 
 CLASSES, TOLERANCE = 4, 3.0  # heart; millimetres, at 1 mm a pixel

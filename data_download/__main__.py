@@ -7,7 +7,7 @@ import os
 import sys
 from importlib import import_module
 
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 COMMANDS = {
     "list": "what exists, under which terms, how to get it and what is on this machine",
@@ -64,7 +64,7 @@ def _run(arguments: list[str]) -> int:
 
 def _prepare(arguments: list[str]) -> int:
     """`prepare NAME ...`: the options are those of the data set's module."""
-    from .datasets import DATASETS, find
+    from data_download.datasets import DATASETS, find
 
     if arguments and arguments[0] in ("-h", "--help"):
         print(

@@ -24,7 +24,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 BLOCK = 1 << 20
 GIB = 1 << 30

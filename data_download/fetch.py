@@ -15,12 +15,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from advconf_lite.errors import BadInput
-
-from .download import download
-from .extract import damage, extract
-from .sources import DOWNLOADS, SOURCES, Source, find_source
-from .terms import accept_terms
+from advconf_lite.support.errors import BadInput
+from data_download.download import download
+from data_download.extract import damage, extract
+from data_download.sources import DOWNLOADS, SOURCES, Source, find_source
+from data_download.terms import accept_terms
 
 BLOCK = 1 << 20
 

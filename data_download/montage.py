@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from advconf_lite.data.slices import SliceSet
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 COLUMNS, ROWS = 6, 2
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")  # Okabe and Ito; each class has its own line style too

@@ -11,9 +11,8 @@ import re
 from pathlib import Path
 
 from advconf_lite.data.slices import SliceSet
-from advconf_lite.errors import BadInput
-
-from .prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
+from advconf_lite.support.errors import BadInput
+from data_download.prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
 
 NAME = "nifti"
 WHAT = "Any folder of NIfTI images, with or without masks: one domain"

@@ -28,11 +28,10 @@ from advconf_lite.data.slices import (
     split_by_slice,
     split_by_subject,
 )
-from advconf_lite.errors import BadInput
-
-from .extract import extract
-from .montage import montages
-from .scans import Done, Job, Scan, kept_in, of_good_subjects, work_through
+from advconf_lite.support.errors import BadInput
+from data_download.extract import extract
+from data_download.montage import montages
+from data_download.scans import Done, Job, Scan, kept_in, of_good_subjects, work_through
 
 __all__ = ["Archive", "Scan", "add_common_options", "prepare_scans", "unpacked"]
 

@@ -11,11 +11,10 @@ import re
 from pathlib import Path
 
 from advconf_lite.data.slices import SliceSet
-from advconf_lite.errors import BadInput
-
-from .pmri import describe
-from .prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
-from .sources import SOURCES
+from advconf_lite.support.errors import BadInput
+from data_download.pmri import describe
+from data_download.prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
+from data_download.sources import SOURCES
 
 NAME = "promise12"
 WHAT = SOURCES[NAME].what

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 Entry = TypeVar("Entry")
 DOWNLOADS = Path("data/downloads")  # where fetch puts things unless it is told otherwise

@@ -10,10 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import advconf_lite
-from advconf_lite.errors import BadInput
-from advconf_lite.files import write_text
-
-from .sources import Source
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_text
+from data_download.sources import Source
 
 
 def accept_terms(source: Source, folder: Path, accepted: bool, ask: Callable[[str], str] | None = None) -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 UNREADABLE = (
     OSError,

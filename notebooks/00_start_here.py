@@ -46,7 +46,8 @@ out: str = "runs/quick"  # the folder that the other lessons will fill
 # Each line is one requirement. A `[FAIL]` line says what to do. No GPU is needed for the quick profile.
 
 # %%
-from advconf_lite.check import print_report, run_checks
+from advconf_lite.check import print_report
+from advconf_lite.check import run_checks
 
 status = print_report(run_checks())
 
@@ -57,7 +58,8 @@ status = print_report(run_checks())
 # *scanner* is a set of acquisition parameters, so that a change of scanner is something you can read.
 
 # %%
-from advconf_lite.data.scanner_tables import source_scanner, target_scanners
+from advconf_lite.data.scanner_tables import source_scanner
+from advconf_lite.data.scanner_tables import target_scanners
 
 organ = data.split(":")[1] if data.startswith("phantom:") else "cardiac"
 source, target = source_scanner(organ), target_scanners(organ)[1]
@@ -78,7 +80,8 @@ pair = [make_subject(organ, scanner, 3, size, spacing_mm, seed=0, domain="demo")
 images, masks = zip(*[(image[len(image) // 4], mask[len(mask) // 4]) for image, mask, _ in pair])
 
 # %%
-from advconf_lite.plots import samples, show
+from advconf_lite.plots import samples
+from advconf_lite.plots import show
 
 names = ["LV", "MYO", "RV"] if organ == "cardiac" else ["prostate"]
 figure = samples(images, masks, [source.name, target.name], names, spacing_mm)

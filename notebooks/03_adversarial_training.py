@@ -126,7 +126,10 @@ x_prime = (x + delta).detach()  # to be stored in the buffer, with y
 # The core does the same in one call. The assertion compares head and images.
 
 # %%
-from advconf_lite.adversarial import Buffered, State, adversarial_step, segment
+from advconf_lite.adversarial import Buffered
+from advconf_lite.adversarial import State
+from advconf_lite.adversarial import adversarial_step
+from advconf_lite.adversarial import segment
 
 twin = copy.deepcopy(head)
 twin.load_state_dict(before)
@@ -159,7 +162,8 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 heads = {pair: run.heads(*pair) for pair in seeds}
 
 # %%
-from advconf_lite.plots import figure1, show
+from advconf_lite.plots import figure1
+from advconf_lite.plots import show
 
 history = run.history()
 history = history[(history["stage"] == "head") & history["quality"].isin(run.qualities)]
@@ -215,7 +219,8 @@ for name in run.qualities:
 # $\Delta_s$.
 
 # %%
-from advconf_lite.lessons import effects, pick_slice
+from advconf_lite.lessons import effects
+from advconf_lite.lessons import pick_slice
 from advconf_lite.plots import figure4
 
 row = pick_slice(run, segmenter)

@@ -47,7 +47,8 @@ predictions.groupby(["quality", "method"], sort=False)[["true_score", "predicted
 # **Before you run the next cell:** a head that always predicts the source's mean score would make which picture?
 
 # %%
-from advconf_lite.plots import scatter, show
+from advconf_lite.plots import scatter
+from advconf_lite.plots import show
 
 source = run.experiment.slices.source_domain
 shown = [name for name in ("plain", "adversarial") if name in run.methods] or list(predictions["method"].unique())
@@ -77,7 +78,8 @@ for name in run.qualities:
 # %%
 import numpy as np
 
-from advconf_lite.evaluation import aurc, eaurc
+from advconf_lite.evaluation import aurc
+from advconf_lite.evaluation import eaurc
 
 true, predicted = np.array([0.9, 0.5, 0.7]), np.array([0.8, 0.1, 0.4])
 by_hand = np.mean([0.1, (0.1 + 0.3) / 2, (0.1 + 0.3 + 0.5) / 3])

@@ -50,7 +50,8 @@ masks = monte_carlo_masks(segmenter, x, n=15, seed=0)  # (15, 1, H, W)
 # differences between the masks, or speckle?
 
 # %%
-from advconf_lite.plots import samples, show
+from advconf_lite.plots import samples
+from advconf_lite.plots import show
 
 figure = samples(
     x.expand(4, -1, -1, -1).cpu(),

@@ -65,7 +65,8 @@ Markdown(methods_text(run.methods))
 # was; what the folder already has is not made again.
 
 # %%
-from advconf_lite.ablations import all_predictions, chosen_metrics
+from advconf_lite.ablations import all_predictions
+from advconf_lite.ablations import chosen_metrics
 
 predictions = all_predictions(run, seeds)
 metrics = chosen_metrics(run, seeds)
@@ -102,7 +103,8 @@ table3(metrics, source, run.settings.delta_s)
 
 # %%
 from advconf_lite.ablations import comparison_table
-from advconf_lite.evaluation import compare, is_relative
+from advconf_lite.evaluation import compare
+from advconf_lite.evaluation import is_relative
 
 others = [name for name in run.methods if name != "adversarial"]
 comparison = compare(predictions, "adversarial", others, source)
@@ -210,7 +212,8 @@ domain_table(metrics, "pearson", rules, list(dict.fromkeys(metrics["domain"])))
 # 1896 ms. Which of the two numbers depends on how the metric is programmed?
 
 # %%
-from advconf_lite.timings import FAULTS, table1
+from advconf_lite.timings import FAULTS
+from advconf_lite.timings import table1
 
 table1(run, run.segmenter(segmenter_seeds[0]))
 

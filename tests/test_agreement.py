@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from advconf_lite.agreement import agreement, monte_carlo_masks
-from advconf_lite.errors import BadInput
 from advconf_lite.quality import dice, surface_dice
+from advconf_lite.support.errors import BadInput
 
 
 def samples(n, batch, size, num_classes, seed=0, noise=0.4):

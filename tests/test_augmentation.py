@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from advconf_lite import augmentation as aug
 from advconf_lite.augmentation import ALL, PUBLISHED_CODE, Augmenter
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 
 def generator(seed=0):

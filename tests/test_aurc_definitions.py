@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from advconf_lite.errors import BadInput
 from advconf_lite.metrics import DEFINITIONS, aurc, eaurc
+from advconf_lite.support.errors import BadInput
 
 FALLING, TIED, CONSTANT = [0.9, 0.8, 0.7, 0.4, 0.1], [0.9, 0.7, 0.7, 0.4, 0.1], [0.5] * 5
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from advconf_lite import evaluation
-from advconf_lite.errors import BadInput
 from advconf_lite.evaluation import compare, mae, paired_difference, pearson
 from advconf_lite.report import comparison
+from advconf_lite.support.errors import BadInput
 
 DOMAINS = ("source", "one", "two")
 

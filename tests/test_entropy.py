@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from advconf_lite.agreement import agreement, certainty, monte_carlo, monte_carlo_masks, predictive_entropy, sampled_scores
-from advconf_lite.errors import BadInput
 from advconf_lite.evaluation import is_relative
 from advconf_lite.methods import find_method, parse_methods
 from advconf_lite.quality import Quality
+from advconf_lite.support.errors import BadInput
 
 
 class Net(nn.Module):

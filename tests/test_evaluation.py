@@ -9,7 +9,7 @@ import scipy.stats
 
 from advconf_lite import evaluation as ev
 from advconf_lite import metrics
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 METRICS = {name: getattr(ev, name) for name in ev.METRICS}
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from advconf_lite.data.slices import read_slice_set
-from advconf_lite.errors import BadInput
 from advconf_lite.evaluation import constant_predictions, mae, merge_predictions, paired_difference, read_predictions
 from advconf_lite.experiment import resplit_by_slice
 from advconf_lite.pipeline import Run
 from advconf_lite.settings import PROFILES, Settings
+from advconf_lite.support.errors import BadInput
 
 SMOKE = PROFILES["smoke"]
 

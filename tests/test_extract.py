@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 from data_download import extract as module
 from data_download.extract import Limits, archive_kind, damage, extract
 

@@ -18,7 +18,7 @@ import pytest
 from bad_server import PAYLOAD, STOP, page, running, serve
 from filelock import FileLock
 
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 from data_download.__main__ import main
 from data_download.download import BLOCK
 from data_download.fetch import fetch

@@ -6,7 +6,7 @@ import pytest
 from test_acdc import a_patient, prepare, refused
 
 from advconf_lite.data.slices import read_slice_set, split_by_fold
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 
 @pytest.mark.parametrize("number, folds", [(10, 5), (11, 5), (7, 3), (4, 4), (3, 3), (150, 7)])

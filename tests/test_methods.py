@@ -14,7 +14,6 @@ import advconf_lite
 from advconf_lite.adversarial import segment
 from advconf_lite.controls import random_delta, random_phase_delta, segmenter_direction, with_norms
 from advconf_lite.data.scanner_tables import target_scanners
-from advconf_lite.errors import BadInput
 from advconf_lite.finetuning import Twin, read_by
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.head_training import HeadRun, train_heads
@@ -25,6 +24,7 @@ from advconf_lite.predict import predict
 from advconf_lite.quality import Quality, dice
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.strong_augmentation import strongly_augmented
+from advconf_lite.support.errors import BadInput
 from advconf_lite.training import load_checkpoint, train_segmenter
 
 PAIRED = ["random-direction", "random-phase", "segmenter-attack"]

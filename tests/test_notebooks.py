@@ -15,8 +15,8 @@ import nbformat
 import papermill
 import pytest
 
-from advconf_lite.errors import BadInput
 from advconf_lite.notebooks import CONTROLS, FOLDER, LESSONS, PIPELINE, execute, of_lesson
+from advconf_lite.support.errors import BadInput
 
 EXPECTED = (
     "00_start_here",

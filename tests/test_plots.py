@@ -13,8 +13,8 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from advconf_lite import evaluation, plots, plots_controls
-from advconf_lite.errors import BadInput
 from advconf_lite.plot_style import CLASSES, METHODS, method_cue, ordered
+from advconf_lite.support.errors import BadInput
 
 DOMAINS = ("near", "source", "far")
 

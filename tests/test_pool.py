@@ -10,11 +10,11 @@ import pytest
 
 from advconf_lite.__main__ import main
 from advconf_lite.data.slices import read_slice_set, write_slice_set
-from advconf_lite.errors import BadInput
 from advconf_lite.evaluation import PREDICTION_COLUMNS, compare, mae, pearson, read_predictions
 from advconf_lite.pipeline import Run
 from advconf_lite.pool import pool
 from advconf_lite.settings import PROFILES
+from advconf_lite.support.errors import BadInput
 
 METHODS = {"plain": 0.2, "adversarial": 0.05, "agreement-2": 0.1, "constant": None}
 

@@ -5,8 +5,8 @@ import torch
 from monai.networks.nets import UNet
 from torch import nn
 
-from advconf_lite.errors import BadInput
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer, label_map
+from advconf_lite.support.errors import BadInput
 
 
 def small(seed: int = 0, num_classes: int = 4) -> UNet:

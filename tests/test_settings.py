@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from advconf_lite.errors import BadInput
 from advconf_lite.settings import PROFILES, Settings
+from advconf_lite.support.errors import BadInput
 
 
 def test_every_field_says_where_it_comes_from():

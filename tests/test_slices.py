@@ -26,7 +26,7 @@ from advconf_lite.data.slices import (
     split_by_subject,
     write_slice_set,
 )
-from advconf_lite.errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 INFO = {"name": "tiny", "class_names": ["LV", "MYO"], "source_domain": "A"}
 

@@ -13,13 +13,8 @@ from advconf_lite.methods import find_method
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet
 from advconf_lite.settings import PROFILES
-from advconf_lite.training import (
-    derived_seed,
-    draw_batch,
-    load_checkpoint,
-    segmenter_lr,
-    train_segmenter,
-)
+from advconf_lite.support.randomness import derived_seed
+from advconf_lite.training import draw_batch, load_checkpoint, segmenter_lr, train_segmenter
 
 SMOKE = replace(PROFILES["smoke"], segmenter_steps=9, head_steps=12, steps_per_epoch=3, checkpoint_steps=2)
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from advconf_lite.data.slices import split_by_subject, write_slice_set
-from advconf_lite.files import sha256
+from advconf_lite.support.files import sha256
 from data_download.__main__ import main
 
 SIDE = 6  # pixels: only counts matter here

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .texture import Plane
-from .tissue import INDEX
+from advconf_lite.data.texture import Plane
+from advconf_lite.data.tissue import INDEX
 
 CLASS_NAMES = ["LV", "MYO", "RV"]
 PHASES = ("ED", "ES")

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import BadInput
-from ..processes import in_processes
-from . import heart, prostate
-from .scanner import FIELD_OF_VIEW_FACTOR, SUPERSAMPLING, Scanner, TissueMaps, acquire
-from .scanner_tables import draw_scanner, scanners, source_scanner, target_scanners, validation_scanners
-from .texture import EXTENT_MM, Plane, subject_fields
-from .tissue import subject_factors
+from advconf_lite.data import heart, prostate
+from advconf_lite.data.scanner import FIELD_OF_VIEW_FACTOR, SUPERSAMPLING, Scanner, TissueMaps, acquire
+from advconf_lite.data.scanner_tables import draw_scanner, scanners, source_scanner, target_scanners, validation_scanners
+from advconf_lite.data.texture import EXTENT_MM, Plane, subject_fields
+from advconf_lite.data.tissue import subject_factors
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.processes import in_processes
 
 if TYPE_CHECKING:
-    from .slices import SliceSet
+    from advconf_lite.data.slices import SliceSet
 
 __all__ = [
     "draw_scanner", "make_phantom", "make_subject", "scanners", "source_scanner", "target_scanners",
@@ -153,8 +153,8 @@ def make_phantom(
     import pandas as pd
     from tqdm.auto import tqdm
 
-    from .. import __version__
-    from .slices import split_by_subject, write_slice_set
+    from advconf_lite import __version__
+    from advconf_lite.data.slices import split_by_subject, write_slice_set
 
     if organ not in ("cardiac", "prostate"):
         raise BadInput(f"unknown phantom {organ!r}; choose phantom:cardiac or phantom:prostate")

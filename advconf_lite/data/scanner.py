@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .tissue import IS_FAT, NAMES, TEXTURE, TISSUES, relaxation
+from advconf_lite.data.tissue import IS_FAT, NAMES, TEXTURE, TISSUES, relaxation
 
 FAT_SHIFT_PPM = 3.5  # fat's main peak resonates this far below water; 42.577 MHz/T
 # Echo trains undo the J-coupling that shortens fat's T2, so fat is brighter in TSE than its spin-echo T2 says
@@ -297,7 +297,7 @@ def reacquire(image: np.ndarray, scanner: Scanner, spacing_mm: float, rng: np.ra
     image = np.asarray(image, dtype=np.float64)
     if image.ndim != 2 or not np.isfinite(image).all():
         raise ValueError(f"reacquire needs one finite 2D image, got shape {image.shape}; remove NaN and infinity first")
-    from .scanner_tables import source_scanner  # the tables are built from Scanner
+    from advconf_lite.data.scanner_tables import source_scanner  # the tables are built from Scanner
 
     reference = source_scanner("cardiac" if scanner.sequence == "bSSFP" else "prostate")
     image = np.maximum(image, 0)

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .scanner import Scanner
+from advconf_lite.data.scanner import Scanner
 
 # fmt: off
 _HEART = Scanner(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 COLUMNS = ["dataset", "domain", "subject", "phase", "slice", "spacing_mm", "split"]
 FILES = ("images.npy", "masks.npy", "slices.csv", "dataset.json")

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import BadInput
-from ..files import sha256
-from .slice_checks import COLUMNS, FILES, IMAGE_TYPE, MASK_TYPE, complete, load_and_check, recover, replaced
+from advconf_lite.data.slice_checks import COLUMNS, FILES, IMAGE_TYPE, MASK_TYPE, complete, load_and_check, recover, replaced
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import sha256
 
 
 class SliceSetWriter:

@@ -22,9 +22,9 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from ..errors import BadInput
-from .slice_checks import BLOCK, SPLITS, load_and_check
-from .slice_writer import SliceSetWriter
+from advconf_lite.data.slice_checks import BLOCK, SPLITS, load_and_check
+from advconf_lite.data.slice_writer import SliceSetWriter
+from advconf_lite.support.errors import BadInput
 
 FRACTIONS = {"train": 0.60, "val": 0.15, "test": 0.25}
 

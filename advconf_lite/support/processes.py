@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 AHEAD = 4  # jobs that each other process has been handed
 
 

@@ -1,5 +1,7 @@
 """The one exception that means "your input, not our code"."""
 
+from __future__ import annotations
+
 
 class BadInput(ValueError):
     """Something that the user gave is wrong.

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import BadInput
+from advconf_lite.support.errors import BadInput
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:

@@ -1,0 +1,1 @@
+"""The ground: errors, whole files, progress, processes, randomness."""
