@@ -10,10 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from advconf_lite.data.phantom import make_phantom
-from advconf_lite.data.scanner import Scanner, reacquire
-from advconf_lite.data.scanner_tables import target_scanners, validation_scanners
 from advconf_lite.data.slices import SliceSet, read_slice_set, split_by_slice, write_slice_set
+from advconf_lite.phantom.phantom import make_phantom
+from advconf_lite.phantom.reacquire import reacquire
+from advconf_lite.phantom.scanner import Scanner
+from advconf_lite.phantom.scanner_tables import target_scanners, validation_scanners
 from advconf_lite.settings import Profile
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.progress import bar as tqdm

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 
 from advconf_lite.adversarial import Effect, alpha_for_drop, apply_delta, head_delta, relative_norm
 from advconf_lite.controls import random_delta
-from advconf_lite.data.scanner import bssfp_signal
-from advconf_lite.data.tissue import INDEX, relaxation
 from advconf_lite.experiment import Part
 from advconf_lite.finetuning import read_by
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.methods import DEFAULT_METHODS
+from advconf_lite.phantom.scanner import bssfp_signal
+from advconf_lite.phantom.tissue import INDEX, relaxation
 from advconf_lite.pipeline import Run
 from advconf_lite.plot_style import BLUE, VERMILLION, styled
 from advconf_lite.plots import Perturbed

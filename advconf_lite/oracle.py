@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advconf_lite.data.scanner import reacquire
-from advconf_lite.data.scanner_tables import draw_scanner
+from advconf_lite.phantom.reacquire import reacquire
+from advconf_lite.phantom.scanner_tables import draw_scanner
 from advconf_lite.strong_augmentation import like_before, lowest
 
 

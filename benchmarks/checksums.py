@@ -11,7 +11,8 @@ import zlib
 
 import numpy as np
 
-from advconf_lite.data.phantom import make_subject, source_scanner, target_scanners
+from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners
+from advconf_lite.phantom.subject import make_subject
 
 
 def slices() -> dict[str, np.ndarray]:

@@ -58,8 +58,8 @@ status = print_report(run_checks())
 # *scanner* is a set of acquisition parameters, so that a change of scanner is something you can read.
 
 # %%
-from advconf_lite.data.scanner_tables import source_scanner
-from advconf_lite.data.scanner_tables import target_scanners
+from advconf_lite.phantom.scanner_tables import source_scanner
+from advconf_lite.phantom.scanner_tables import target_scanners
 
 organ = data.split(":")[1] if data.startswith("phantom:") else "cardiac"
 source, target = source_scanner(organ), target_scanners(organ)[1]
@@ -71,7 +71,7 @@ for name in ("field_T", "TR_ms", "TE_ms", "flip_deg", "resolution_mm", "snr", "c
 # and which parameter above is responsible?
 
 # %%
-from advconf_lite.data.phantom import make_subject
+from advconf_lite.phantom.subject import make_subject
 from advconf_lite.settings import PROFILES
 
 size, spacing_mm = PROFILES[profile].size[organ], PROFILES[profile].spacing_mm[organ]

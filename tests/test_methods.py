@@ -13,12 +13,12 @@ from test_training import SMOKE, TRAIN, VAL, Killed, discs, new_net
 import advconf_lite
 from advconf_lite.adversarial import segment
 from advconf_lite.controls import random_delta, random_phase_delta, segmenter_direction, with_norms
-from advconf_lite.data.scanner_tables import target_scanners
 from advconf_lite.finetuning import Twin, read_by
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.head_training import HeadRun, train_heads
 from advconf_lite.methods import find_method, head_methods, known_names, parse_methods
 from advconf_lite.oracle import rescanned
+from advconf_lite.phantom.scanner_tables import target_scanners
 from advconf_lite.pipeline import Run
 from advconf_lite.predict import predict
 from advconf_lite.quality import Quality, dice

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from advconf_lite.data import heart, phantom, prostate
 from advconf_lite.data.slices import read_slice_set
-from advconf_lite.data.texture import Plane, SmoothField, subject_fields
+from advconf_lite.phantom import heart, phantom, prostate
+from advconf_lite.phantom.texture import Plane, SmoothField, subject_fields
 from advconf_lite.support import processes
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.processes import in_processes

@@ -6,10 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advconf_lite.data import scanner as physics
-from advconf_lite.data import scanner_tables as tables
-from advconf_lite.data.scanner import Scanner, TissueMaps, acquire, reacquire, through_kspace
-from advconf_lite.data.tissue import INDEX, NAMES, SUBJECT_SPREAD, relaxation, subject_factors
+from advconf_lite.phantom import scanner as physics
+from advconf_lite.phantom import scanner_tables as tables
+from advconf_lite.phantom.kspace import (
+    TissueMaps,
+    acquire,
+    coil_profile,
+    through_kspace,
+)
+from advconf_lite.phantom.reacquire import contrast_exponent, reacquire
+from advconf_lite.phantom.scanner import Scanner
+from advconf_lite.phantom.tissue import INDEX, NAMES, SUBJECT_SPREAD, relaxation, subject_factors
 
 PLAIN = Scanner("plain", "bSSFP", 1.5, 3.0, 1.5, 60, resolution_mm=1.0, snr=1e9, kspace_filter=0.0, coil_correction=1.0)
 
@@ -91,7 +98,7 @@ def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="sequence"):
         physics.signal(replace(PLAIN, sequence="EPI"), 1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match="coil"):
-        physics.coil_profile(replace(PLAIN, coil="head"), np.zeros(1), np.zeros(1))
+        coil_profile(replace(PLAIN, coil="head"), np.zeros(1), np.zeros(1))
     with pytest.raises(ValueError, match="organ"):
         tables.source_scanner("liver")
 
@@ -177,13 +184,13 @@ def test_coils_are_bright_where_their_elements_are():
     axis = np.linspace(-60, 60, 61)
     x, y = np.meshgrid(axis, axis)
     endorectal = replace(PLAIN, coil="endorectal", coil_correction=0.0)
-    profile = physics.coil_profile(endorectal, x, y, (0.0, 28.0))
+    profile = coil_profile(endorectal, x, y, (0.0, 28.0))
     row, column = np.unravel_index(profile.argmax(), profile.shape)
     assert abs(x[row, column]) <= 2 and abs(y[row, column] - 28) <= 2
     assert profile.max() / profile[0].max() > 30  # steep
-    corrected = physics.coil_profile(replace(endorectal, coil_correction=1.0), x, y)
+    corrected = coil_profile(replace(endorectal, coil_correction=1.0), x, y)
     np.testing.assert_allclose(corrected, 1.0)
-    surface = physics.coil_profile(replace(PLAIN, coil="surface array", coil_correction=0.0), x, y)
+    surface = coil_profile(replace(PLAIN, coil="surface array", coil_correction=0.0), x, y)
     assert surface[0, 30] > surface[30, 30] == pytest.approx(1.0)
 
 
@@ -253,4 +260,4 @@ def test_reacquire_keeps_the_order_of_grey_values():
     result = reacquire(image, scanner, 2.0, rng())
     assert (np.diff(result[0, 4::8]) > 0).all()
     assert not np.allclose(result / result.mean(), image / image.mean(), rtol=0.02)
-    assert physics.contrast_exponent(scanner, scanner) == pytest.approx(1.0)
+    assert contrast_exponent(scanner, scanner) == pytest.approx(1.0)

@@ -58,11 +58,16 @@ TISSUES: dict[str, Tissue] = {
     "rectal wall": Tissue(_t(None, 1000, 1350), _t(None, 58, 60), 0.80, 0.12),  # [ch], muscle and mucosa
     "vein": Tissue(_t(None, 1441, 1932), _t(None, 200, 150), 0.95, 0.15),  # [ch], slow, less oxygen
 }
+
 # fmt: on
 NAMES = tuple(TISSUES)
+
 INDEX = {name: number for number, name in enumerate(NAMES)}
+
 TEXTURE = np.array([tissue.texture for tissue in TISSUES.values()])
+
 IS_FAT = np.array([tissue.fat for tissue in TISSUES.values()])
+
 # T1, T2 and PD differ between subjects by up to 10 %; published methods disagree by more.
 SUBJECT_SPREAD = 0.10
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from advconf_lite.data.scanner import Scanner
+from advconf_lite.phantom.scanner import Scanner
 
 # fmt: off
 _HEART = Scanner(
@@ -28,6 +28,7 @@ _HEART = Scanner(
     resolution_mm=1.8, phase_resolution=0.75, slice_mm=8, snr=29, ghost=0.01, ghost_period=2.0,
     off_resonance_hz=25, kspace_filter=1.0,
 )
+
 _PROSTATE = Scanner(
     "3T-surface-reference", "TSE", 3.0, TR_ms=5000, TE_ms=100, coil="surface array", coil_correction=0.7,
     resolution_mm=0.62, phase_resolution=0.85, slice_mm=3.6, snr=14, ghost=0.01, ghost_period=2.0,
@@ -96,6 +97,7 @@ RANGES = {
         fat_suppression=(0.0, 0.9),
     ),
 }
+
 # fmt: on
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from advconf_lite.data.texture import Plane
-from advconf_lite.data.tissue import INDEX
+from advconf_lite.phantom.texture import Plane
+from advconf_lite.phantom.tissue import INDEX
 
 CLASS_NAMES = ["LV", "MYO", "RV"]
+
 PHASES = ("ED", "ES")
+
 # share of subjects; systolic over diastolic cavity radius; cavity radius (mm), wall (mm)
 PATHOLOGIES = {
     "normal": (0.40, (0.62, 0.72), (21.0, 26.0), (8.0, 10.5)),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from advconf_lite.data.texture import Plane
-from advconf_lite.data.tissue import INDEX
+from advconf_lite.phantom.texture import Plane
+from advconf_lite.phantom.tissue import INDEX
 
 CLASS_NAMES = ["prostate"]
+
 PHASES = ("",)
 
 

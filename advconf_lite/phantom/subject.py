@@ -1,0 +1,95 @@
+"""One virtual patient in one virtual scanner: anatomy -> tissues -> signal, coil, k-space -> magnitude images."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from advconf_lite.phantom import heart, prostate
+from advconf_lite.phantom.kspace import FIELD_OF_VIEW_FACTOR, SUPERSAMPLING, TissueMaps, acquire
+from advconf_lite.phantom.scanner import Scanner
+from advconf_lite.phantom.texture import EXTENT_MM, Plane, subject_fields
+from advconf_lite.phantom.tissue import subject_factors
+from advconf_lite.support.errors import BadInput
+
+
+def _generator(seed: int, organ: str, domain: str, subject: int, purpose: int) -> np.random.Generator:
+    names = [zlib.crc32(name.encode()) for name in (organ, domain)]
+    return np.random.default_rng(np.random.SeedSequence([seed, *names, subject, purpose]))
+
+
+def make_subject(
+    organ: str,
+    scanner: Scanner,
+    subject: int,
+    size: int,
+    spacing_mm: float,
+    seed: int = 0,
+    domain: str | None = None,
+) -> tuple[np.ndarray, np.ndarray, list[tuple[str, int]]]:
+    """All non-empty slices of one virtual patient.
+
+    `domain` (default: the scanner's name) and `subject` choose the patient; pass another scanner with the
+    same `domain` to see the same patient elsewhere.
+
+    Returns:
+        images (n, size, size) float32 magnitudes; masks (n, size, size) uint8; n pairs (phase, slice number).
+
+    Raises:
+        BadInput: unknown organ, or an image wider than the simulated body.
+    """
+    anatomy, draw, phases, depths = _organ(organ)
+    pixels = SUPERSAMPLING * 2 * int(round(size * FIELD_OF_VIEW_FACTOR / 2))
+    axis = (np.arange(pixels) - (pixels - 1) / 2) * spacing_mm / SUPERSAMPLING
+    if size * spacing_mm > 2 * EXTENT_MM / FIELD_OF_VIEW_FACTOR * 1.02:
+        limit = 2 * EXTENT_MM / FIELD_OF_VIEW_FACTOR
+        raise BadInput(f"{size} pixels of {spacing_mm} mm exceed the phantom's {limit:.0f} mm; choose a smaller size")
+    streams = [_generator(seed, organ, domain or scanner.name, subject, purpose) for purpose in range(4)]
+    shape, fields, factors = draw(streams[0]), subject_fields(streams[1]), subject_factors(streams[2])
+    endorectal = scanner.coil == "endorectal"
+    coil_at = prostate.coil_place(shape) if organ == "prostate" else (0.0, 28.0)
+    images, masks, keys = [], [], []
+    for phase in phases:
+        for number, depth in enumerate(depths(shape)):
+            noise = np.random.default_rng(streams[3].integers(2**63, size=2))
+            plane = Plane(fields, axis, axis, depth)
+            # two planes, a quarter of the thickness to each side, stand for the slice: partial volume across
+            # it
+            offsets = (-scanner.slice_mm / 4, scanner.slice_mm / 4)
+            labels, drawn = anatomy(shape, plane, offsets, phase if organ == "cardiac" else endorectal)
+            mask = _majority(drawn, size)
+            if not mask.any():
+                continue
+            maps = TissueMaps(labels, *_texture(plane), factors, coil_at)
+            images.append(acquire(maps, scanner, size, spacing_mm, noise))
+            masks.append(mask)
+            keys.append((phase, number))
+    if not images:
+        empty = np.zeros((0, size, size))
+        return empty.astype(np.float32), empty.astype(np.uint8), []
+    return np.stack(images), np.stack(masks), keys
+
+
+def _organ(organ: str):
+    if organ == "cardiac":
+        return heart.heart_planes, heart.draw_heart, heart.PHASES, heart.slice_depths
+    if organ == "prostate":
+        return prostate.prostate_planes, prostate.draw_prostate, prostate.PHASES, prostate.slice_depths
+    raise BadInput(f"unknown organ {organ!r}; choose 'cardiac' or 'prostate'")
+
+
+def _texture(plane: Plane) -> tuple[np.ndarray, np.ndarray]:
+    """Structure inside tissues, at 1.6 to 30 mm, of density and of relaxation: (H, W), variance near 1."""
+    fine, small, medium, large = (plane.field(name) for name in ("fine", "small", "medium", "large"))
+    return 0.6 * fine + 0.5 * small + 0.4 * medium, 0.4 * fine - 0.7 * small + 0.8 * large
+
+
+def _majority(labels: np.ndarray, size: int) -> np.ndarray:
+    """(P, H, W) labels of tissue pixels -> (size, size): the most frequent one, background winning ties."""
+    width = size * SUPERSAMPLING
+    start = (labels.shape[-1] - width) // 2
+    inner = labels[:, start : start + width, start : start + width]
+    blocks = inner.reshape(len(labels), size, SUPERSAMPLING, size, SUPERSAMPLING)
+    votes = np.stack([(blocks == label).sum(axis=(0, 2, 4)) for label in range(int(labels.max()) + 1)])
+    return votes.argmax(axis=0).astype(np.uint8)
