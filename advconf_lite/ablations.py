@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite.evaluation import CONSTANT, SEEDS, is_relative
+from advconf_lite.figures.style import QUALITIES
 from advconf_lite.lessons import seen_scores
 from advconf_lite.methods import Adversarial, AdversarialWith, Finetuned, find_method, head_methods
 from advconf_lite.pipeline import Run
-from advconf_lite.plot_style import QUALITIES
 
 METRIC_NAMES = {"pearson": "Pearson", "eaurc": "eAURC", "mae": "MAE"}
 NOTHING = "–"

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from advconf_lite.data.slices import SliceSet, read_slice_set, split_by_slice, write_slice_set
+from advconf_lite.data.slices import SliceSet, read_slice_set, write_slice_set
+from advconf_lite.data.splits import split_by_slice
 from advconf_lite.phantom.phantom import make_phantom
 from advconf_lite.phantom.reacquire import reacquire
 from advconf_lite.phantom.scanner import Scanner

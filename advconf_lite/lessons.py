@@ -11,19 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from advconf_lite.adversarial import Effect, alpha_for_drop, apply_delta, head_delta, relative_norm
 from advconf_lite.controls import random_delta
 from advconf_lite.experiment import Part
+from advconf_lite.figures.images import Perturbed
 from advconf_lite.finetuning import read_by
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.methods import DEFAULT_METHODS
-from advconf_lite.phantom.scanner import bssfp_signal
-from advconf_lite.phantom.tissue import INDEX, relaxation
 from advconf_lite.pipeline import Run
-from advconf_lite.plot_style import BLUE, VERMILLION, styled
-from advconf_lite.plots import Perturbed
 from advconf_lite.run_files import profile_values, read_config
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.settings import PROFILES, Profile
@@ -118,21 +114,6 @@ def seen_scores(run: Run, method: str, quality: str, seeds: Sequence[tuple[int, 
     """True scores of the images that heads saw in training: {"clean": ..., "perturbed": ...}, all seeds together."""
     files = [np.load(run.seen_path(method, quality, *pair)) for pair in seeds]
     return {half: np.concatenate([file[half] for file in files]) for half in ("clean", "perturbed")}
-
-
-@styled
-def contrast_figure() -> Figure:
-    """bSSFP signal of blood and myocardium by flip angle, at 1.5 T and 3 T (TR 3.0 ms, TE 1.5 ms)."""
-    angles = np.linspace(5, 90, 86)
-    figure = Figure(figsize=(5, 2.8), layout="constrained")
-    ax = figure.subplots()
-    for field_T, colour in ((1.5, BLUE), (3.0, VERMILLION)):
-        for tissue, line in (("blood", "-"), ("myocardium", "--")):
-            signal = 100 * bssfp_signal(*relaxation(field_T)[INDEX[tissue]], 3.0, 1.5, angles)
-            ax.plot(angles, signal, color=colour, ls=line, label=f"{tissue}, {field_T:g} T")
-    ax.set(xlabel="flip angle (degrees)", ylabel="signal (% of full magnetisation)")
-    ax.legend()
-    return figure
 
 
 def quality_table(run: Run, segmenters: dict[int, Segmenter]) -> pd.DataFrame:

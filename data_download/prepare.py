@@ -19,15 +19,9 @@ from pathlib import Path
 import pandas as pd
 
 import advconf_lite
-from advconf_lite.data.slice_writer import refuse_to_overwrite
-from advconf_lite.data.slices import (
-    SliceSet,
-    SliceSetWriter,
-    read_slice_set,
-    split_by_fold,
-    split_by_slice,
-    split_by_subject,
-)
+from advconf_lite.data.slice_writer import SliceSetWriter, refuse_to_overwrite
+from advconf_lite.data.slices import SliceSet, read_slice_set
+from advconf_lite.data.splits import split_by_fold, split_by_slice, split_by_subject
 from advconf_lite.support.errors import BadInput
 from data_download.extract import extract
 from data_download.montage import montages

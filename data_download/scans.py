@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 import advconf_lite
-from advconf_lite.data.slices import centre_crop_or_pad, resample_in_plane
+from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.processes import in_processes

@@ -80,8 +80,8 @@ pair = [make_subject(organ, scanner, 3, size, spacing_mm, seed=0, domain="demo")
 images, masks = zip(*[(image[len(image) // 4], mask[len(mask) // 4]) for image, mask, _ in pair])
 
 # %%
-from advconf_lite.plots import samples
-from advconf_lite.plots import show
+from advconf_lite.figures.images import samples
+from advconf_lite.figures.style import show
 
 names = ["LV", "MYO", "RV"] if organ == "cardiac" else ["prostate"]
 figure = samples(images, masks, [source.name, target.name], names, spacing_mm)

@@ -86,8 +86,8 @@ print("no source subject is in two splits")
 # muscle when $a$ falls from 60° to 30°?
 
 # %%
-from advconf_lite.lessons import contrast_figure
-from advconf_lite.plots import show
+from advconf_lite.figures.physics import contrast_figure
+from advconf_lite.figures.style import show
 
 show(contrast_figure(), "Blood (solid) and myocardium (dashed) by flip angle: their ratio shrinks towards small angles.")
 
@@ -99,7 +99,7 @@ show(contrast_figure(), "Blood (solid) and myocardium (dashed) by flip angle: th
 
 # %%
 from advconf_lite.lessons import one_per_domain
-from advconf_lite.plots import samples
+from advconf_lite.figures.images import samples
 
 images, masks, titles = one_per_domain(run)
 figure = samples(images, masks, titles, experiment.class_names, experiment.spacing_mm)
@@ -127,7 +127,7 @@ print(f"mean {x.mean((1, 2, 3)).abs().max():.1e} at most, standard deviation {x.
 # %%
 import numpy as np
 import pandas as pd
-from advconf_lite.data.slices import split_by_subject
+from advconf_lite.data.splits import split_by_subject
 from advconf_lite.data.slices import write_slice_set
 
 masks = np.zeros((12, 64, 64), np.uint8)  # yours: (slices, height, width), 0 = background, 1 = the first class
@@ -137,16 +137,9 @@ subjects = [f"P{number // 2}" for number in range(12)]  # yours: whose slice it 
 
 # %%
 split = split_by_subject(subjects)
-table = pd.DataFrame(
-    {
-        "dataset": "mine",
-        "domain": "our scanner",
-        "subject": subjects,
-        "phase": "T2",
-        "slice": [0, 1] * 6,
-        "spacing_mm": 1.5,
-        "split": [split[subject] for subject in subjects],
-    }
+same = {"dataset": "mine", "domain": "our scanner", "phase": "T2", "spacing_mm": 1.5}
+table = pd.DataFrame({"subject": subjects, "slice": [0, 1] * 6, "split": [split[subject] for subject in subjects]}).assign(
+    **same
 )
 info = {"name": "mine", "class_names": ["lesion"], "source_domain": "our scanner", "tolerance_mm": 3.0}
 own = write_slice_set(run.folder / "data" / "own", images, masks, table, info)

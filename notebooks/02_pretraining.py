@@ -56,8 +56,8 @@ print(f"{sum(p.numel() for p in net.parameters()):,} weights; z is read at {feat
 segmenters = {seed: run.segmenter(seed) for seed in segmenter_seeds}
 
 # %%
-from advconf_lite.plots import learning_curves
-from advconf_lite.plots import show
+from advconf_lite.figures.training import learning_curves
+from advconf_lite.figures.style import show
 
 history = run.history()
 figure = learning_curves(history[history["segmenter_seed"].isin(segmenter_seeds)], stage="segmenter")
@@ -96,7 +96,7 @@ table = quality_table(run, segmenters)
 table.groupby(["domain", "quality"], sort=False)["true_score"].agg(["median", "std"]).round(3).unstack()
 
 # %%
-from advconf_lite.plots import figure2
+from advconf_lite.figures.scores import figure2
 
 figure = figure2(table, experiment.slices.source_domain)
 show(figure, "True Dice and surface Dice per domain: the source's held-out subjects first, then the target scanners.")

@@ -162,8 +162,8 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 heads = {pair: run.heads(*pair) for pair in seeds}
 
 # %%
-from advconf_lite.plots import figure1
-from advconf_lite.plots import show
+from advconf_lite.figures.training import figure1
+from advconf_lite.figures.style import show
 
 history = run.history()
 history = history[(history["stage"] == "head") & history["quality"].isin(run.qualities)]
@@ -197,7 +197,7 @@ alignment_table(history, settings.delta_s).round(3)
 
 # %%
 from advconf_lite.lessons import seen_scores
-from advconf_lite.plots import score_histogram
+from advconf_lite.figures.scores import score_histogram
 
 for name in run.qualities:
     if not all(run.seen_path("adversarial", name, *pair).exists() for pair in seeds):
@@ -221,7 +221,7 @@ for name in run.qualities:
 # %%
 from advconf_lite.lessons import effects
 from advconf_lite.lessons import pick_slice
-from advconf_lite.plots import figure4
+from advconf_lite.figures.images import figure4
 
 row = pick_slice(run, segmenter)
 found = effects(run, segmenter, heads[seeds[0]], run.qualities[0], row)

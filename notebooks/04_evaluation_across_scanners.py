@@ -47,8 +47,8 @@ predictions.groupby(["quality", "method"], sort=False)[["true_score", "predicted
 # **Before you run the next cell:** a head that always predicts the source's mean score would make which picture?
 
 # %%
-from advconf_lite.plots import scatter
-from advconf_lite.plots import show
+from advconf_lite.figures.scores import scatter
+from advconf_lite.figures.style import show
 
 source = run.experiment.slices.source_domain
 shown = [name for name in ("plain", "adversarial") if name in run.methods] or list(predictions["method"].unique())
@@ -100,7 +100,7 @@ metrics[["domain", "quality", "method", "n_subjects", "pearson", "eaurc", "mae"]
 # lesson 02: where has the quality fallen most?
 
 # %%
-from advconf_lite.plots import figure3
+from advconf_lite.figures.scores import figure3
 
 figure = figure3(metrics[metrics["method"] != "constant"], source)
 show(figure, "Figure 3, heads only: Pearson (higher is better), eAURC and MAE (lower is better) per domain.")

@@ -50,8 +50,8 @@ masks = monte_carlo_masks(segmenter, x, n=15, seed=0)  # (15, 1, H, W)
 # differences between the masks, or speckle?
 
 # %%
-from advconf_lite.plots import samples
-from advconf_lite.plots import show
+from advconf_lite.figures.images import samples
+from advconf_lite.figures.style import show
 
 figure = samples(
     x.expand(4, -1, -1, -1).cpu(),
@@ -99,7 +99,7 @@ predictions.groupby(["quality", "method"], sort=False)[["true_score", "predicted
 # **Before you run the next cell:** where should agreement have the advantage over a head that has seen one scanner only?
 
 # %%
-from advconf_lite.plots import figure3
+from advconf_lite.figures.scores import figure3
 
 metrics = run.metrics()
 metrics = metrics[metrics["method"].isin([*run.methods, "constant"])]  # a later lesson may have added others

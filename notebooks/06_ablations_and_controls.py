@@ -111,8 +111,8 @@ comparison = compare(predictions, "adversarial", others, source)
 comparison_table(comparison)
 
 # %%
-from advconf_lite.plots import show
-from advconf_lite.plots_controls import forest
+from advconf_lite.figures.style import show
+from advconf_lite.figures.controls import forest
 
 kinds = {
     "other head": [name for name in others if not is_relative(name)],
@@ -164,7 +164,7 @@ mae_floor(metrics, source)
 
 # %%
 from advconf_lite.ablations import seen_by
-from advconf_lite.plots_controls import training_scores
+from advconf_lite.figures.controls import training_scores
 
 for name in run.qualities:
     seen = seen_by(run, ["adversarial", "random-direction"], name, seeds)

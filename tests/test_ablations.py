@@ -9,8 +9,8 @@ import torch
 
 from advconf_lite import ablations, timings
 from advconf_lite.evaluation import METRIC_COLUMNS, PREDICTION_COLUMNS, compare
+from advconf_lite.figures.controls import BETTER, NO_INTERVAL, OPEN, WORSE, forest, training_scores
 from advconf_lite.pipeline import Run
-from advconf_lite.plots_controls import BETTER, NO_INTERVAL, OPEN, WORSE, forest, training_scores
 from advconf_lite.support.errors import BadInput
 
 METHODS = "plain adversarial adversarial-0.2 finetuned adversarial-0.05 agreement-15".split()

@@ -5,7 +5,8 @@ import shutil
 import pytest
 from test_acdc import a_patient, prepare, refused
 
-from advconf_lite.data.slices import read_slice_set, split_by_fold
+from advconf_lite.data.slices import read_slice_set
+from advconf_lite.data.splits import split_by_fold
 from advconf_lite.support.errors import BadInput
 
 

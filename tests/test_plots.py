@@ -12,8 +12,12 @@ from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from advconf_lite import evaluation, plots, plots_controls
-from advconf_lite.plot_style import CLASSES, METHODS, method_cue, ordered
+from advconf_lite import evaluation
+from advconf_lite.figures.controls import forest, training_scores
+from advconf_lite.figures.images import Perturbed, figure4, samples
+from advconf_lite.figures.scores import figure2, figure3, scatter, score_histogram
+from advconf_lite.figures.style import CLASSES, METHODS, method_cue, ordered, png, show
+from advconf_lite.figures.training import figure1, learning_curves
 from advconf_lite.support.errors import BadInput
 
 DOMAINS = ("near", "source", "far")
@@ -96,12 +100,12 @@ def images(n=5, size=24):
 
 
 def perturbed(image, mask):
-    return plots.Perturbed(image + 0.1, torch.roll(mask, 1, 0), (0.9, 0.7), (0.9, 0.88))
+    return Perturbed(image + 0.1, torch.roll(mask, 1, 0), (0.9, 0.7), (0.9, 0.88))
 
 
-def figure4(n=2):
+def heads_figure(n=2):
     x, y = images()
-    return plots.figure4(x[2], y[2], {f"head {i}": perturbed(x[2, 0], y[2]) for i in range(n)}, ["LV", "MYO", "RV"], 1.5)
+    return figure4(x[2], y[2], {f"head {i}": perturbed(x[2, 0], y[2]) for i in range(n)}, ["LV", "MYO", "RV"], 1.5)
 
 
 def metrics(**kwargs):
@@ -114,33 +118,33 @@ def compared(**kwargs):
 
 
 FIGURES = {
-    "samples": lambda: plots.samples(*images(), [f"scanner {i}" for i in range(5)], ["LV", "MYO", "RV"], 1.5),
-    "samples, one, no mask": lambda: plots.samples(np.zeros((1, 9, 9))),
-    "learning, segmenter": lambda: plots.learning_curves(history()),
-    "learning, head": lambda: plots.learning_curves(history(), "head"),
-    "figure1": lambda: plots.figure1(history()),
-    "figure1, one seed, one quality": lambda: plots.figure1(history((3,), ("dice",)), delta_s=0.2),
-    "figure1, two steps": lambda: plots.figure1(history((0,), ("dice",), steps=21)),
-    "figure2": lambda: plots.figure2(predictions(), "source"),
-    "figure2, one slice": lambda: plots.figure2(predictions(subjects=1).iloc[:1]),
-    "figure2, splits": lambda: plots.figure2(
+    "samples": lambda: samples(*images(), [f"scanner {i}" for i in range(5)], ["LV", "MYO", "RV"], 1.5),
+    "samples, one, no mask": lambda: samples(np.zeros((1, 9, 9))),
+    "learning, segmenter": lambda: learning_curves(history()),
+    "learning, head": lambda: learning_curves(history(), "head"),
+    "figure1": lambda: figure1(history()),
+    "figure1, one seed, one quality": lambda: figure1(history((3,), ("dice",)), delta_s=0.2),
+    "figure1, two steps": lambda: figure1(history((0,), ("dice",), steps=21)),
+    "figure2": lambda: figure2(predictions(), "source"),
+    "figure2, one slice": lambda: figure2(predictions(subjects=1).iloc[:1]),
+    "figure2, splits": lambda: figure2(
         predictions().assign(split=lambda t: np.where(t["slice"] < 2, "train", "test")), "source"
     ),
-    "figure3": lambda: plots.figure3(metrics(), "source"),
-    "figure3, seeds": lambda: plots.figure3(metrics(seeds=(0, 1, 2)), "source"),
-    "figure3, one subject": lambda: plots.figure3(metrics(subjects=1, qualities=("dice",))),
-    "figure3, all NaN": lambda: plots.figure3(metrics().assign(pearson=np.nan, pearson_low=np.nan)),
-    "figure4": figure4,
-    "figure4, one head": lambda: figure4(1),
-    "scatter": lambda: plots.scatter(predictions(seeds=(0, 1)), "surface_dice", source_domain="source"),
-    "scatter, agreement": lambda: plots.scatter(predictions(subjects=1), "dice", ("agreement-15",)),
-    "histogram": lambda: plots.score_histogram(torch.rand(50), [0.1, np.nan, 1.0]),
-    "histogram, nothing perturbed": lambda: plots.score_histogram([0.5], []),
-    "forest": lambda: plots_controls.forest(compared()),
-    "forest, two subjects": lambda: plots_controls.forest(compared(subjects=2, qualities=("dice",))),
-    "forest, scores from samples": lambda: plots_controls.forest(compared(methods=("adversarial", "agreement-2"))),
-    "training scores": lambda: plots_controls.training_scores({"clean": torch.rand(50), "adversarial": [0.1, np.nan, 1.0]}),
-    "training scores, clean alone": lambda: plots_controls.training_scores({"clean": [0.5]}, "surface_dice"),
+    "figure3": lambda: figure3(metrics(), "source"),
+    "figure3, seeds": lambda: figure3(metrics(seeds=(0, 1, 2)), "source"),
+    "figure3, one subject": lambda: figure3(metrics(subjects=1, qualities=("dice",))),
+    "figure3, all NaN": lambda: figure3(metrics().assign(pearson=np.nan, pearson_low=np.nan)),
+    "figure4": heads_figure,
+    "figure4, one head": lambda: heads_figure(1),
+    "scatter": lambda: scatter(predictions(seeds=(0, 1)), "surface_dice", source_domain="source"),
+    "scatter, agreement": lambda: scatter(predictions(subjects=1), "dice", ("agreement-15",)),
+    "histogram": lambda: score_histogram(torch.rand(50), [0.1, np.nan, 1.0]),
+    "histogram, nothing perturbed": lambda: score_histogram([0.5], []),
+    "forest": lambda: forest(compared()),
+    "forest, two subjects": lambda: forest(compared(subjects=2, qualities=("dice",))),
+    "forest, scores from samples": lambda: forest(compared(methods=("adversarial", "agreement-2"))),
+    "training scores": lambda: training_scores({"clean": torch.rand(50), "adversarial": [0.1, np.nan, 1.0]}),
+    "training scores, clean alone": lambda: training_scores({"clean": [0.5]}, "surface_dice"),
 }
 OF_IMAGES = ("samples", "figure4")
 
@@ -150,7 +154,7 @@ OF_IMAGES = ("samples", "figure4")
 def test_every_figure_draws_small_and_labelled(name):
     fig = FIGURES[name]()
     assert isinstance(fig, Figure)
-    content = plots.png(fig)
+    content = png(fig)
     assert content.startswith(b"\x89PNG") and len(content) < 60_000
     for ax in fig.axes:
         if ax.axison and not name.startswith(OF_IMAGES):
@@ -162,7 +166,7 @@ def test_every_figure_draws_small_and_labelled(name):
 
 
 def test_images_have_a_scale_and_named_outlines():
-    for fig in (FIGURES["samples"](), figure4()):
+    for fig in (FIGURES["samples"](), heads_figure()):
         texts = [text.get_text() for text in fig.axes[0].texts]
         assert texts == ["5 mm"]  # 24 pixels of 1.5 mm are 36 mm; a quarter is 9
         (bar,) = fig.axes[0].lines
@@ -173,7 +177,7 @@ def test_images_have_a_scale_and_named_outlines():
 
 def test_outlines_follow_the_masks():
     x, y = images()
-    fig = plots.samples(x, y, None, ["LV", "MYO", "RV"])
+    fig = samples(x, y, None, ["LV", "MYO", "RV"])
     drawn = [len(ax.collections) for ax in fig.axes[:5]]
     assert drawn == [0, 3, 2, 2, 2]  # empty; all three; no RV
     inner = fig.axes[2].collections[-1].get_paths()[0].vertices
@@ -205,7 +209,7 @@ def test_twenty_methods_have_twenty_cues():
 def test_figures_of_algorithm_1_show_the_adversarial_head_alone():
     table = history()
     more = pd.concat([table, table[table["method"] == "adversarial"].assign(method="adversarial-0.2", true_drop=9.0)])
-    lines = [[np.asarray(line.get_ydata()).tolist() for line in plots.figure1(each).axes[0].lines] for each in (table, more)]
+    lines = [[np.asarray(line.get_ydata()).tolist() for line in figure1(each).axes[0].lines] for each in (table, more)]
     assert str(lines[0]) == str(lines[1])  # as text, in which NaN equals NaN
 
 
@@ -214,13 +218,13 @@ def test_figure1_lines_and_target():
     assert any(np.allclose(line.get_ydata(), 0.2) and line.get_linestyle() != "-" for line in left.lines)
     assert len(right.lines) == 1 and len(right.lines[0].get_xdata()) == 41  # the warm-up has no drop
     with pytest.raises(BadInput, match="no adversarial steps"):
-        plots.figure1(history().query("method != 'adversarial'"))
+        figure1(history().query("method != 'adversarial'"))
     with pytest.raises(BadInput, match="no rows of stage 'head'"):
-        plots.learning_curves(history().query("stage == 'segmenter'"), "head")
+        learning_curves(history().query("stage == 'segmenter'"), "head")
 
 
 def test_figure2_counts_a_slice_once():
-    fig = plots.figure2(predictions(seeds=(0, 1)), "source")
+    fig = figure2(predictions(seeds=(0, 1)), "source")
     labels = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     assert labels == ["source, n = 20", "near, n = 20", "far, n = 20"]
     points = [c for c in fig.axes[0].collections if isinstance(c, PathCollection)]
@@ -232,33 +236,33 @@ def test_figure2_counts_a_slice_once():
 
 def test_figure3_heights_and_whiskers():
     one, several = metrics(), metrics(seeds=(0, 1, 2))
-    fig = plots.figure3(one, "source")
+    fig = figure3(one, "source")
     bar = next(c for c in fig.axes[0].containers if isinstance(c, BarContainer))
     plain = one[(one["method"] == "plain") & (one["quality"] == "dice")].set_index("domain")
     order = ["source", "near", "far"]
     assert [p.get_height() for p in bar.patches] == pytest.approx(list(plain.loc[order, "pearson"]))
-    assert "bootstrap" in fig.get_supxlabel() and "standard deviation" in plots.figure3(several).get_supxlabel()
+    assert "bootstrap" in fig.get_supxlabel() and "standard deviation" in figure3(several).get_supxlabel()
     group = several[(several["method"] == "plain") & (several["quality"] == "dice") & (several["domain"] == "near")]
-    first = next(c for c in plots.figure3(several).axes[0].containers if isinstance(c, BarContainer))
+    first = next(c for c in figure3(several).axes[0].containers if isinstance(c, BarContainer))
     assert first.patches[0].get_height() == pytest.approx(group["pearson"].mean())
     assert len(fig.axes[4].collections[-1].get_segments()) == 3
     assert "constant prediction" in [t.get_text() for t in fig.legends[0].get_texts()]
     with pytest.raises(BadInput, match="empty"):
-        plots.figure3(one, methods=("nonsense",))
+        figure3(one, methods=("nonsense",))
 
 
 def test_scatter_takes_one_pair_of_seeds_and_says_so():
-    fig = plots.scatter(predictions(seeds=(0, 1)), "dice")
+    fig = scatter(predictions(seeds=(0, 1)), "dice")
     assert all(len(c.get_offsets()) == 20 for c in fig.axes[0].collections)
     assert "head seed 0" in fig.get_supxlabel()
-    assert "seed" not in plots.scatter(predictions(), "dice").get_supxlabel()
+    assert "seed" not in scatter(predictions(), "dice").get_supxlabel()
     with pytest.raises(BadInput, match="no predictions of iou"):
-        plots.scatter(predictions(), "iou")
+        scatter(predictions(), "iou")
 
 
 def test_user_settings_neither_matter_nor_change():
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black"}):
-        fig = plots.score_histogram([0.2], [0.3])
+        fig = score_histogram([0.2], [0.3])
         assert fig.axes[0].get_facecolor() == (1, 1, 1, 1) and matplotlib.rcParams["font.size"] == 30
 
 
@@ -273,7 +277,7 @@ def test_colours_survive_the_small_palette():
     from PIL import Image
 
     x, y = images(4, 96)
-    pixels = np.asarray(Image.open(BytesIO(plots.png(plots.samples(x, y, None, ["LV", "MYO", "RV"])))).convert("RGB"))
+    pixels = np.asarray(Image.open(BytesIO(png(samples(x, y, None, ["LV", "MYO", "RV"])))).convert("RGB"))
     red, blue = pixels[..., 0].astype(int), pixels[..., 2].astype(int)
     assert (red - blue > 150).sum() > 50 and (blue - red > 80).sum() > 50  # vermillion, sky blue
 
@@ -285,7 +289,7 @@ def test_show_in_a_notebook_has_image_alt_text_and_caption(capsys):
     InteractiveShell.instance()
     try:
         with capture_output() as seen:
-            plots.show(plots.score_histogram([0.2], [0.3]), "Figure 1. A caption.", alt="two bars")
+            show(score_histogram([0.2], [0.3]), "Figure 1. A caption.", alt="two bars")
     finally:
         InteractiveShell.clear_instance()
     (output,) = seen.outputs
@@ -299,7 +303,8 @@ def test_show_in_a_notebook_has_image_alt_text_and_caption(capsys):
 def test_show_outside_a_notebook_with_any_backend(backend):
     environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     environment |= {"MPLBACKEND": backend} if backend else {}
-    code = "from advconf_lite import plots; plots.show(plots.score_histogram([.2], [.3]), 'A caption.')"
+    imports = "from advconf_lite.figures.scores import score_histogram as bars; from advconf_lite.figures.style import show"
+    code = f"{imports}; show(bars([.2], [.3]), 'A caption.')"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "A caption.\n"), done.stderr
 
@@ -307,5 +312,5 @@ def test_show_outside_a_notebook_with_any_backend(backend):
 def test_show_closes_a_pyplot_figure():
     pyplot = pytest.importorskip("matplotlib.pyplot")
     fig = pyplot.figure()
-    plots.show(fig, "")
+    show(fig, "")
     assert fig.number not in pyplot.get_fignums()

@@ -8,12 +8,7 @@ import pytest
 
 from advconf_lite.phantom import scanner as physics
 from advconf_lite.phantom import scanner_tables as tables
-from advconf_lite.phantom.kspace import (
-    TissueMaps,
-    acquire,
-    coil_profile,
-    through_kspace,
-)
+from advconf_lite.phantom.kspace import TissueMaps, acquire, coil_profile, through_kspace
 from advconf_lite.phantom.reacquire import contrast_exponent, reacquire
 from advconf_lite.phantom.scanner import Scanner
 from advconf_lite.phantom.tissue import INDEX, NAMES, SUBJECT_SPREAD, relaxation, subject_factors
@@ -157,7 +152,7 @@ def test_noise_is_as_declared_and_the_background_is_rician():
 
 def test_a_grid_coarser_than_the_voxels_is_reached_as_by_resampling():
     """The phantom at 2 mm resembles a 1 mm scan that `resample_in_plane` brought to 2 mm."""
-    from advconf_lite.data.slices import resample_in_plane
+    from advconf_lite.data.resampling import resample_in_plane
 
     smooth = np.fft.fft2(rng(3).standard_normal((128, 128)))
     frequency = np.abs(np.fft.fftfreq(128))

@@ -16,16 +16,11 @@ import torch
 import torch.nn.functional as F
 
 from advconf_lite.data import slice_writer
+from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane
 from advconf_lite.data.slice_checks import BLOCK
-from advconf_lite.data.slices import (
-    SliceSetWriter,
-    centre_crop_or_pad,
-    read_slice_set,
-    resample_in_plane,
-    split_by_slice,
-    split_by_subject,
-    write_slice_set,
-)
+from advconf_lite.data.slice_writer import SliceSetWriter
+from advconf_lite.data.slices import read_slice_set, write_slice_set
+from advconf_lite.data.splits import split_by_slice, split_by_subject
 from advconf_lite.support.errors import BadInput
 
 INFO = {"name": "tiny", "class_names": ["LV", "MYO"], "source_domain": "A"}

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advconf_lite.data.slices import split_by_subject, write_slice_set
+from advconf_lite.data.slices import write_slice_set
+from advconf_lite.data.splits import split_by_subject
 from advconf_lite.support.files import sha256
 from data_download.__main__ import main
 

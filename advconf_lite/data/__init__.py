@@ -1,1 +1,1 @@
-"""Slice sets, the phantom and its scanners."""
+"""Slice sets, the one data format: written, read, checked, split and resampled."""

@@ -13,20 +13,17 @@ is known by domain and subject together.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 
+from advconf_lite.data.resampling import fit, z_score
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, load_and_check
 from advconf_lite.data.slice_writer import SliceSetWriter
 from advconf_lite.support.errors import BadInput
-
-FRACTIONS = {"train": 0.60, "val": 0.15, "test": 0.25}
 
 
 class SliceSet:
@@ -180,125 +177,6 @@ def _blocks(table: pd.DataFrame, to_mm: float | None):
         rows = np.flatnonzero(spacings == from_mm)
         for start in range(0, len(rows), BLOCK):
             yield rows[start : start + BLOCK], float(from_mm)
-
-
-def fit(array: np.ndarray, from_mm: float, to_mm: float | None, size: int, mode: str) -> torch.Tensor:
-    if to_mm is not None:
-        array = resample_in_plane(array, from_mm, to_mm, mode)
-    return torch.from_numpy(np.ascontiguousarray(centre_crop_or_pad(array, size)))
-
-
-def z_score(x: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    # Rounding leaves a constant image of level c with a standard deviation of about 1e-16 c, not 0.
-    flat = std <= 1e-9 * mean.abs()
-    scored = (x.double() - mean[:, None, None]) / torch.where(flat, 1.0, std)[:, None, None]
-    return torch.where(flat[:, None, None], 0.0, scored).float()
-
-
-def resample_in_plane(
-    array: np.ndarray, from_mm: float | tuple[float, float], to_mm: float, mode: str = "bilinear"
-) -> np.ndarray:
-    """Slices (N, H, W) at another pixel size, over the same field of view; the dtype is kept.
-
-    The new height is H * from_mm / to_mm, rounded to whole pixels. "bilinear" smooths before it shrinks
-    (antialias), or noise would be folded in; "nearest" takes the pixel under the new pixel's centre, so masks
-    stay on their images. `from_mm` may be (row, column) spacing.
-    """
-    rows_mm, columns_mm = from_mm if isinstance(from_mm, tuple) else (from_mm, from_mm)
-    n, height, width = array.shape
-    size = max(1, round(height * rows_mm / to_mm)), max(1, round(width * columns_mm / to_mm))
-    if size == (height, width):
-        return array
-    x = torch.from_numpy(np.array(array, dtype=np.float32))[:, None]  # (N, 1, H, W)
-    if n == 0:
-        return np.zeros((0, *size), dtype=array.dtype)
-    if mode == "bilinear":
-        x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
-    elif mode == "nearest":
-        x = F.interpolate(x, size=size, mode="nearest-exact")
-    else:
-        raise BadInput(f"there is no resampling mode {mode!r}; choose from: bilinear, nearest")
-    return x[:, 0].numpy().astype(array.dtype)
-
-
-def centre_crop_or_pad(array: np.ndarray, size: int | tuple[int, int], fill: float = 0) -> np.ndarray:
-    """The central (N, size, size) of slices (N, H, W), with `fill` where they are smaller.
-
-    An odd pixel is cut from, or added to, the end.
-    """
-    wanted = (size, size) if isinstance(size, int) else tuple(size)
-    for axis, target in zip((1, 2), wanted):
-        have = array.shape[axis]
-        if have > target:
-            start = (have - target) // 2
-            array = array[(slice(None),) * axis + (slice(start, start + target),)]
-        elif have < target:
-            before = (target - have) // 2
-            pad = [(0, 0)] * 3
-            pad[axis] = (before, target - have - before)
-            array = np.pad(array, pad, constant_values=fill)
-    return array
-
-
-def split_by_subject(subjects: Iterable[str], fractions: dict[str, float] | None = None, seed: int = 0) -> dict[str, str]:
-    """Subject -> split, no subject in two; the same whatever the order of `subjects`.
-
-    Each split gets its share rounded by largest remainder, and at least one subject.
-
-    Raises:
-        BadInput: fewer subjects than splits.
-    """
-    unique = sorted({str(subject) for subject in subjects})
-    return dict(zip(_shuffled(unique, seed), _shares(len(unique), fractions or FRACTIONS, "subjects")))
-
-
-def split_by_fold(subjects: Iterable[str], fold: int, folds: int, seed: int = 0) -> dict[str, str]:
-    """Subject -> split, the test subjects being those of one of `folds` disjoint folds, whose sizes differ by at most one.
-
-    Over all folds (1, 2, ... `folds`) each subject is tested once. Of the rest about a fifth is for validation, those
-    who are tested next. The same whatever the order of `subjects`.
-
-    Raises:
-        BadInput: there is no such fold, or too few subjects for one in each split.
-    """
-    order = _shuffled(sorted({str(subject) for subject in subjects}), seed)
-    if not 1 <= fold <= folds:
-        raise BadInput(f"there is no fold {fold} of {folds}; folds count from 1")
-    start, end = (len(order) * number // folds for number in (fold - 1, fold))
-    rest = order[end:] + order[:start]
-    if folds > len(order) or len(rest) < 2:
-        raise BadInput(f"{len(order)} subjects cannot be cut into {folds} folds with subjects left to train and validate on")
-    val = max(1, round(len(rest) / 5))
-    names = ["test"] * (end - start) + ["val"] * val + ["train"] * (len(rest) - val)
-    return dict(zip(order[start:end] + rest, names))
-
-
-def split_by_slice(number: int, fractions: dict[str, float] | None = None, seed: int = 0) -> list[str]:
-    """A split for each of `number` slices, without regard to subjects, as in the published code.
-
-    Neighbouring slices of one patient land in train and test. It exists to show what leaks.
-    """
-    order = dict(zip(_shuffled(range(number), seed), _shares(number, fractions or FRACTIONS, "slices")))
-    return [order[row] for row in range(number)]
-
-
-def _shuffled(keys: Iterable, seed: int) -> list:
-    # By hash and not by a generator: the same split with every version of numpy.
-    return sorted(keys, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
-
-
-def _shares(number: int, fractions: dict[str, float], what: str) -> list[str]:
-    if number < len(fractions):
-        raise BadInput(f"{number} {what} cannot be split into {', '.join(fractions)}; give at least {len(fractions)}")
-    exact = {name: number * part / sum(fractions.values()) for name, part in fractions.items()}
-    counts = {name: max(1, int(share)) for name, share in exact.items()}
-    while sum(counts.values()) != number:
-        gap = {name: exact[name] - counts[name] for name in counts}
-        if sum(counts.values()) < number:
-            counts[max(gap, key=gap.get)] += 1
-        else:
-            counts[min((name for name in gap if counts[name] > 1), key=gap.get)] -= 1
-    return [name for name, count in counts.items() for _ in range(count)]
 
 
 def read_slice_set(folder: str | Path) -> SliceSet:

@@ -18,7 +18,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from advconf_lite import __version__
-from advconf_lite.data.slices import SliceSet, split_by_subject, write_slice_set
+from advconf_lite.data.slices import SliceSet, write_slice_set
+from advconf_lite.data.splits import split_by_subject
 from advconf_lite.phantom import heart, prostate
 from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners, validation_scanners
 from advconf_lite.phantom.subject import make_subject

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from advconf_lite.evaluation import CONSTANT, SLICE, is_relative
-from advconf_lite.plot_style import BLACK, BLUE, METHODS, ORANGE, QUALITIES, SKY, method_cue, ordered, plain_array, styled
+from advconf_lite.figures.style import BLACK, BLUE, METHODS, ORANGE, QUALITIES, SKY, method_cue, ordered, plain_array, styled
 from advconf_lite.support.errors import BadInput
 
 METRIC_TITLES = {

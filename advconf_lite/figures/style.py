@@ -48,8 +48,11 @@ CUES = (
     Cue(VERMILLION, "P", (0, (8, 2)), "++++"),
     Cue(BLACK, "X", (0, (1, 3)), "----"),
 )
+
 METHODS = dict(zip(("plain", "adversarial", "agreement-2", "agreement-15"), CUES)) | {"constant": CUES[6]}
+
 QUALITIES = {"dice": "Dice", "surface_dice": "surface Dice"}
+
 # Outlines lie on grey images: light or saturated colours only.
 CLASSES = (
     Cue(VERMILLION, "", "-", ""),

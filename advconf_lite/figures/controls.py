@@ -12,12 +12,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from advconf_lite.plot_style import BLUE, CUES, QUALITIES, VERMILLION, Cue, ordered, plain_array, styled
+from advconf_lite.figures.style import BLUE, CUES, QUALITIES, VERMILLION, Cue, ordered, plain_array, styled
 from advconf_lite.support.errors import BadInput
 
 # What an interval says: colour and marker, and whether the marker is filled.
 BETTER, WORSE = Cue(BLUE, "o", "-", ""), Cue(VERMILLION, "s", "-", "")
+
 OPEN, NO_INTERVAL = Cue("0.35", "D", "-", ""), Cue("0.35", "x", "-", "")
+
 METRICS = {"pearson": ("Pearson r", True), "eaurc": ("eAURC", False), "mae": ("MAE", False)}  # title, higher is better
 
 

@@ -1,0 +1,1 @@
+"""Figures: one palette, one style, one file per kind."""
