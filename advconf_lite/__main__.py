@@ -12,11 +12,11 @@ from advconf_lite.support.errors import BadInput
 
 def run(chosen: argparse.Namespace) -> int:
     """Lessons 01-05 in order, then the table."""
-    from advconf_lite.evaluation import summary_table
+    from advconf_lite.evaluation.text import comparison, summary_table
     from advconf_lite.methods import DEFAULT_METHODS
     from advconf_lite.notebooks import PIPELINE, execute, lesson
     from advconf_lite.pipeline import Run
-    from advconf_lite.report import comparison, write_index
+    from advconf_lite.report import write_index
     from advconf_lite.support.progress import repeated
     from advconf_lite.tune import tuned_profile
 
@@ -87,10 +87,9 @@ def predict(chosen: argparse.Namespace) -> int:
 
 
 def pool(chosen: argparse.Namespace) -> int:
-    from advconf_lite.evaluation import summary_table
+    from advconf_lite.evaluation.text import comparison, summary_table
     from advconf_lite.experiment import remarks_on
     from advconf_lite.pool import pool as pool_runs
-    from advconf_lite.report import comparison
 
     pooled = pool_runs(chosen.runs, chosen.out)
     print(summary_table(pooled.metrics, pooled.source_domain))

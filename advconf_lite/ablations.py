@@ -6,17 +6,14 @@ import inspect
 import re
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from advconf_lite.evaluation import CONSTANT, SEEDS, is_relative
+from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
+from advconf_lite.evaluation.text import METRIC_NAMES, domain_table
 from advconf_lite.figures.style import QUALITIES
 from advconf_lite.lessons import seen_scores
 from advconf_lite.methods import Adversarial, AdversarialWith, Finetuned, find_method, head_methods
 from advconf_lite.pipeline import Run
-
-METRIC_NAMES = {"pearson": "Pearson", "eaurc": "eAURC", "mae": "MAE"}
-NOTHING = "–"
 
 
 def methods_text(names: Sequence[str]) -> str:
@@ -41,42 +38,6 @@ def chosen_metrics(run: Run, pairs: Sequence[tuple[int, int]]) -> pd.DataFrame:
     of_pairs = pd.MultiIndex.from_frame(table[SEEDS]).isin(list(pairs)) & table["method"].isin(run.methods)
     constant = (table["method"] == CONSTANT) & table["segmenter_seed"].isin([s for s, _ in pairs])
     return table[(of_pairs | constant) & table["quality"].isin(run.qualities)].reset_index(drop=True)
-
-
-def domain_table(
-    metrics: pd.DataFrame, metric: str, rows: dict[str, str], domains: Sequence[str], mean: bool = False
-) -> pd.DataFrame:
-    """One metric as text, "mean ± sample standard deviation" over pairs of seeds; the value alone if there is one pair.
-
-    Args:
-        metrics: a table by `evaluation.metrics_table`.
-        rows: title -> method; methods without a row in `metrics` are left out.
-        domains: the columns.
-        mean: also a column of the mean over `domains`: of each pair of seeds first, so that the spread is the mean's.
-
-    Returns:
-        Index (quality, row); NaN, as for the MAE of a relative method, is a dash.
-    """
-    found, index = [], []
-    for quality in dict.fromkeys(metrics["quality"]):
-        for title, name in rows.items():
-            part = metrics[(metrics["quality"] == quality) & (metrics["method"] == name)]
-            if part.empty:
-                continue
-            of_pairs = part.pivot(index=SEEDS, columns="domain", values=metric).reindex(columns=list(domains))
-            cells = {domain: spread(of_pairs[domain]) for domain in domains}
-            found.append(cells | ({"mean": spread(of_pairs.mean(axis=1))} if mean else {}))
-            index.append((QUALITIES.get(quality, quality), title))
-    columns = [*domains, *(["mean"] if mean else [])]
-    return pd.DataFrame(found, pd.MultiIndex.from_tuples(index, names=["quality", "method"]), columns)
-
-
-def spread(values: pd.Series) -> str:
-    """Mean ± sample standard deviation, the value alone, or a dash."""
-    values = values.dropna()
-    if len(values) == 0:
-        return NOTHING
-    return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if len(values) > 1 else "")
 
 
 def ablation_rows(names: Sequence[str], delta_s: float = 0.1) -> dict[str, str]:
@@ -107,32 +68,6 @@ def table3(metrics: pd.DataFrame, source_domain: str | None, delta_s: float = 0.
     blocks = {title: domain_table(metrics, name, rows, domains) for name, title in METRIC_NAMES.items()}
     table = pd.concat(blocks, names=["metric"]).swaplevel(0, 1)
     return table.loc[list(dict.fromkeys(table.index.get_level_values("quality")))]
-
-
-def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
-    """`evaluation.compare` as text: "difference [low, high]", or [n.e.] for an interval that is not estimable.
-
-    A row per quality and method, a column per metric.
-    """
-    if comparison.empty:
-        return pd.DataFrame(columns=list(METRIC_NAMES.values()))
-    text = []
-    for row in comparison.itertuples():
-        digits = 3 if row.metric == "pearson" else 4  # the others are smaller numbers
-        interval = f"[{row.low:+.{digits}f}, {row.high:+.{digits}f}]" if np.isfinite(row.low) else "[n.e.]"
-        text.append(f"{row.difference:+.{digits}f} {interval}")
-    table = comparison.assign(text=text, quality=comparison["quality"].map(lambda q: QUALITIES.get(q, q)),
-                              metric=comparison["metric"].map(METRIC_NAMES))  # fmt: skip
-    order = list(dict.fromkeys(zip(table["quality"], table["method"])))
-    table = table.pivot(index=["quality", "method"], columns="metric", values="text").reindex(order)
-    return table.reindex(columns=list(METRIC_NAMES.values())).fillna(NOTHING).rename_axis(columns=None)
-
-
-def mae_floor(metrics: pd.DataFrame, source_domain: str | None = None) -> pd.DataFrame:
-    """MAE per target domain and its mean, of every method that estimates; the constant prediction comes first."""
-    names = sorted(dict.fromkeys(metrics["method"]), key=lambda name: name != CONSTANT)
-    domains = [domain for domain in dict.fromkeys(metrics["domain"]) if domain != source_domain]
-    return domain_table(metrics, "mae", {name: name for name in names if not is_relative(name)}, domains, mean=True)
 
 
 def seen_by(run: Run, names: Sequence[str], quality: str, pairs: Sequence[tuple[int, int]]) -> dict[str, list[float]]:

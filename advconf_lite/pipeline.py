@@ -24,13 +24,8 @@ from torch import Tensor, nn
 
 from advconf_lite import __version__
 from advconf_lite.agreement import sampled_scores
-from advconf_lite.evaluation import (
-    PREDICTION_COLUMNS,
-    constant_predictions,
-    merge_predictions,
-    metrics_table,
-    read_predictions,
-)
+from advconf_lite.evaluation.per_domain import metrics_table
+from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, constant_predictions, merge_predictions, read_predictions
 from advconf_lite.experiment import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
 from advconf_lite.head import ConfidenceHead, predict_scores
 from advconf_lite.head_stage import finished_head, train_missing

@@ -17,7 +17,8 @@ import pandas as pd
 
 from advconf_lite import __version__
 from advconf_lite.data.slice_checks import load
-from advconf_lite.evaluation import KEYS, PREDICTION_COLUMNS, metrics_table, read_predictions
+from advconf_lite.evaluation.per_domain import metrics_table
+from advconf_lite.evaluation.predictions import KEYS, PREDICTION_COLUMNS, read_predictions
 from advconf_lite.run_files import profile_from_config, read_config
 from advconf_lite.settings import Profile
 from advconf_lite.support.errors import BadInput

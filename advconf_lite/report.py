@@ -7,34 +7,12 @@ import json
 from pathlib import Path
 
 import nbconvert
-import pandas as pd
 
-from advconf_lite.ablations import comparison_table
-from advconf_lite.evaluation import CONSTANT, SEEDS, compare
 from advconf_lite.run_files import read_config
 from advconf_lite.support.files import write_text
 
 STYLE = """body { font-family: sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
 pre { background: #f4f4f4; padding: 1em; overflow-x: auto; font-size: 85% }"""
-
-
-def comparison(predictions: pd.DataFrame, source_domain: str | None) -> str:
-    """`adversarial` minus every other method, with paired intervals, as text; empty if there is nothing to compare."""
-    others = [name for name in dict.fromkeys(predictions["method"]) if name not in ("adversarial", CONSTANT)]
-    if "adversarial" not in set(predictions["method"]) or not others:
-        return ""
-    keys = ["quality", *SEEDS]
-    ours, found = predictions[predictions["method"] == "adversarial"], []
-    for other in others:
-        theirs = predictions[predictions["method"] == other]
-        shared = ours[keys].drop_duplicates().merge(theirs[keys].drop_duplicates())  # what both have been asked for
-        found.append(compare(pd.concat([ours.merge(shared), theirs.merge(shared)]), "adversarial", [other], source_domain))
-    rows = pd.concat(found, ignore_index=True)
-    rows = pd.concat([part for _, part in rows.groupby("quality", sort=False)])
-    table, seeds = comparison_table(rows).reset_index(), rows.drop_duplicates(["quality", "method"])
-    table = table.assign(segmenters=seeds["n_segmenters"].to_numpy(), **{"pairs of seeds": seeds["n_pairs"].to_numpy()})
-    title = "adversarial minus each other method, mean over the targets and pairs of seeds"
-    return f"{title}\n[2.5 %, 97.5 %] of a paired bootstrap over subjects and seeds\n{table.to_string(index=False)}\n"
 
 
 def write_index(folder: Path, table: str, remarks: list[str]) -> Path:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from advconf_lite.evaluation import metrics_table
+from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.experiment import Experiment, load_experiment
 from advconf_lite.methods import head_methods
 from advconf_lite.pipeline import Run

@@ -78,8 +78,8 @@ for name in run.qualities:
 # %%
 import numpy as np
 
-from advconf_lite.evaluation import aurc
-from advconf_lite.evaluation import eaurc
+from advconf_lite.metrics import aurc
+from advconf_lite.metrics import eaurc
 
 true, predicted = np.array([0.9, 0.5, 0.7]), np.array([0.8, 0.1, 0.4])
 by_hand = np.mean([0.1, (0.1 + 0.3) / 2, (0.1 + 0.3 + 0.5) / 3])
@@ -106,7 +106,7 @@ figure = figure3(metrics[metrics["method"] != "constant"], source)
 show(figure, "Figure 3, heads only: Pearson (higher is better), eAURC and MAE (lower is better) per domain.")
 
 # %%
-from advconf_lite.evaluation import paired_difference
+from advconf_lite.evaluation.paired import paired_difference
 
 if shown[:2] != ["plain", "adversarial"]:
     print(f"{shown[1]} minus {shown[0]}:" if shown[1:] else "This run has one method here, and nothing to compare it with.")

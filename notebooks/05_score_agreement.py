@@ -114,7 +114,7 @@ show(figure3(metrics, source), "Figure 3: all methods per domain; agreement has 
 # This is what `python -m advconf_lite run` prints at its end.
 
 # %%
-from advconf_lite.evaluation import summary_table
+from advconf_lite.evaluation.text import summary_table
 
 print(summary_table(metrics, source))
 

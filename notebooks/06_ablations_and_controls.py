@@ -102,9 +102,9 @@ table3(metrics, source, run.settings.delta_s)
 # **Before you run the next cell:** which control will come closest to `adversarial`? Write down one name, and a reason.
 
 # %%
-from advconf_lite.ablations import comparison_table
-from advconf_lite.evaluation import compare
-from advconf_lite.evaluation import is_relative
+from advconf_lite.evaluation.text import comparison_table
+from advconf_lite.evaluation.paired import compare
+from advconf_lite.evaluation.per_domain import is_relative
 
 others = [name for name in run.methods if name != "adversarial"]
 comparison = compare(predictions, "adversarial", others, source)
@@ -147,7 +147,7 @@ for kind, names in kinds.items():
 # below it on some domain has told us nothing there about how good a segmentation *is*, whatever its correlation.
 
 # %%
-from advconf_lite.ablations import mae_floor
+from advconf_lite.evaluation.text import mae_floor
 
 mae_floor(metrics, source)
 
@@ -197,7 +197,7 @@ perturbation_table(history).round(3)
 # `agreement-15-zero` as no agreement. Both read the same samples.
 
 # %%
-from advconf_lite.ablations import domain_table
+from advconf_lite.evaluation.text import domain_table
 
 rules = {name: name for name in run.methods if name.startswith("agreement-15")}
 domain_table(metrics, "pearson", rules, list(dict.fromkeys(metrics["domain"])))

@@ -7,8 +7,20 @@ import pandas as pd
 import pytest
 import torch
 
-from advconf_lite import ablations, timings
-from advconf_lite.evaluation import METRIC_COLUMNS, PREDICTION_COLUMNS, compare
+from advconf_lite import timings
+from advconf_lite.ablations import (
+    ablation_rows,
+    all_predictions,
+    chosen_metrics,
+    methods_text,
+    perturbation_table,
+    seen_by,
+    table3,
+)
+from advconf_lite.evaluation.paired import compare
+from advconf_lite.evaluation.per_domain import METRIC_COLUMNS
+from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
+from advconf_lite.evaluation.text import NOTHING, comparison_table, domain_table, mae_floor
 from advconf_lite.figures.controls import BETTER, NO_INTERVAL, OPEN, WORSE, forest, training_scores
 from advconf_lite.pipeline import Run
 from advconf_lite.support.errors import BadInput
@@ -31,7 +43,7 @@ def metrics(pairs=((0, 0), (0, 1)), domains=("source", "one", "two"), methods=ME
 
 
 def test_table_3_has_the_rows_columns_and_blocks_of_the_paper():
-    table = ablations.table3(metrics(), "source")
+    table = table3(metrics(), "source")
     assert list(table.columns) == ["one", "two"]
     assert list(table.index.get_level_values("metric")) == ["Pearson"] * 4 + ["eAURC"] * 4 + ["MAE"] * 4
     assert list(table.index.get_level_values("method")) == ["Δs = 0.05", "Δs = 0.1", "fine-tuned", "Δs = 0.2"] * 3
@@ -43,26 +55,26 @@ def test_table_3_has_the_rows_columns_and_blocks_of_the_paper():
 
 
 def test_table_3_of_one_pair_of_several_qualities_and_of_some_methods():
-    table = ablations.table3(metrics(((0, 1),), qualities=("dice", "surface_dice")), "source")
+    table = table3(metrics(((0, 1),), qualities=("dice", "surface_dice")), "source")
     assert table.loc[("Dice", "Pearson", "Δs = 0.1"), "one"] == "0.120" and len(table) == 24
     assert list(dict.fromkeys(table.index.get_level_values("quality"))) == ["Dice", "surface Dice"]
-    few = ablations.table3(metrics(methods=["plain", "adversarial"]), "source", delta_s=0.15)
+    few = table3(metrics(methods=["plain", "adversarial"]), "source", delta_s=0.15)
     assert list(few.index.get_level_values("method")) == ["Δs = 0.15"] * 3
-    assert list(ablations.table3(metrics(), None).columns) == ["source", "one", "two"]
-    assert ablations.ablation_rows(["plain", "agreement-2"]) == {}
-    assert ablations.table3(metrics(methods=["plain"]), "source").empty
+    assert list(table3(metrics(), None).columns) == ["source", "one", "two"]
+    assert ablation_rows(["plain", "agreement-2"]) == {}
+    assert table3(metrics(methods=["plain"]), "source").empty
 
 
 def test_a_mean_over_domains_is_taken_before_the_spread_over_seeds():
     table = metrics()
     table.loc[(table["domain"] == "one") & (table["head_seed"] == 1), "pearson"] -= 0.04  # the domains now cancel
-    row = ablations.domain_table(table, "pearson", {"A": "adversarial"}, ["one", "two"], mean=True).loc[("Dice", "A")]
+    row = domain_table(table, "pearson", {"A": "adversarial"}, ["one", "two"], mean=True).loc[("Dice", "A")]
     assert row.tolist() == ["0.090 ± 0.014", "0.120 ± 0.014", "0.105 ± 0.000"]
 
 
 def test_the_floor_comes_first_and_what_does_not_estimate_is_left_out():
     table = pd.concat([metrics(), metrics(((0, 0),), methods=["constant"]).assign(mae=0.5)])
-    floor = ablations.mae_floor(table, "source")
+    floor = mae_floor(table, "source")
     assert list(floor.index.get_level_values("method")) == ["constant", *METHODS[:-1]]
     assert floor.loc[("Dice", "constant")].tolist() == ["0.500"] * 3 and list(floor.columns) == ["one", "two", "mean"]
 
@@ -78,17 +90,17 @@ def predictions(subjects=4):
 
 
 def test_comparisons_as_text():
-    table = ablations.comparison_table(compare(predictions(), "adversarial", ["plain", "agreement-2"], "source", 20))
+    table = comparison_table(compare(predictions(), "adversarial", ["plain", "agreement-2"], "source", 20))
     assert list(table.columns) == ["Pearson", "eAURC", "MAE"]
     assert list(table.index) == [("Dice", "plain"), ("Dice", "agreement-2")]
     assert table.loc[("Dice", "plain"), "MAE"] == "-0.2000 [-0.2000, -0.2000]"
-    assert table.loc[("Dice", "agreement-2"), "MAE"] == ablations.NOTHING
-    assert ablations.comparison_table(compare(predictions(), "adversarial", [], "source", 5)).empty
+    assert table.loc[("Dice", "agreement-2"), "MAE"] == NOTHING
+    assert comparison_table(compare(predictions(), "adversarial", [], "source", 5)).empty
 
 
 def test_an_interval_that_is_not_estimable_is_named():
     rows = compare(predictions(subjects=2), "adversarial", ["plain"], "source", 20)
-    assert ablations.comparison_table(rows).loc[("Dice", "plain"), "MAE"] == "-0.2000 [n.e.]"
+    assert comparison_table(rows).loc[("Dice", "plain"), "MAE"] == "-0.2000 [n.e.]"
 
 
 def test_perturbations_are_read_from_the_last_tenth_of_each_head():
@@ -99,14 +111,14 @@ def test_perturbations_are_read_from_the_last_tenth_of_each_head():
         "predicted_drop": 0.2,
     }) for (name, size), h in itertools.product((("adversarial", 1.0), ("replay", 0.0)), (0, 1))]  # fmt: skip
     parts.append(parts[0].assign(method="plain", true_drop=np.nan))
-    table = ablations.perturbation_table(pd.concat(parts))
+    table = perturbation_table(pd.concat(parts))
     assert list(table.index) == [("Dice", "adversarial"), ("Dice", "replay")]
     # 38 steps have a drop, so the last 3 count; the means are over the two seeds
     assert table["||δ|| / ||x||"].tolist() == [1.5, 0.5] and table["true drop"].tolist() == pytest.approx([0.1, 0.1])
 
 
 def test_methods_are_described_by_their_own_first_sentence():
-    lines = ablations.methods_text(["replay", "agreement-15", "random-direction"]).splitlines()
+    lines = methods_text(["replay", "agreement-15", "random-direction"]).splitlines()
     assert lines[2] == "| `replay` | Algorithm 1 with delta = 0: every image twice, and nothing else. |"
     assert "Roy et al. 2018; paper, section 4.3)" in lines[3] and "norms" in lines[4] and len(lines) == 5
 
@@ -118,7 +130,7 @@ def test_methods_are_described_by_their_own_first_sentence():
 def run(tmp_path_factory):
     names = ["adversarial", "random-direction", "agreement-2"]
     run = Run(tmp_path_factory.mktemp("run") / "r", "phantom:prostate", "smoke", "dice", names, progress=False)
-    ablations.all_predictions(run, [(0, 0), (0, 1)])
+    all_predictions(run, [(0, 0), (0, 1)])
     return run
 
 
@@ -126,13 +138,13 @@ def run(tmp_path_factory):
 class TestFromARun:
     def test_only_what_was_asked_for(self, run):
         some = Run(run.folder, run.data, "smoke", "dice", ["adversarial"], progress=False)
-        table = ablations.all_predictions(some, [(0, 1)])
+        table = all_predictions(some, [(0, 1)])
         assert set(table["method"]) == {"adversarial"} and set(table["head_seed"]) == {1}
-        chosen = ablations.chosen_metrics(some, [(0, 1)])
+        chosen = chosen_metrics(some, [(0, 1)])
         assert set(zip(chosen["method"], chosen["head_seed"])) == {("adversarial", 1), ("constant", 0)}
 
     def test_scores_seen(self, run):
-        seen = ablations.seen_by(run, ["adversarial", "segmenter-attack", "random-direction"], "dice", [(0, 0), (0, 1)])
+        seen = seen_by(run, ["adversarial", "segmenter-attack", "random-direction"], "dice", [(0, 0), (0, 1)])
         assert list(seen) == ["clean", "adversarial", "random-direction"]
         with np.load(run.seen_path("random-direction", "dice", 0, 1)) as file:
             assert seen["random-direction"][-5:].tolist() == file["perturbed"][-5:].tolist()

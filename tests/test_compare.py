@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advconf_lite import evaluation
-from advconf_lite.evaluation import compare, mae, paired_difference, pearson
-from advconf_lite.report import comparison
+from advconf_lite.evaluation.bootstrap import seed_weights, subject_weights
+from advconf_lite.evaluation.paired import compare, paired_difference
+from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
+from advconf_lite.evaluation.text import comparison
+from advconf_lite.metrics import mae, pearson
 from advconf_lite.support.errors import BadInput
 
 DOMAINS = ("source", "one", "two")
@@ -24,7 +26,7 @@ def predictions(methods, segmenters=(0, 1), heads=(0, 1), seed_effect=0.0, subje
         for method, noise in methods.items():
             own = seed_effect * (10 * s + h) * (method != "a")
             rows.append(("set", domain, name, "ED", number, "dice", method, s, h, true, true + own + noise * rng.normal()))
-    return pd.DataFrame(rows, columns=evaluation.PREDICTION_COLUMNS)
+    return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
 
 
 def test_difference_is_the_mean_over_domains_and_pairs():
@@ -62,14 +64,14 @@ def test_seeds_widen_the_interval_and_equal_ones_do_not():
 
 def test_weights_of_seeds_and_subjects_are_draws():
     pairs = [(0, 0), (0, 1), (0, 2), (5, 0)]
-    weights = evaluation.seed_weights(pairs, 4000)
+    weights = seed_weights(pairs, 4000)
     assert (weights[0] == 1).all()
     of_segmenter = weights[1:, :3].sum(1) / 3, weights[1:, 3]
     assert (of_segmenter[0] + of_segmenter[1] == 2).all() and set(of_segmenter[1]) == {0, 1, 2}
     assert np.mean(of_segmenter[1] == 1) == pytest.approx(0.5, abs=0.03)
     table = predictions({"a": 0}, heads=(0,), segmenters=(0,))
     one = table[table["domain"] == "one"]
-    drawn = evaluation.subject_weights(one, 200)
+    drawn = subject_weights(one, 200)
     assert (drawn[0] == 1).all() and (drawn.sum(1) == len(one)).all()
     assert (drawn.reshape(201, 6, 4) == drawn.reshape(201, 6, 4)[:, :, :1]).all()  # slices of a subject go together
 

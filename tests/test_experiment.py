@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from advconf_lite.data.slices import read_slice_set
-from advconf_lite.evaluation import constant_predictions, mae, merge_predictions, paired_difference, read_predictions
+from advconf_lite.evaluation.paired import paired_difference
+from advconf_lite.evaluation.predictions import constant_predictions, merge_predictions, read_predictions
 from advconf_lite.experiment import resplit_by_slice
+from advconf_lite.metrics import mae
 from advconf_lite.pipeline import Run
 from advconf_lite.settings import PROFILES, Settings
 from advconf_lite.support.errors import BadInput

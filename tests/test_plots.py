@@ -12,7 +12,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from advconf_lite import evaluation
+from advconf_lite.evaluation.paired import compare
+from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.figures.controls import forest, training_scores
 from advconf_lite.figures.images import Perturbed, figure4, samples
 from advconf_lite.figures.scores import figure2, figure3, scatter, score_histogram
@@ -109,12 +110,12 @@ def heads_figure(n=2):
 
 
 def metrics(**kwargs):
-    return evaluation.metrics_table(predictions(**kwargs), resamples=20, constant={"dice": 0.5})
+    return metrics_table(predictions(**kwargs), resamples=20, constant={"dice": 0.5})
 
 
 def compared(**kwargs):
     table = predictions(**kwargs)
-    return evaluation.compare(table, "adversarial", sorted({*table["method"]} - {"adversarial"}), "source", resamples=20)
+    return compare(table, "adversarial", sorted({*table["method"]} - {"adversarial"}), "source", resamples=20)
 
 
 FIGURES = {

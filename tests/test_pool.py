@@ -10,7 +10,9 @@ import pytest
 
 from advconf_lite.__main__ import main
 from advconf_lite.data.slices import read_slice_set, write_slice_set
-from advconf_lite.evaluation import PREDICTION_COLUMNS, compare, mae, pearson, read_predictions
+from advconf_lite.evaluation.paired import compare
+from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, read_predictions
+from advconf_lite.metrics import mae, pearson
 from advconf_lite.pipeline import Run
 from advconf_lite.pool import pool
 from advconf_lite.settings import PROFILES

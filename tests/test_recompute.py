@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import recompute_metrics
 
-from advconf_lite.evaluation import constant_predictions, metrics_table
+from advconf_lite.evaluation.per_domain import metrics_table
+from advconf_lite.evaluation.predictions import constant_predictions
 from advconf_lite.pipeline import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Degrees of freedom")  # numpy, on the correlation of one slice

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from advconf_lite.evaluation import CONSTANT, SLICE, is_relative
+from advconf_lite.evaluation.per_domain import is_relative
+from advconf_lite.evaluation.predictions import CONSTANT, SLICE
 from advconf_lite.figures.style import BLACK, BLUE, METHODS, ORANGE, QUALITIES, SKY, method_cue, ordered, plain_array, styled
 from advconf_lite.support.errors import BadInput
 

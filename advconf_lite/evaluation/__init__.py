@@ -1,0 +1,1 @@
+"""From predictions to numbers: per domain, paired, and as text."""

@@ -1,0 +1,81 @@
+"""Differences between methods on the same slices: a paired bootstrap over subjects and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles, seed_weights, subject_weights
+from advconf_lite.evaluation.per_domain import is_relative
+from advconf_lite.evaluation.predictions import SEEDS, SLICE
+from advconf_lite.metrics import weighted_metrics
+from advconf_lite.support.errors import BadInput
+
+
+def paired_difference(
+    predictions: pd.DataFrame, first: str, second: str, source_domain: str | None = None, resamples: int = 1000
+) -> pd.DataFrame:
+    """`second` minus `first` in Pearson, eAURC and MAE, averaged over the target domains and the pairs of seeds.
+
+    The rows of `compare`, without the name of the method.
+    """
+    return compare(predictions, second, [first], source_domain, resamples).drop(columns="method")
+
+
+def compare(
+    predictions: pd.DataFrame,
+    reference: str,
+    methods: Sequence[str],
+    source_domain: str | None = None,
+    resamples: int = 1000,
+) -> pd.DataFrame:
+    """`reference` minus each of `methods` in Pearson, eAURC and MAE, averaged over target domains and pairs of seeds.
+
+    Intervals are a paired bootstrap over subjects and seeds; both methods are evaluated on the same draw. Subjects are
+    drawn anew within each domain, and domains with the same subjects (re-acquired ones) share the draw. Of several
+    segmenter seeds, and of the head seeds of each, as many are drawn anew; one alone cannot be, and the interval then
+    says nothing about another one. Domains in which a metric is undefined for a draw are left out of that draw's mean.
+    The interval is NaN (not estimable) if no domain has at least 3 subjects; a domain with fewer, beside larger ones,
+    counts as if it had no spread of its own.
+
+    Returns:
+        One row per quality, method and metric: quality, method, metric, difference, low, high (2.5 % and 97.5 %),
+        n_domains, n_segmenters, n_pairs (of seeds). No row for the MAE of a method that does not estimate.
+    """
+    names = ["pearson", "eaurc", "mae"]
+    wanted = [reference, *methods]
+    rows = []
+    targets = predictions[(predictions["domain"] != source_domain) & predictions["method"].isin(wanted)]
+    for quality, of_quality in targets.groupby("quality", sort=False):
+        domains, pairs = list(dict.fromkeys(of_quality["domain"])), sorted(set(zip(*(of_quality[c] for c in SEEDS))))
+        values = np.full((len(wanted), len(names), len(domains), len(pairs), 1 + resamples), np.nan)  # the data first
+        for key, group in of_quality.groupby(["domain", *SEEDS], sort=False):
+            found = [group[group["method"] == method].sort_values(SLICE) for method in wanted]
+            for method, table in zip(wanted, found):
+                if len(table) == 0 or len(table) != len(found[0]):
+                    raise BadInput(f"{reference} and {method} did not score the same slices of {key[0]}; run both again")
+            weights = subject_weights(found[0], resamples)
+            for number, table in enumerate(found):
+                scores = (table[column].to_numpy(float) for column in ("predicted_score", "true_score"))
+                result = weighted_metrics(*scores, weights)
+                values[number, :, domains.index(key[0]), pairs.index(key[1:])] = [result[name] for name in names]
+        of_seeds = seed_weights(pairs, resamples).T  # (pairs, 1 + resamples)
+        estimable = of_quality.groupby("domain")["subject"].nunique().max() >= FEWEST_SUBJECTS
+        for number, method in enumerate(methods, start=1):
+            difference = values[0] - values[number]  # (metrics, domains, pairs, 1 + resamples)
+            weights = np.where(np.isnan(difference), 0, of_seeds)
+            with np.errstate(invalid="ignore"):
+                per_domain = (np.nan_to_num(difference) * weights).sum(2) / weights.sum(2)
+            for name, of_domain in zip(names, per_domain):
+                if name == "mae" and (is_relative(reference) or is_relative(method)):
+                    continue
+                with np.errstate(invalid="ignore"):
+                    mean = np.nansum(of_domain, 0) / (~np.isnan(of_domain)).sum(0)
+                low, high = percentiles(mean[1:]) if estimable else (np.nan, np.nan)
+                rows.append({
+                    "quality": quality, "method": method, "metric": name, "difference": mean[0], "low": low, "high": high,
+                    "n_domains": len(domains), "n_segmenters": len({pair[0] for pair in pairs}), "n_pairs": len(pairs),
+                })  # fmt: skip
+    return pd.DataFrame(rows)

@@ -1,0 +1,63 @@
+"""Metrics per domain, with bootstrap intervals. What each metric means, and how ties count, is said in `metrics`."""
+
+from __future__ import annotations
+
+import zlib
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles
+from advconf_lite.evaluation.predictions import KEYS, check_predictions, constant_predictions
+from advconf_lite.methods import sampled_methods
+from advconf_lite.metrics import METRICS, weighted_metrics
+
+ENDS = ("", "_low", "_high")
+METRIC_COLUMNS = [*KEYS, "n_slices", "n_subjects", *(name + end for name in METRICS for end in ENDS)]
+
+
+@cache
+def is_relative(method: str) -> bool:
+    """Agreement and entropy rank slices but do not estimate the score (paper, section 4.3), so they have no MAE."""
+    return bool(sampled_methods([method]))
+
+
+def metrics_table(
+    predictions: pd.DataFrame, resamples: int = 1000, seed: int = 0, constant: dict[str, float] | None = None
+) -> pd.DataFrame:
+    """One row per domain, quality, method and pair of seeds, with `METRIC_COLUMNS`.
+
+    `_low` and `_high` are the 2.5 % and 97.5 % percentiles over `resamples` bootstrap samples of *subjects*:
+    slices of one subject resemble each other, so resampling slices would give intervals that are too narrow.
+    They are NaN (not estimable) for fewer than 3 subjects. Resamples in which a metric is undefined are left
+    out. All methods of a domain see the same resamples, so their intervals are comparable, and they do not
+    depend on the other domains.
+
+    `constant` gives one number per quality, such as the mean true score of the source's training slices, and
+    adds the method "constant", which predicts it everywhere: what an MAE is worth is its distance from that
+    floor.
+    """
+    predictions = check_predictions(predictions)
+    if constant:
+        predictions = pd.concat([predictions, constant_predictions(predictions, constant)], ignore_index=True)
+    rows = []
+    for key, group in predictions.groupby(KEYS, sort=False):
+        predicted, true = (
+            group["predicted_score"].to_numpy(np.float64),
+            group["true_score"].to_numpy(np.float64),
+        )
+        subjects, member = np.unique(group["subject"].astype(str).to_numpy(str), return_inverse=True)
+        row = dict(zip(KEYS, key)) | {"n_slices": len(group), "n_subjects": len(subjects)}
+        point = weighted_metrics(predicted, true, np.ones((1, len(group))))
+        row |= {name: value[0] for name, value in point.items()}
+        if len(subjects) >= FEWEST_SUBJECTS and resamples > 0:
+            rng = np.random.default_rng([seed, zlib.crc32(str(key[1]).encode())])
+            drawn = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
+            resampled = weighted_metrics(predicted, true, drawn[:, member].astype(np.float64))
+            for name, values in resampled.items():
+                row[name + "_low"], row[name + "_high"] = percentiles(values)
+        if is_relative(row["method"]):
+            row |= {"mae": np.nan, "mae_low": np.nan, "mae_high": np.nan}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=METRIC_COLUMNS)

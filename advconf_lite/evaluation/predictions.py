@@ -1,0 +1,100 @@
+"""The table of predictions: one row per slice, method and pair of seeds; read, checked and merged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically
+
+SLICE = ["dataset", "domain", "subject", "phase", "slice"]
+SEEDS = ["segmenter_seed", "head_seed"]
+TEXT = [*SLICE[:4], "quality", "method"]
+WHOLE = ["slice", *SEEDS]
+KEYS = ["dataset", "domain", "quality", "method", *SEEDS]
+PREDICTION_COLUMNS = [*SLICE, "quality", "method", *SEEDS, "true_score", "predicted_score"]
+
+CONSTANT = "constant"
+
+
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """A checked predictions table from a CSV file; text columns are strings even if they look like numbers.
+
+    Raises:
+        BadInput: no such file, not a table, a column is missing, or a score is not a finite number.
+    """
+    try:
+        # A subject or domain called "NA" is a name; only empty cells and NaN are missing values.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=["", "nan", "NaN"])
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist; run the evaluation first, or name the run's folder") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise BadInput(f"{path} cannot be read as a table ({error}); delete it and run the evaluation again") from error
+    for column in table.columns.difference(TEXT):
+        try:
+            # Python's float() is exact, which the default parser of pandas 2 is not: a merge must not move
+            # other rows.
+            numbers = table[column].to_numpy(object).astype(np.int64 if column in WHOLE else np.float64)
+        except ValueError as error:
+            raise BadInput(f"{path}: column {column} holds no number ({error}); delete it and evaluate again") from error
+        table[column] = numbers
+    return as_text(check_predictions(table, path))
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    # A data set without phases leaves that column empty.
+    text = {column: table[column].astype(object).where(table[column].notna(), "").astype(str) for column in TEXT}
+    return table.assign(**text)
+
+
+def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions table") -> pd.DataFrame:
+    """The same table, or BadInput: a column is missing, a score is not finite, or a slice is there twice."""
+    missing = [column for column in PREDICTION_COLUMNS if column not in table.columns]
+    if missing:
+        raise BadInput(f"{name} lacks the column(s) {', '.join(missing)}; it needs {', '.join(PREDICTION_COLUMNS)}")
+    for column in ("true_score", "predicted_score"):
+        values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise BadInput(
+                f"{name}: {column} in data row {row + 1} is {table[column].iloc[row]}, not a finite number; "
+                f"remove the rows of method {table['method'].iloc[row]!r} and run it again"
+            )
+    twice = table.duplicated([*SLICE, "quality", "method", *SEEDS])
+    if twice.any():
+        row = int(np.flatnonzero(twice)[0])
+        raise BadInput(f"{name}: data row {row + 1} repeats a slice of the same method and seeds; remove one of the two")
+    return table
+
+
+def merge_predictions(path: str | Path, new_rows: pd.DataFrame) -> pd.DataFrame:
+    """Put `new_rows` into the table at `path`, replacing the groups (`KEYS`) they contain; returns the table.
+
+    A stage that is repeated, or was interrupted, so neither duplicates rows nor loses those of other stages.
+    The file is replaced as a whole.
+
+    Raises:
+        BadInput: either table is not a predictions table, or the file cannot be written.
+    """
+    path = Path(path)
+    table = as_text(check_predictions(new_rows, "the new predictions"))
+    if path.exists():
+        old = read_predictions(path)
+        replaced = pd.MultiIndex.from_frame(old[KEYS]).isin(pd.MultiIndex.from_frame(table[KEYS]).unique())
+        if not replaced.all():
+            table = pd.concat([old[~replaced], table], ignore_index=True)
+    classes = [column for column in table.columns if column not in PREDICTION_COLUMNS]
+    table = table[[*PREDICTION_COLUMNS, *classes]]
+    write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
+    return table
+
+
+def constant_predictions(predictions: pd.DataFrame, constant: dict[str, float]) -> pd.DataFrame:
+    """The rows of method "constant": one number per quality as the prediction of every slice, head seed 0."""
+    rows = predictions[predictions["quality"].isin(list(constant))]
+    # The true score belongs to the segmenter, so one row per slice and segmenter seed is all there is.
+    rows = rows.drop_duplicates([*SLICE, "quality", "segmenter_seed"])[PREDICTION_COLUMNS]
+    return rows.assign(method=CONSTANT, head_seed=0, predicted_score=rows["quality"].map(constant).astype(float))

@@ -1,0 +1,166 @@
+"""Tables as text: for the terminal, for Markdown and for the lessons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS
+from advconf_lite.evaluation.paired import compare
+from advconf_lite.evaluation.per_domain import is_relative
+from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
+from advconf_lite.figures.style import QUALITIES
+
+
+def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> str:
+    """Domain x method x {Pearson, eAURC, MAE} as text: the source's held-out subjects, the targets, the targets' mean.
+
+    One pair of seeds: the value with its bootstrap interval. Several: mean +- standard deviation over them.
+    Without `source_domain` the mean is over all domains. The method "constant" (see `metrics_table`) is what
+    an MAE must stay below to say anything.
+    """
+    shown = {
+        "pearson": "Pearson (higher better)",
+        "eaurc": "eAURC (lower better)",
+        "mae": "MAE (lower better)",
+    }
+    domains = list(dict.fromkeys(metrics["domain"]))
+    domains.sort(key=lambda domain: domain != source_domain)  # stable: the targets keep their order
+    targets = [domain for domain in domains if domain != source_domain]
+    titles = {domain: f"{domain} (source)" if domain == source_domain else str(domain) for domain in domains}
+    wide = max(map(len, [*titles.values(), "mean of the targets"]))
+    named = max([12, *map(len, metrics["method"].unique())])
+    lines = []
+    for quality, part in metrics.groupby("quality", sort=False):
+        method_names = sorted(dict.fromkeys(part["method"]), key=lambda method: method == CONSTANT)
+        lines += [
+            f"quality: {quality}",
+            f"{'domain':{wide}}  subjects slices  {'method':{named}}  "
+            + "  ".join(f"{title:23}" for title in shown.values()).rstrip(),
+        ]
+        lines.append("-" * len(lines[-1]))
+        for domain in domains:
+            rows = part[part["domain"] == domain]
+            for number, method in enumerate(m for m in method_names if (rows["method"] == m).any()):
+                cell = rows[rows["method"] == method]
+                first = f"{titles[domain]:{wide}}  {cell['n_subjects'].max():8} {cell['n_slices'].max():6}"
+                first = first if number == 0 else " " * len(first)
+                texts = "  ".join(f"{_cell(cell, name):23}" for name in shown)
+                lines.append(f"{first}  {method:{named}}  {texts}".rstrip())
+        if len(targets) > 1:
+            name = "mean of the targets" if len(targets) < len(domains) else "mean"
+            for number, method in enumerate(method_names):
+                rows = part[(part["method"] == method) & part["domain"].isin(targets)]
+                # Mean over domains for each pair of seeds first, so that the spread is that of the mean.
+                mean = rows.groupby(SEEDS)[list(shown)].mean()
+                texts = "  ".join(f"{_cell(mean, name):23}" for name in shown)
+                lines.append(f"{name if number == 0 else '':{wide}}  {'':15}  {method:{named}}  {texts}".rstrip())
+        lines.append("")
+    pairs = metrics[SEEDS].drop_duplicates()
+    if len(pairs) > 1:
+        lines.append("mean +- standard deviation over the pairs of segmenter and head seed")
+    else:
+        lines.append(
+            f"[2.5 %, 97.5 %] of a bootstrap over subjects; [n.e.]: not estimable with fewer than {FEWEST_SUBJECTS} subjects"
+        )
+    return "\n".join(lines)
+
+
+def _cell(rows: pd.DataFrame, name: str) -> str:
+    values = rows[name].dropna()
+    if len(values) == 0:
+        return "-"
+    if len(values) > 1:
+        return f"{values.mean():6.3f} +- {values.std():.3f}"
+    text = f"{values.iloc[0]:6.3f}"
+    if name + "_low" not in rows or len(rows) > 1:
+        return text
+    low, high = rows[name + "_low"].iloc[0], rows[name + "_high"].iloc[0]
+    return text + (" [n.e.]" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]")
+
+
+METRIC_NAMES = {"pearson": "Pearson", "eaurc": "eAURC", "mae": "MAE"}
+NOTHING = "–"
+
+
+def domain_table(
+    metrics: pd.DataFrame, metric: str, rows: dict[str, str], domains: Sequence[str], mean: bool = False
+) -> pd.DataFrame:
+    """One metric as text, "mean ± sample standard deviation" over pairs of seeds; the value alone if there is one pair.
+
+    Args:
+        metrics: a table by `evaluation.metrics_table`.
+        rows: title -> method; methods without a row in `metrics` are left out.
+        domains: the columns.
+        mean: also a column of the mean over `domains`: of each pair of seeds first, so that the spread is the mean's.
+
+    Returns:
+        Index (quality, row); NaN, as for the MAE of a relative method, is a dash.
+    """
+    found, index = [], []
+    for quality in dict.fromkeys(metrics["quality"]):
+        for title, name in rows.items():
+            part = metrics[(metrics["quality"] == quality) & (metrics["method"] == name)]
+            if part.empty:
+                continue
+            of_pairs = part.pivot(index=SEEDS, columns="domain", values=metric).reindex(columns=list(domains))
+            cells = {domain: spread(of_pairs[domain]) for domain in domains}
+            found.append(cells | ({"mean": spread(of_pairs.mean(axis=1))} if mean else {}))
+            index.append((QUALITIES.get(quality, quality), title))
+    columns = [*domains, *(["mean"] if mean else [])]
+    return pd.DataFrame(found, pd.MultiIndex.from_tuples(index, names=["quality", "method"]), columns)
+
+
+def spread(values: pd.Series) -> str:
+    """Mean ± sample standard deviation, the value alone, or a dash."""
+    values = values.dropna()
+    if len(values) == 0:
+        return NOTHING
+    return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if len(values) > 1 else "")
+
+
+def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
+    """`evaluation.compare` as text: "difference [low, high]", or [n.e.] for an interval that is not estimable.
+
+    A row per quality and method, a column per metric.
+    """
+    if comparison.empty:
+        return pd.DataFrame(columns=list(METRIC_NAMES.values()))
+    text = []
+    for row in comparison.itertuples():
+        digits = 3 if row.metric == "pearson" else 4  # the others are smaller numbers
+        interval = f"[{row.low:+.{digits}f}, {row.high:+.{digits}f}]" if np.isfinite(row.low) else "[n.e.]"
+        text.append(f"{row.difference:+.{digits}f} {interval}")
+    table = comparison.assign(text=text, quality=comparison["quality"].map(lambda q: QUALITIES.get(q, q)),
+                              metric=comparison["metric"].map(METRIC_NAMES))  # fmt: skip
+    order = list(dict.fromkeys(zip(table["quality"], table["method"])))
+    table = table.pivot(index=["quality", "method"], columns="metric", values="text").reindex(order)
+    return table.reindex(columns=list(METRIC_NAMES.values())).fillna(NOTHING).rename_axis(columns=None)
+
+
+def mae_floor(metrics: pd.DataFrame, source_domain: str | None = None) -> pd.DataFrame:
+    """MAE per target domain and its mean, of every method that estimates; the constant prediction comes first."""
+    names = sorted(dict.fromkeys(metrics["method"]), key=lambda name: name != CONSTANT)
+    domains = [domain for domain in dict.fromkeys(metrics["domain"]) if domain != source_domain]
+    return domain_table(metrics, "mae", {name: name for name in names if not is_relative(name)}, domains, mean=True)
+
+
+def comparison(predictions: pd.DataFrame, source_domain: str | None) -> str:
+    """`adversarial` minus every other method, with paired intervals, as text; empty if there is nothing to compare."""
+    others = [name for name in dict.fromkeys(predictions["method"]) if name not in ("adversarial", CONSTANT)]
+    if "adversarial" not in set(predictions["method"]) or not others:
+        return ""
+    keys = ["quality", *SEEDS]
+    ours, found = predictions[predictions["method"] == "adversarial"], []
+    for other in others:
+        theirs = predictions[predictions["method"] == other]
+        shared = ours[keys].drop_duplicates().merge(theirs[keys].drop_duplicates())  # what both have been asked for
+        found.append(compare(pd.concat([ours.merge(shared), theirs.merge(shared)]), "adversarial", [other], source_domain))
+    rows = pd.concat(found, ignore_index=True)
+    rows = pd.concat([part for _, part in rows.groupby("quality", sort=False)])
+    table, seeds = comparison_table(rows).reset_index(), rows.drop_duplicates(["quality", "method"])
+    table = table.assign(segmenters=seeds["n_segmenters"].to_numpy(), **{"pairs of seeds": seeds["n_pairs"].to_numpy()})
+    title = "adversarial minus each other method, mean over the targets and pairs of seeds"
+    return f"{title}\n[2.5 %, 97.5 %] of a paired bootstrap over subjects and seeds\n{table.to_string(index=False)}\n"
