@@ -13,7 +13,7 @@ from advconf_lite.support.errors import BadInput
 def run(chosen: argparse.Namespace) -> int:
     """Lessons 01-05 in order, then the table."""
     from advconf_lite.evaluation.text import comparison, summary_table
-    from advconf_lite.methods import DEFAULT_METHODS
+    from advconf_lite.methods.registry import DEFAULT_METHODS
     from advconf_lite.notebooks import PIPELINE, execute, lesson
     from advconf_lite.pipeline import Run
     from advconf_lite.report import write_index
@@ -57,7 +57,7 @@ def describe(work) -> None:
 
 
 def tune(chosen: argparse.Namespace) -> int:
-    from advconf_lite.methods import DEFAULT_METHODS
+    from advconf_lite.methods.registry import DEFAULT_METHODS
     from advconf_lite.tune import tune as choose
 
     log = choose(

@@ -11,17 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from advconf_lite.quality import Quality, Strip, check_labels, disk_half_widths
 from advconf_lite.segmenter import label_map
+from advconf_lite.strips import Strip, check_labels, disk_half_widths
 from advconf_lite.support.errors import BadInput
-
-if TYPE_CHECKING:
-    from advconf_lite.methods import SampledMethod
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
@@ -106,38 +102,6 @@ def monte_carlo(
         for module, training in modes:
             module.training = training
     return Samples(masks, kept)
-
-
-def sampled_scores(
-    segmenter: nn.Module,
-    images: Tensor,
-    methods: Sequence[SampledMethod],
-    qualities: Sequence[Quality],
-    seed: int,
-    empty: str = "one",
-    batch: int = 64,
-) -> dict[tuple[str, str], Tensor]:
-    """Scores of several methods from the same samples: N = 2 takes the first 2 of the 15.
-
-    Only `batch` images' samples are held at a time.
-
-    Args:
-        images: (N, 1, H, W), on any device; they are moved to the segmenter's.
-        seed: of the first batch; the following ones add 1 each.
-        empty: as in `agreement`, for methods that do not name a rule themselves.
-
-    Returns:
-        (method, quality) -> (N, classes).
-    """
-    device = next(segmenter.parameters()).device
-    n, means = max(method.samples for method in methods), [method.samples for method in methods if method.needs_mean]
-    scores: dict[tuple[str, str], list[Tensor]] = {(m.name, g.name): [] for m in methods for g in qualities}
-    for number, some in enumerate(images.split(batch)):
-        samples = monte_carlo(segmenter, some.to(device), n, seed + number, mean_of=means)
-        for method in methods:
-            for g in qualities:
-                scores[method.name, g.name].append(method.score(samples, g, empty))
-    return {key: torch.cat(parts) for key, parts in scores.items()}
 
 
 def predictive_entropy(probabilities: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import nn
 
 from advconf_lite.experiment import organ_of, to_device
 from advconf_lite.head_training import HeadRun, train_heads
-from advconf_lite.methods import find_method
+from advconf_lite.methods.registry import find_method
 from advconf_lite.run_files import load_weights, merge_history, save_weights
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.settings import Profile

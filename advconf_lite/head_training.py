@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,32 @@ from advconf_lite.settings import Profile, Settings
 from advconf_lite.support.progress import bar as tqdm
 from advconf_lite.training import Pair, autocast, draw_batch, load_checkpoint, save_checkpoint
 
-if TYPE_CHECKING:
-    from advconf_lite.methods import HeadMethod
+
+class HeadMethod:
+    """A confidence head and how it is trained: what it sees in one turn of `head_training.train_heads`."""
+
+    pair: str | None = None  # the method whose perturbations this one replays; its head is trained beside it
+    starts_from: str | None = None  # the method whose finished head this one goes on from
+    needs_gradient = False  # of the predicted score with respect to the shared clean batch
+
+    def __init__(self, name: str, *numbers: str) -> None:
+        self.name = name
+
+    def adjust(self, profile: Profile) -> Profile:
+        """The profile with this method's own settings and length."""
+        return profile
+
+    def build(self, head: nn.Module, segmenter: Segmenter) -> nn.Module:
+        """What is trained and stored, from a new head."""
+        return head
+
+    def features(self, head: nn.Module, x: Tensor, z: Tensor, batch: int = 64) -> Tensor:
+        """What the head reads of images x (N, 1, H, W), of which the segmenter's own features are z: (N, C, h, w)."""
+        return z
+
+    def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
+        """One optimiser step of `run`; returns its row of the history."""
+        raise NotImplementedError
 
 
 @dataclass

@@ -12,13 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from advconf_lite.adversarial import Effect, alpha_for_drop, apply_delta, head_delta, relative_norm
-from advconf_lite.controls import random_delta
-from advconf_lite.experiment import Part
-from advconf_lite.figures.images import Perturbed
-from advconf_lite.finetuning import read_by
-from advconf_lite.head import ConfidenceHead
-from advconf_lite.methods import DEFAULT_METHODS
+from advconf_lite.methods.registry import DEFAULT_METHODS
 from advconf_lite.pipeline import Run
 from advconf_lite.run_files import profile_values, read_config
 from advconf_lite.segmenter import Segmenter
@@ -65,27 +59,6 @@ def pick_slice(run: Run, segmenter: Segmenter, at_least: float = 0.85) -> int:
     score = scores.nan_to_num(1.0).mean(1).cpu()
     good = torch.nonzero(shown & (score >= at_least)).flatten()
     return int(good[len(good) // 2]) if len(good) else int((score + shown).argmax())
-
-
-def effects(run: Run, segmenter: Segmenter, heads: dict, quality: str, row: int) -> dict[str, tuple[Effect, Perturbed]]:
-    """Perturb one test slice by the plain and the adversarial head of a quality (or, without them, by each head), each at
-    the alpha that lowers *its* predictions by delta_s.
-
-    alpha is found on source validation images; the paper's Figure 4 compares heads at similar predicted drops.
-    """
-    settings, part = run.settings, run.experiment.test
-    val = run.experiment.val.images[:24].to(run.device)
-    x, y = part.images[row : row + 1].to(run.device), part.masks[row : row + 1].to(run.device)
-    found = {}
-    of_quality = {method: head for (method, name), head in heads.items() if name == quality}
-    paper = {method: head for method, head in of_quality.items() if method in ("plain", "adversarial")}
-    for method, head in (paper or of_quality).items():
-        net = read_by(head, segmenter)
-        alpha = alpha_for_drop(net, head, val, settings.delta_s, settings)
-        effect = apply_delta(net, head, x, y, head_delta(net, head, x, alpha, settings), run.quality(quality))
-        pair = [tuple(float(t[0].mean()) for t in pairs) for pairs in (effect.predicted, effect.true)]
-        found[method] = effect, Perturbed(effect.x[1][0, 0].cpu(), effect.y_hat[1][0].cpu(), *pair)
-    return found
 
 
 def split_counts(run: Run) -> pd.DataFrame:
@@ -135,43 +108,4 @@ def alignment_table(history: pd.DataFrame, delta_s: float) -> pd.DataFrame:
         for name in ("true_drop", "predicted_drop", "delta_norm"):
             row |= {f"{name}, first": steps[name].head(tenth).median(), f"{name}, last": steps[name].tail(tenth).median()}
         rows.append({**row, "last true drop / delta_s": row["true_drop, last"] / delta_s})
-    return pd.DataFrame(rows)
-
-
-def fresh_drops(
-    run: Run,
-    segmenter: Segmenter,
-    heads: dict[tuple[str, str], ConfidenceHead],
-    part: Part | None = None,
-    alphas: dict[tuple[str, str], float] | None = None,
-) -> pd.DataFrame:
-    """Perturb source test slices (or `part`) afresh by each finished head: mean predicted and true drop, beside the true
-    drop that a Gaussian direction of the same norm causes.
-
-    `alphas`: per head; by default those that lower its predictions on source validation by delta_s.
-    """
-    settings, part = run.settings, part or run.experiment.test
-    x, y = part.images.to(run.device), part.masks.to(run.device)
-    val = run.experiment.val.images[:24].to(run.device)
-    rows = []
-    for (method, name), head in heads.items():
-        net = read_by(head, segmenter)
-        alpha = alphas[method, name] if alphas else alpha_for_drop(net, head, val, settings.delta_s, settings)
-        drops = []
-        for images, masks in zip(x.split(64), y.split(64)):
-            delta = head_delta(net, head, images, alpha, settings)
-            own, random = (apply_delta(net, head, images, masks, d, run.quality(name)) for d in (delta, random_delta(delta)))
-            drops.append(torch.stack([own.predicted_drop, own.true_drop, relative_norm(delta, images), random.true_drop]))
-        predicted, true, norm, random_true = torch.cat(drops, 1).mean(1).tolist()
-        rows.append(
-            {
-                "head": method,
-                "quality": name,
-                "alpha": alpha,
-                "predicted drop": predicted,
-                "true drop": true,
-                "||delta|| / ||x||": norm,
-                "true drop, random direction": random_true,
-            }
-        )
     return pd.DataFrame(rows)

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from advconf_lite import __version__
-from advconf_lite.agreement import sampled_scores
 from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, constant_predictions, merge_predictions, read_predictions
 from advconf_lite.experiment import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
 from advconf_lite.head import ConfidenceHead, predict_scores
 from advconf_lite.head_stage import finished_head, train_missing
-from advconf_lite.methods import DEFAULT_METHODS, find_method, head_methods, parse_methods, sampled_methods
+from advconf_lite.methods.registry import DEFAULT_METHODS, find_method, head_methods, parse_methods, sampled_methods
+from advconf_lite.methods.sampled import sampled_scores
 from advconf_lite.quality import Quality, aggregate
 from advconf_lite.run_files import (
     load_weights,

@@ -15,8 +15,8 @@ import torch
 
 from advconf_lite.agreement import agreement, monte_carlo_masks
 from advconf_lite.figures.style import QUALITIES
-from advconf_lite.finetuning import FinetunedHead
 from advconf_lite.head import ConfidenceHead
+from advconf_lite.methods.finetuned import FinetunedHead
 from advconf_lite.pipeline import Run
 from advconf_lite.segmenter import Segmenter, label_map
 

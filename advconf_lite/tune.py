@@ -23,7 +23,7 @@ import pandas as pd
 
 from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.experiment import Experiment, load_experiment
-from advconf_lite.methods import head_methods
+from advconf_lite.methods.registry import head_methods
 from advconf_lite.pipeline import Run
 from advconf_lite.settings import PROFILES, Profile, Settings
 from advconf_lite.support.errors import BadInput

@@ -20,8 +20,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from advconf_lite.adversarial import apply_delta, head_delta, relative_norm
-from advconf_lite.lessons import fresh_drops
+from advconf_lite.adversarial import relative_norm
+from advconf_lite.course.probing import apply_delta, fresh_drops, head_delta
 from advconf_lite.pipeline import Run, open_run
 from advconf_lite.segmenter import Segmenter
 

@@ -15,10 +15,11 @@ from statistics import median
 
 import torch
 
-from advconf_lite.adversarial import State, adversarial_step, apply_delta, head_delta, plain_step, relative_norm, segment
+from advconf_lite.adversarial import State, adversarial_step, plain_step, relative_norm, segment
 from advconf_lite.augmentation import Augmenter
-from advconf_lite.controls import random_delta
+from advconf_lite.course.probing import apply_delta, head_delta
 from advconf_lite.experiment import to_device
+from advconf_lite.methods.controls import random_delta
 from advconf_lite.pipeline import Run, open_run
 from advconf_lite.training import draw_batch
 

@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advconf_lite.agreement import agreement, monte_carlo_masks
-from advconf_lite.finetuning import FinetunedHead
 from advconf_lite.head import ConfidenceHead
+from advconf_lite.methods.finetuned import FinetunedHead
 from advconf_lite.phantom.scanner_tables import source_scanner
 from advconf_lite.phantom.subject import make_subject
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer

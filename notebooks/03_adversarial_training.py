@@ -219,7 +219,7 @@ for name in run.qualities:
 # $\Delta_s$.
 
 # %%
-from advconf_lite.lessons import effects
+from advconf_lite.course.probing import effects
 from advconf_lite.lessons import pick_slice
 from advconf_lite.figures.images import figure4
 
@@ -243,7 +243,7 @@ else:
 # the quality did.
 
 # %%
-from advconf_lite.lessons import fresh_drops
+from advconf_lite.course.probing import fresh_drops
 
 fresh_drops(run, segmenter, heads[seeds[0]]).round(3)
 

@@ -35,7 +35,7 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 # %%
 import pandas as pd
 
-from advconf_lite.methods import head_methods
+from advconf_lite.methods.registry import head_methods
 
 score = run.predict_heads if head_methods(run.methods) else run.predict_agreement  # a run may have no head
 predictions = pd.concat([score(*pair) for pair in seeds], ignore_index=True)

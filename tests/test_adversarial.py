@@ -18,8 +18,8 @@ from advconf_lite.adversarial import (
     segment,
     targets,
 )
-from advconf_lite.controls import random_delta
 from advconf_lite.head import ConfidenceHead
+from advconf_lite.methods.controls import random_delta
 from advconf_lite.quality import dice
 from advconf_lite.segmenter import Segmenter, build_unet
 from advconf_lite.settings import Settings

@@ -12,7 +12,7 @@ import torch
 
 from advconf_lite.__main__ import main
 from advconf_lite.data.slices import read_slice_set, write_slice_set
-from advconf_lite.methods import parse_methods
+from advconf_lite.methods.registry import parse_methods
 from advconf_lite.pipeline import Run, open_run
 from advconf_lite.support.errors import BadInput
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from advconf_lite.agreement import agreement, certainty, monte_carlo, monte_carlo_masks, predictive_entropy, sampled_scores
+from advconf_lite.agreement import agreement, certainty, monte_carlo, monte_carlo_masks, predictive_entropy
 from advconf_lite.evaluation.per_domain import is_relative
-from advconf_lite.methods import find_method, parse_methods
+from advconf_lite.methods.registry import find_method, parse_methods
+from advconf_lite.methods.sampled import sampled_scores
 from advconf_lite.quality import Quality
 from advconf_lite.support.errors import BadInput
 

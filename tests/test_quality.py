@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from advconf_lite.quality import Strip, aggregate, dice, disk_half_widths, surface_dice
+from advconf_lite.quality import aggregate, dice, surface_dice
+from advconf_lite.strips import Strip, disk_half_widths
 from advconf_lite.support.errors import BadInput
 
 NAN = float("nan")

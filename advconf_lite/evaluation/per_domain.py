@@ -10,7 +10,7 @@ import pandas as pd
 
 from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles
 from advconf_lite.evaluation.predictions import KEYS, check_predictions, constant_predictions
-from advconf_lite.methods import sampled_methods
+from advconf_lite.methods.registry import sampled_methods
 from advconf_lite.metrics import METRICS, weighted_metrics
 
 ENDS = ("", "_low", "_high")

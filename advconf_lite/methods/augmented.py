@@ -6,6 +6,11 @@ import torch
 from monai.transforms import Compose, RandAdjustContrast, RandBiasField, RandGaussianNoise, RandGibbsNoise
 from torch import Tensor
 
+from advconf_lite.head_training import HeadRun, Turn
+from advconf_lite.methods.controls import Control
+from advconf_lite.methods.registry import register
+from advconf_lite.support.randomness import derived_seed
+
 
 def strongly_augmented(x: Tensor, seed: int, probability: float = 0.5) -> Tensor:
     """Bias field, Gibbs ringing, Gaussian noise and gamma, each with `probability` per image, in this order.
@@ -51,3 +56,18 @@ def like_before(changed: Tensor, x: Tensor) -> Tensor:
     same = (changed - changed.mean(axes, keepdim=True)) / spread * x.std(axes, keepdim=True) + x.mean(axes, keepdim=True)
     usable = spread > 1e-3 * x.std(axes, keepdim=True)  # also False for NaN
     return torch.where(usable, same, x)
+
+
+@register("strong-augmentation")
+class StrongAugmentation(Control):
+    """Bias field, Gibbs ringing, noise and gamma by MONAI at the library's default ranges. Not in the paper; nothing of the
+    simulated scanners enters, so a gain is not knowledge of the test."""
+
+    def images(self, turn: Turn, run: HeadRun) -> Tensor:
+        from advconf_lite.methods.augmented import strongly_augmented
+
+        def make() -> Tensor:
+            seed = derived_seed("strong augmentation", turn.seed, turn.number)
+            return strongly_augmented(turn.x, seed, run.settings.strong_probability)
+
+        return turn.once(self.name, make)

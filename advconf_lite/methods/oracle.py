@@ -6,9 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from advconf_lite.head_training import HeadRun, Turn
+from advconf_lite.methods.augmented import like_before, lowest
+from advconf_lite.methods.controls import Control
+from advconf_lite.methods.registry import register
 from advconf_lite.phantom.reacquire import reacquire
 from advconf_lite.phantom.scanner_tables import draw_scanner
-from advconf_lite.strong_augmentation import like_before, lowest
+from advconf_lite.support.randomness import derived_seed
 
 
 def rescanned(x: Tensor, organ: str, spacing_mm: float, seed: int) -> Tensor:
@@ -34,3 +38,15 @@ def rescanned(x: Tensor, organ: str, spacing_mm: float, seed: int) -> Tensor:
         rng = np.random.default_rng([seed, number])
         images.append(reacquire(image, draw_scanner(organ, rng), spacing_mm, rng))
     return like_before(torch.from_numpy(np.stack(images))[:, None].to(x), x)
+
+
+@register("oracle-augmentation")
+class OracleAugmentation(Control):
+    """Random virtual scanners, as an upper bound: the family of shifts that is tested, though none of its constants. Not
+    in the paper, and no method: who knows the shifts need not be robust to them."""
+
+    def images(self, turn: Turn, run: HeadRun) -> Tensor:
+        from advconf_lite.methods.oracle import rescanned
+
+        seed = derived_seed("virtual scanners", turn.seed, turn.number)
+        return turn.once(self.name, lambda: rescanned(turn.x, run.organ, run.spacing_mm, seed))

@@ -1,0 +1,119 @@
+"""What could replace the adversarial direction: controls that the paper lacks (random, phases, the segmenter's own loss).
+
+Each gives perturbations with the norms of those that it is compared with, image by image, so that only the direction
+differs.
+"""
+
+from __future__ import annotations
+
+import torch
+from monai.losses import DiceCELoss
+from torch import Tensor, nn
+
+from advconf_lite.adversarial import adversarial_step
+from advconf_lite.head_training import HeadRun, Turn
+from advconf_lite.methods.heads import Loop
+from advconf_lite.methods.registry import register
+from advconf_lite.settings import Settings
+from advconf_lite.support.randomness import derived_seed
+
+
+class Control(Loop):
+    """Algorithm 1 with other images in the place of the adversarial ones: the same clean batches, as many images and
+    steps, the same warm-up and buffer. What differs from `adversarial` is `images` alone."""
+
+    def loop_step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
+        return adversarial_step(turn.segmenter, run.head, run.optimizer, turn.clean, run.state, run.g, run.settings,
+                                control=lambda: self.images(turn, run), passed=turn.passed)  # fmt: skip
+
+    def images(self, turn: Turn, run: HeadRun) -> Tensor:
+        """x' (B, 1, H, W), to be seen in the next turn with the masks of the clean batch."""
+        raise NotImplementedError
+
+
+@register("replay")
+class Replay(Control):
+    """Algorithm 1 with delta = 0: every image twice, and nothing else. Not in the paper (a control of this project)."""
+
+    def images(self, turn: Turn, run: HeadRun) -> Tensor:
+        return turn.x
+
+
+class PairedControl(Control):
+    """A control with the norms of the adversarial run's perturbations: of the same images, in the same turn."""
+
+    pair = "adversarial"
+
+    def images(self, turn: Turn, run: HeadRun) -> Tensor:
+        return turn.x + self.delta(turn, run.pair.state.delta, run.settings)
+
+    def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
+        """A perturbation (B, 1, H, W) in place of the adversarial one."""
+        raise NotImplementedError
+
+
+@register("random-direction")
+class RandomDirection(PairedControl):
+    """Gaussian directions with the adversarial norms. Not in the paper; the usual control of an adversarial one."""
+
+    def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
+        return random_delta(adversarial, derived_seed("random direction", turn.seed, turn.number))
+
+
+@register("random-phase")
+class RandomPhase(PairedControl):
+    """The adversarial perturbation with its Fourier phases shuffled: its frequencies without its places. Not in the paper;
+    surrogate data by phase randomisation (Theiler et al. 1992)."""
+
+    def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
+        return random_phase_delta(adversarial, derived_seed("random phase", turn.seed, turn.number))
+
+
+@register("segmenter-attack")
+class SegmenterAttack(PairedControl):
+    """Directions in which the segmenter's own loss against the ground truth rises, with the adversarial norms. Not in the
+    paper; perturbing the segmenter rather than the predictor follows ObsNet (Besnier et al. 2021)."""
+
+    def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
+        def direction() -> Tensor:
+            return segmenter_direction(turn.segmenter.net, turn.x, turn.y, settings.dice_background)
+
+        return with_norms(turn.once("segmenter direction", direction), adversarial)
+
+
+def with_norms(direction: Tensor, delta: Tensor) -> Tensor:
+    """`direction` (B, 1, H, W), scaled per image to the norm of `delta`; an image without a direction stays 0."""
+    norm = delta.flatten(1).norm(dim=1) / direction.flatten(1).norm(dim=1).clamp_min(1e-12)
+    return direction * norm[:, None, None, None]
+
+
+def random_delta(delta: Tensor, seed: int = 0) -> Tensor:
+    """Gaussian directions with the norms of `delta` (B, 1, H, W)."""
+    return with_norms(_noise(delta, seed), delta)
+
+
+def random_phase_delta(delta: Tensor, seed: int = 0) -> Tensor:
+    """`delta` (B, 1, H, W) with random Fourier phases: its amplitude spectrum and its norm, but not where things are.
+
+    The phases are those of real Gaussian noise, so that the result is real. Surrogate data by phase randomisation:
+    Theiler et al., Physica D 58, 1992.
+    """
+    phases = torch.fft.rfft2(_noise(delta, seed)).angle()
+    shuffled = torch.polar(torch.fft.rfft2(delta).abs(), phases)
+    return torch.fft.irfft2(shuffled, s=delta.shape[-2:])
+
+
+def segmenter_direction(net: nn.Module, x: Tensor, y: Tensor, include_background: bool = True) -> Tensor:
+    """The direction (B, 1, H, W) in which the segmenter's own training loss (Dice + cross-entropy) rises fastest.
+
+    It uses the ground truth y (B, H, W), which training has. The usual attack on a network; here it needs no head.
+    """
+    loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=include_background)
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(loss(net(x), y[:, None]), x)[0]
+
+
+def _noise(like: Tensor, seed: int) -> Tensor:
+    # drawn on the CPU, so that a GPU run sees the same directions
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like)

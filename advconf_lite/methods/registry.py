@@ -1,0 +1,89 @@
+"""Every method by its name in `--methods`: a trained head, or a score from Monte Carlo samples without training.
+
+A method is one class in a file of this folder, registered under the name that users type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from torch import Tensor
+
+from advconf_lite.agreement import Samples
+from advconf_lite.head_training import HeadMethod
+from advconf_lite.quality import Quality
+from advconf_lite.support.errors import BadInput
+
+DEFAULT_METHODS = ("plain", "adversarial", "agreement-2", "agreement-15")
+# what users read -> (what they may type, class)
+_REGISTRY: dict[str, tuple[re.Pattern, type[HeadMethod | SampledMethod]]] = {}
+
+
+def register(shown: str, pattern: str | None = None) -> Callable[[type], type]:
+    """Enter a class under a name.
+
+    Args:
+        shown: the name as error messages and help list it, such as "agreement-N (N >= 2)".
+        pattern: regular expression of the whole name; its groups go to the class. Default: `shown` itself.
+    """
+
+    def enter(cls: type) -> type:
+        _REGISTRY[shown] = re.compile(pattern or re.escape(shown)), cls
+        return cls
+
+    return enter
+
+
+@cache
+def find_method(name: str) -> HeadMethod | SampledMethod:
+    """The method of a name.
+
+    Raises:
+        BadInput: there is no such method.
+    """
+    for pattern, cls in _REGISTRY.values():
+        if match := pattern.fullmatch(name):
+            return cls(name, *match.groups())
+    raise BadInput(f"--methods {name} is unknown; choose from {', '.join(_REGISTRY)}")
+
+
+def parse_methods(names: Sequence[str]) -> list[str]:
+    """Method names without repetitions, each one checked."""
+    return [find_method(name).name for name in dict.fromkeys(names)]
+
+
+def head_methods(names: Sequence[str]) -> list[str]:
+    """Those of `names` that train a head."""
+    return [name for name in names if isinstance(find_method(name), HeadMethod)]
+
+
+def known_names() -> list[str]:
+    """Names as error messages and help list them."""
+    return list(_REGISTRY)
+
+
+class SampledMethod:
+    """A score from Monte Carlo dropout samples of the segmenter: it ranks images, but does not estimate the quality.
+
+    Attributes:
+        samples: how many; methods of a run share them, those that need fewer take the first ones.
+        needs_mean: whether `score` reads the mean softmax.
+    """
+
+    samples: int
+    needs_mean = False
+
+    def __init__(self, name: str, *numbers: str) -> None:
+        self.name = name
+
+    def score(self, samples: Samples, g: Quality, empty: str) -> Tensor:
+        """(B, classes), high for images that are likely to be segmented well; `empty` as in `agreement.agreement`."""
+        raise NotImplementedError
+
+
+def sampled_methods(names: Sequence[str]) -> list[SampledMethod]:
+    """Those of `names` that are scores from samples; other words, such as "constant", may be among them."""
+    patterns = [pattern for pattern, cls in _REGISTRY.values() if issubclass(cls, SampledMethod)]
+    return [find_method(name) for name in names if any(pattern.fullmatch(name) for pattern in patterns)]
