@@ -13,12 +13,12 @@ from advconf_lite.support.errors import BadInput
 def run(chosen: argparse.Namespace) -> int:
     """Lessons 01-05 in order, then the table."""
     from advconf_lite.evaluation.text import comparison, summary_table
+    from advconf_lite.experiment.run import Run
+    from advconf_lite.experiment.tune import tuned_profile
     from advconf_lite.methods.registry import DEFAULT_METHODS
     from advconf_lite.notebooks import PIPELINE, execute, lesson
-    from advconf_lite.pipeline import Run
     from advconf_lite.report import write_index
     from advconf_lite.support.progress import repeated
-    from advconf_lite.tune import tuned_profile
 
     began = time.time()
     methods = chosen.methods or DEFAULT_METHODS
@@ -57,8 +57,8 @@ def describe(work) -> None:
 
 
 def tune(chosen: argparse.Namespace) -> int:
+    from advconf_lite.experiment.tune import tune as choose
     from advconf_lite.methods.registry import DEFAULT_METHODS
-    from advconf_lite.tune import tune as choose
 
     log = choose(
         chosen.out,
@@ -78,7 +78,7 @@ def tune(chosen: argparse.Namespace) -> int:
 
 
 def predict(chosen: argparse.Namespace) -> int:
-    from advconf_lite.predict import predict as predict_run
+    from advconf_lite.experiment.predict import predict as predict_run
 
     table = predict_run(chosen.run, chosen.data, chosen.out, chosen.method, chosen.segmenter_seed, chosen.head_seed)
     print(table.head(10).to_string(index=False, float_format="{:.3f}".format))
@@ -88,8 +88,8 @@ def predict(chosen: argparse.Namespace) -> int:
 
 def pool(chosen: argparse.Namespace) -> int:
     from advconf_lite.evaluation.text import comparison, summary_table
-    from advconf_lite.experiment import remarks_on
-    from advconf_lite.pool import pool as pool_runs
+    from advconf_lite.experiment.parts import remarks_on
+    from advconf_lite.experiment.pool import pool as pool_runs
 
     pooled = pool_runs(chosen.runs, chosen.out)
     print(summary_table(pooled.metrics, pooled.source_domain))

@@ -10,12 +10,12 @@ import pandas as pd
 
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
 from advconf_lite.evaluation.text import METRIC_NAMES, domain_table
+from advconf_lite.experiment.run import Run
 from advconf_lite.figures.style import QUALITIES
 from advconf_lite.lessons import seen_scores
 from advconf_lite.methods.finetuned import Finetuned
 from advconf_lite.methods.heads import Adversarial, AdversarialWith
 from advconf_lite.methods.registry import find_method, head_methods
-from advconf_lite.pipeline import Run
 
 
 def methods_text(names: Sequence[str]) -> str:

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from advconf_lite.adversarial import Buffered, Half, State, score_loss, segment, targets
 from advconf_lite.augmentation import Augmenter
+from advconf_lite.experiment.profiles import Profile
 from advconf_lite.head import predict_scores
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter
-from advconf_lite.settings import Profile, Settings
+from advconf_lite.settings import Settings
 from advconf_lite.support.progress import bar as tqdm
 from advconf_lite.training import Pair, autocast, draw_batch, load_checkpoint, save_checkpoint
 

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from advconf_lite.experiment.folder import profile_values, read_config
+from advconf_lite.experiment.profiles import PROFILES, Profile
+from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import DEFAULT_METHODS
-from advconf_lite.pipeline import Run
-from advconf_lite.run_files import profile_values, read_config
 from advconf_lite.segmenter import Segmenter
-from advconf_lite.settings import PROFILES, Profile
 
 
 def start(

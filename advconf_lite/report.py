@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbconvert
 
-from advconf_lite.run_files import read_config
+from advconf_lite.experiment.folder import read_config
 from advconf_lite.support.files import write_text
 
 STYLE = """body { font-family: sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }

@@ -14,10 +14,10 @@ import pandas as pd
 import torch
 
 from advconf_lite.agreement import agreement, monte_carlo_masks
+from advconf_lite.experiment.run import Run
 from advconf_lite.figures.style import QUALITIES
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.methods.finetuned import FinetunedHead
-from advconf_lite.pipeline import Run
 from advconf_lite.segmenter import Segmenter, label_map
 
 Way = Callable[[torch.Tensor], object]  # images in, scores out

@@ -22,9 +22,9 @@ from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
 from advconf_lite.augmentation import Augmenter
+from advconf_lite.experiment.profiles import Profile
 from advconf_lite.quality import dice
 from advconf_lite.segmenter import label_map
-from advconf_lite.settings import Profile
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.progress import bar as tqdm
 from advconf_lite.support.randomness import derived_seed, generator

@@ -22,7 +22,7 @@ from torch import nn
 
 from advconf_lite.adversarial import relative_norm
 from advconf_lite.course.probing import apply_delta, fresh_drops, head_delta
-from advconf_lite.pipeline import Run, open_run
+from advconf_lite.experiment.run import Run, open_run
 from advconf_lite.segmenter import Segmenter
 
 

@@ -29,8 +29,8 @@ import torch
 
 def worker(folder: str, kill_at_write: int) -> None:
     """The run itself; with `kill_at_write` > 0 it kills itself half way through that write."""
-    from advconf_lite.pipeline import Run
-    from advconf_lite.settings import PROFILES
+    from advconf_lite.experiment.profiles import PROFILES
+    from advconf_lite.experiment.run import Run
 
     torch.set_num_threads(1)
     count = 0

@@ -18,9 +18,9 @@ import torch
 from advconf_lite.adversarial import State, adversarial_step, plain_step, relative_norm, segment
 from advconf_lite.augmentation import Augmenter
 from advconf_lite.course.probing import apply_delta, head_delta
-from advconf_lite.experiment import to_device
+from advconf_lite.experiment.parts import to_device
+from advconf_lite.experiment.run import Run, open_run
 from advconf_lite.methods.controls import random_delta
-from advconf_lite.pipeline import Run, open_run
 from advconf_lite.training import draw_batch
 
 WINDOW = 100

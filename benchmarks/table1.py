@@ -26,12 +26,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advconf_lite.agreement import agreement, monte_carlo_masks
+from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.methods.finetuned import FinetunedHead
 from advconf_lite.phantom.scanner_tables import source_scanner
 from advconf_lite.phantom.subject import make_subject
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer
-from advconf_lite.settings import PROFILES
 from advconf_lite.support.files import write_atomically
 from advconf_lite.timings import DIRECT, FAULTS, FINETUNED, PAPER, Way, direct, finetuned, measure
 

@@ -72,7 +72,7 @@ for name in ("field_T", "TR_ms", "TE_ms", "flip_deg", "resolution_mm", "snr", "c
 
 # %%
 from advconf_lite.phantom.subject import make_subject
-from advconf_lite.settings import PROFILES
+from advconf_lite.experiment.profiles import PROFILES
 
 size, spacing_mm = PROFILES[profile].size[organ], PROFILES[profile].spacing_mm[organ]
 # The same stream of random numbers draws the same subject, here for two scanners.

@@ -21,8 +21,8 @@ from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.per_domain import METRIC_COLUMNS
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
 from advconf_lite.evaluation.text import NOTHING, comparison_table, domain_table, mae_floor
+from advconf_lite.experiment.run import Run
 from advconf_lite.figures.controls import BETTER, NO_INTERVAL, OPEN, WORSE, forest, training_scores
-from advconf_lite.pipeline import Run
 from advconf_lite.support.errors import BadInput
 
 METHODS = "plain adversarial adversarial-0.2 finetuned adversarial-0.05 agreement-15".split()

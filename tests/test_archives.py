@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from advconf_lite.data.slices import read_slice_set, write_slice_set
-from advconf_lite.pipeline import Run
-from advconf_lite.settings import PROFILES, Settings
+from advconf_lite.experiment.profiles import PROFILES
+from advconf_lite.experiment.run import Run
+from advconf_lite.settings import Settings
 from data_download.__main__ import main
 
 FEW = {"Symphony": 4, "Trio": 1, "Avanto": 2, "HDxt": 2, "EXCITE": 1, "Explorer": 1, "Achieva": 3}

@@ -12,8 +12,8 @@ import torch
 
 from advconf_lite.__main__ import main
 from advconf_lite.data.slices import read_slice_set, write_slice_set
+from advconf_lite.experiment.run import Run, open_run
 from advconf_lite.methods.registry import parse_methods
-from advconf_lite.pipeline import Run, open_run
 from advconf_lite.support.errors import BadInput
 
 

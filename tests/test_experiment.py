@@ -11,10 +11,11 @@ import torch
 from advconf_lite.data.slices import read_slice_set
 from advconf_lite.evaluation.paired import paired_difference
 from advconf_lite.evaluation.predictions import constant_predictions, merge_predictions, read_predictions
-from advconf_lite.experiment import resplit_by_slice
+from advconf_lite.experiment.parts import resplit_by_slice
+from advconf_lite.experiment.profiles import PROFILES
+from advconf_lite.experiment.run import Run
 from advconf_lite.metrics import mae
-from advconf_lite.pipeline import Run
-from advconf_lite.settings import PROFILES, Settings
+from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 
 SMOKE = PROFILES["smoke"]

@@ -12,6 +12,8 @@ from test_training import SMOKE, TRAIN, VAL, Killed, discs, new_net
 
 import advconf_lite
 from advconf_lite.adversarial import segment
+from advconf_lite.experiment.predict import predict
+from advconf_lite.experiment.run import Run
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.head_training import HeadRun, train_heads
 from advconf_lite.methods.augmented import strongly_augmented
@@ -20,8 +22,6 @@ from advconf_lite.methods.finetuned import Twin, read_by
 from advconf_lite.methods.oracle import rescanned
 from advconf_lite.methods.registry import find_method, head_methods, known_names, parse_methods
 from advconf_lite.phantom.scanner_tables import target_scanners
-from advconf_lite.pipeline import Run
-from advconf_lite.predict import predict
 from advconf_lite.quality import Quality, dice
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.support.errors import BadInput

@@ -12,10 +12,10 @@ from advconf_lite.__main__ import main
 from advconf_lite.data.slices import read_slice_set, write_slice_set
 from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, read_predictions
+from advconf_lite.experiment.pool import pool
+from advconf_lite.experiment.profiles import PROFILES
+from advconf_lite.experiment.run import Run
 from advconf_lite.metrics import mae, pearson
-from advconf_lite.pipeline import Run
-from advconf_lite.pool import pool
-from advconf_lite.settings import PROFILES
 from advconf_lite.support.errors import BadInput
 
 METHODS = {"plain": 0.2, "adversarial": 0.05, "agreement-2": 0.1, "constant": None}

@@ -9,7 +9,7 @@ import recompute_metrics
 
 from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import constant_predictions
-from advconf_lite.pipeline import Run
+from advconf_lite.experiment.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Degrees of freedom")  # numpy, on the correlation of one slice
 

@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from advconf_lite.settings import PROFILES, Settings
+from advconf_lite.experiment.profiles import PROFILES
+from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 
 

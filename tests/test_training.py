@@ -7,12 +7,12 @@ import torch
 from kill_resume import same
 
 from advconf_lite.augmentation import Augmenter
+from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.head_training import HeadRun, end_of_epoch, train_heads
 from advconf_lite.methods.registry import find_method
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet
-from advconf_lite.settings import PROFILES
 from advconf_lite.support.randomness import derived_seed
 from advconf_lite.training import draw_batch, load_checkpoint, segmenter_lr, train_segmenter
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from advconf_lite.__main__ import main
-from advconf_lite.head_stage import own_profile
+from advconf_lite.experiment.heads import own_profile
+from advconf_lite.experiment.profiles import PROFILES
+from advconf_lite.experiment.run import Run
+from advconf_lite.experiment.tune import Trial, default_grid, parse_grid, tune, tuned_profile
 from advconf_lite.lessons import start
 from advconf_lite.phantom.scanner_tables import target_scanners, validation_scanners
-from advconf_lite.pipeline import Run
-from advconf_lite.settings import PROFILES
 from advconf_lite.support.errors import BadInput
-from advconf_lite.tune import Trial, default_grid, parse_grid, tune, tuned_profile
 
 SMOKE = PROFILES["smoke"]
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from advconf_lite.adversarial import both_scores, input_gradient, perturb, relative_norm, segment, targets
-from advconf_lite.experiment import Part
+from advconf_lite.experiment.parts import Part
+from advconf_lite.experiment.run import Run
 from advconf_lite.figures.images import Perturbed
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.methods.controls import random_delta
 from advconf_lite.methods.finetuned import read_by
-from advconf_lite.pipeline import Run
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.settings import Settings

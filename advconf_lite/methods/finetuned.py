@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from advconf_lite.adversarial import adversarial_step, segment
+from advconf_lite.experiment.profiles import Profile
 from advconf_lite.head_training import HeadMethod, HeadRun, Turn
 from advconf_lite.methods.registry import register
 from advconf_lite.segmenter import Segmenter
-from advconf_lite.settings import Profile
 
 
 @register("finetuned")

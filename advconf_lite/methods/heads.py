@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from advconf_lite.adversarial import Half, adversarial_step, plain_step
+from advconf_lite.experiment.profiles import Profile
 from advconf_lite.head_training import HeadMethod, HeadRun, Turn
 from advconf_lite.methods.registry import register
-from advconf_lite.settings import Profile
 
 
 @register("plain")

@@ -19,8 +19,8 @@ from advconf_lite import __version__
 from advconf_lite.data.slice_checks import load
 from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import KEYS, PREDICTION_COLUMNS, read_predictions
-from advconf_lite.run_files import profile_from_config, read_config
-from advconf_lite.settings import Profile
+from advconf_lite.experiment.folder import profile_from_config, read_config
+from advconf_lite.experiment.profiles import Profile
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 

@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 
 from advconf_lite.data.slices import read_slice_set
-from advconf_lite.experiment import grid
+from advconf_lite.experiment.parts import grid
+from advconf_lite.experiment.run import open_run
 from advconf_lite.head import predict_scores
 from advconf_lite.methods.registry import find_method, head_methods
-from advconf_lite.pipeline import open_run
 from advconf_lite.quality import aggregate
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically

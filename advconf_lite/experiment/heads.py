@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
-from advconf_lite.experiment import organ_of, to_device
+from advconf_lite.experiment.folder import load_weights, merge_history, save_weights
+from advconf_lite.experiment.parts import to_device
+from advconf_lite.experiment.profiles import Profile
+from advconf_lite.experiment.reacquired import organ_of
 from advconf_lite.head_training import HeadRun, train_heads
 from advconf_lite.methods.registry import find_method
-from advconf_lite.run_files import load_weights, merge_history, save_weights
 from advconf_lite.segmenter import Segmenter
-from advconf_lite.settings import Profile
 from advconf_lite.support.files import write_atomically
 from advconf_lite.training import load_checkpoint
 
 if TYPE_CHECKING:
-    from advconf_lite.pipeline import Run
+    from advconf_lite.experiment.run import Run
 
 Key = tuple[str, str]  # (method, quality)
 

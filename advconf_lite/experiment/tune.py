@@ -22,10 +22,11 @@ from typing import Any
 import pandas as pd
 
 from advconf_lite.evaluation.per_domain import metrics_table
-from advconf_lite.experiment import Experiment, load_experiment
+from advconf_lite.experiment.parts import Experiment, load_experiment
+from advconf_lite.experiment.profiles import PROFILES, Profile
+from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import head_methods
-from advconf_lite.pipeline import Run
-from advconf_lite.settings import PROFILES, Profile, Settings
+from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 

@@ -25,13 +25,7 @@ from torch import Tensor, nn
 from advconf_lite import __version__
 from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, constant_predictions, merge_predictions, read_predictions
-from advconf_lite.experiment import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
-from advconf_lite.head import ConfidenceHead, predict_scores
-from advconf_lite.head_stage import finished_head, train_missing
-from advconf_lite.methods.registry import DEFAULT_METHODS, find_method, head_methods, parse_methods, sampled_methods
-from advconf_lite.methods.sampled import sampled_scores
-from advconf_lite.quality import Quality, aggregate
-from advconf_lite.run_files import (
+from advconf_lite.experiment.folder import (
     load_weights,
     merge_history,
     profile_from_config,
@@ -39,8 +33,15 @@ from advconf_lite.run_files import (
     read_config,
     save_weights,
 )
+from advconf_lite.experiment.heads import finished_head, train_missing
+from advconf_lite.experiment.parts import Experiment, Part, check_spec, load_experiment, remarks_on, to_device
+from advconf_lite.experiment.profiles import PROFILES, Profile
+from advconf_lite.head import ConfidenceHead, predict_scores
+from advconf_lite.methods.registry import DEFAULT_METHODS, find_method, head_methods, parse_methods, sampled_methods
+from advconf_lite.methods.sampled import sampled_scores
+from advconf_lite.quality import Quality, aggregate
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer, label_map
-from advconf_lite.settings import PROFILES, Profile, Settings
+from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 from advconf_lite.support.progress import bar as tqdm

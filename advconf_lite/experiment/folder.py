@@ -12,7 +12,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import nn
 
-from advconf_lite.settings import Profile, Settings
+from advconf_lite.experiment.profiles import Profile
+from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 

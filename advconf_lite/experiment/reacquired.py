@@ -1,0 +1,55 @@
+"""Targets for a set with one domain: its held-out subjects, re-acquired by virtual scanners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from advconf_lite.data.slices import SliceSet, read_slice_set, write_slice_set
+from advconf_lite.phantom.reacquire import reacquire
+from advconf_lite.phantom.scanner import Scanner
+from advconf_lite.phantom.scanner_tables import target_scanners, validation_scanners
+from advconf_lite.support.progress import bar as tqdm
+from advconf_lite.support.randomness import derived_seed
+
+
+def organ_of(slices: SliceSet) -> str:
+    """dataset.json's `organ`; without one, a single foreground class is taken for a gland and several for a heart."""
+    return slices.info.get("organ") or ("prostate" if len(slices.class_names) == 1 else "cardiac")
+
+
+def reacquire_held_out(slices: SliceSet, folder: Path, progress: bool) -> SliceSet:
+    """Targets for a set with one domain: its test subjects seen by the virtual target scanners (validation subjects by
+    the validation scanners). The scanner takes the image alone and no mask; the masks are copied."""
+    made = folder / "data" / "reacquired"
+    if made.exists():
+        return read_slice_set(made)
+    organ, source = organ_of(slices), slices.source_domain
+    scanners = {"val": validation_scanners(organ), "test": target_scanners(organ)}
+    # The held-out slices as they are come first: a slice set has a source domain.
+    jobs = [(split, scanner) for split in scanners for scanner in (None, *scanners[split])]
+    images, masks, tables = [], [], []
+    for split, scanner in tqdm(jobs, desc="re-acquiring held-out subjects", disable=not progress):
+        chosen = slices.select(domain=source, split=split)
+        images += [
+            chosen.images[row] if scanner is None else reacquired_image(chosen, row, scanner) for row in range(len(chosen))
+        ]
+        masks.append(np.asarray(chosen.masks[:]))
+        tables.append(chosen.table.assign(domain=source if scanner is None else scanner.name))
+    info = {
+        **slices.info,
+        "validation_domains": [scanner.name for scanner in scanners["val"]],
+        "target_domains": [scanner.name for scanner in scanners["test"]],
+        "how_made": f"held-out subjects of {slices.info['name']}, re-acquired by virtual scanners",
+    }
+    return write_slice_set(made, np.stack(images), np.concatenate(masks), pd.concat(tables, ignore_index=True), info)
+
+
+def reacquired_image(chosen: SliceSet, row: int, scanner: Scanner) -> np.ndarray:
+    """One slice through one scanner, (H, W); the noise is a function of the scanner's name and the slice."""
+    where = chosen.table.iloc[row]
+    key = (scanner.name, str(where["subject"]), str(where["phase"]), int(where["slice"]))
+    rng = np.random.default_rng(derived_seed("reacquire", *key))
+    return reacquire(np.asarray(chosen.images[row]), scanner, float(where["spacing_mm"]), rng).astype(np.float32)
