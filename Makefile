@@ -25,7 +25,7 @@ test: $(VENV)/installed
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
 
 notebooks: $(VENV)/installed
-	$(BIN)/python -m advconf_lite.notebooks
+	$(BIN)/python -m advconf_lite.course.notebooks
 
 sync: $(VENV)/installed
 	$(BIN)/python -m jupytext --quiet --to notebook --update notebooks/*.py

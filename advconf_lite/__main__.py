@@ -12,12 +12,12 @@ from advconf_lite.support.errors import BadInput
 
 def run(chosen: argparse.Namespace) -> int:
     """Lessons 01-05 in order, then the table."""
+    from advconf_lite.course.notebooks import PIPELINE, execute, lesson
+    from advconf_lite.course.report import write_index
     from advconf_lite.evaluation.text import comparison, summary_table
     from advconf_lite.experiment.run import Run
     from advconf_lite.experiment.tune import tuned_profile
     from advconf_lite.methods.registry import DEFAULT_METHODS
-    from advconf_lite.notebooks import PIPELINE, execute, lesson
-    from advconf_lite.report import write_index
     from advconf_lite.support.progress import repeated
 
     began = time.time()
@@ -104,7 +104,7 @@ def pool(chosen: argparse.Namespace) -> int:
 
 
 def check(chosen: argparse.Namespace) -> int:
-    from advconf_lite.check import print_report, run_checks
+    from advconf_lite.course.check import print_report, run_checks
 
     return print_report(run_checks(chosen.folder))
 

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advconf_lite.agreement import agreement, monte_carlo_masks
+from advconf_lite.course.timings import DIRECT, FAULTS, FINETUNED, PAPER, Way, direct, finetuned, measure
 from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.methods.finetuned import FinetunedHead
@@ -33,7 +34,6 @@ from advconf_lite.phantom.scanner_tables import source_scanner
 from advconf_lite.phantom.subject import make_subject
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer
 from advconf_lite.support.files import write_atomically
-from advconf_lite.timings import DIRECT, FAULTS, FINETUNED, PAPER, Way, direct, finetuned, measure
 
 CLASSES, TOLERANCE = 4, 3.0  # heart; millimetres, at 1 mm a pixel
 LARGEST_BATCH = 256

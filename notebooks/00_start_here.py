@@ -46,8 +46,8 @@ out: str = "runs/quick"  # the folder that the other lessons will fill
 # Each line is one requirement. A `[FAIL]` line says what to do. No GPU is needed for the quick profile.
 
 # %%
-from advconf_lite.check import print_report
-from advconf_lite.check import run_checks
+from advconf_lite.course.check import print_report
+from advconf_lite.course.check import run_checks
 
 status = print_report(run_checks())
 

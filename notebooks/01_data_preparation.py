@@ -22,7 +22,7 @@ segmenter_seeds: list = [0]  # random seeds of the U-Net
 head_seeds: list = [0]  # random seeds of the confidence head
 
 # %%
-from advconf_lite.lessons import start
+from advconf_lite.course.lessons import start
 
 run = start(data, profile, out, quality, methods)
 
@@ -52,7 +52,7 @@ print("\n".join(run.remarks()))
 # many of the validation subjects would also be training subjects?
 
 # %%
-from advconf_lite.lessons import split_counts
+from advconf_lite.course.tables import split_counts
 
 split_counts(run)
 
@@ -98,7 +98,7 @@ show(contrast_figure(), "Blood (solid) and myocardium (dashed) by flip angle: th
 # ## What the scanners see
 
 # %%
-from advconf_lite.lessons import one_per_domain
+from advconf_lite.course.lessons import one_per_domain
 from advconf_lite.figures.images import samples
 
 images, masks, titles = one_per_domain(run)

@@ -22,7 +22,7 @@ segmenter_seeds: list = [0]  # random seeds of the U-Net
 head_seeds: list = [0]  # random seeds of the confidence head
 
 # %%
-from advconf_lite.lessons import start
+from advconf_lite.course.lessons import start
 
 run = start(data, profile, out, quality, methods)
 experiment = run.experiment
@@ -89,7 +89,7 @@ print("graph to z without a request:", z.requires_grad, " with one:", segmenter(
 # its median Dice.
 
 # %%
-from advconf_lite.lessons import quality_table
+from advconf_lite.course.tables import quality_table
 
 print(f"tolerance of the surface Dice: {run.quality('surface_dice').tolerance:g} mm")
 table = quality_table(run, segmenters)

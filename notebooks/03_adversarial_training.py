@@ -22,7 +22,7 @@ segmenter_seeds: list = [0]  # random seeds of the U-Net
 head_seeds: list = [0]  # random seeds of the confidence head
 
 # %%
-from advconf_lite.lessons import start
+from advconf_lite.course.lessons import start
 
 run = start(data, profile, out, quality, methods)
 segmenter = run.segmenter(segmenter_seeds[0])
@@ -183,7 +183,7 @@ else:
 # way. $\alpha$ on the right moves to keep the *predicted* drop near $\Delta_s$.
 
 # %%
-from advconf_lite.lessons import alignment_table
+from advconf_lite.course.tables import alignment_table
 
 alignment_table(history, settings.delta_s).round(3)
 
@@ -196,7 +196,7 @@ alignment_table(history, settings.delta_s).round(3)
 # **Before you run the next cell:** which scores will the adversarial head have seen that the plain head has not?
 
 # %%
-from advconf_lite.lessons import seen_scores
+from advconf_lite.course.lessons import seen_scores
 from advconf_lite.figures.scores import score_histogram
 
 for name in run.qualities:
@@ -220,7 +220,7 @@ for name in run.qualities:
 
 # %%
 from advconf_lite.course.probing import effects
-from advconf_lite.lessons import pick_slice
+from advconf_lite.course.lessons import pick_slice
 from advconf_lite.figures.images import figure4
 
 row = pick_slice(run, segmenter)

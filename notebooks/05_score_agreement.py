@@ -22,7 +22,7 @@ segmenter_seeds: list = [0]  # random seeds of the U-Net
 head_seeds: list = [0]  # random seeds of the confidence head
 
 # %%
-from advconf_lite.lessons import start
+from advconf_lite.course.lessons import start
 
 run = start(data, profile, out, quality, methods)
 segmenter = run.segmenter(segmenter_seeds[0])
@@ -39,7 +39,7 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 
 # %%
 from advconf_lite.agreement import monte_carlo_masks
-from advconf_lite.lessons import pick_slice
+from advconf_lite.course.lessons import pick_slice
 
 row = pick_slice(run, segmenter)
 x = run.experiment.test.images[row : row + 1].to(run.device)
@@ -76,7 +76,7 @@ for name in run.qualities:
 # **Before you run the next cell:** how many passes through the network does each method need for one image?
 
 # %%
-from advconf_lite.timings import cost_table
+from advconf_lite.course.timings import cost_table
 
 cost_table(run, segmenter).round(2)
 

@@ -26,7 +26,7 @@ segmenter_seeds: list = [0]  # random seeds of the U-Net
 head_seeds: list = [0]  # random seeds of the confidence head
 
 # %%
-from advconf_lite.lessons import start
+from advconf_lite.course.lessons import start
 
 run = start(data, profile, out, quality, f"{methods} adversarial")
 source = run.experiment.slices.source_domain
@@ -49,7 +49,7 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 # %%
 from IPython.display import Markdown
 
-from advconf_lite.ablations import methods_text
+from advconf_lite.course.tables import methods_text
 
 Markdown(methods_text(run.methods))
 
@@ -65,8 +65,8 @@ Markdown(methods_text(run.methods))
 # was; what the folder already has is not made again.
 
 # %%
-from advconf_lite.ablations import all_predictions
-from advconf_lite.ablations import chosen_metrics
+from advconf_lite.course.tables import all_predictions
+from advconf_lite.course.tables import chosen_metrics
 
 predictions = all_predictions(run, seeds)
 metrics = chosen_metrics(run, seeds)
@@ -83,7 +83,7 @@ print(f"{len(predictions):,} predictions by {predictions['method'].nunique()} me
 # and what about too large a one?
 
 # %%
-from advconf_lite.ablations import table3
+from advconf_lite.course.tables import table3
 
 table3(metrics, source, run.settings.delta_s)
 
@@ -163,7 +163,7 @@ mae_floor(metrics, source)
 # left?
 
 # %%
-from advconf_lite.ablations import seen_by
+from advconf_lite.course.tables import seen_by
 from advconf_lite.figures.controls import training_scores
 
 for name in run.qualities:
@@ -178,7 +178,7 @@ for name in run.qualities:
 # hardly harmed the segmentation: then the head has seen changed images, but no new scores.
 
 # %%
-from advconf_lite.ablations import perturbation_table
+from advconf_lite.course.tables import perturbation_table
 
 history = run.history()
 history = history[history["quality"].isin(run.qualities) & history["method"].isin(run.methods)]
@@ -212,8 +212,8 @@ domain_table(metrics, "pearson", rules, list(dict.fromkeys(metrics["domain"])))
 # 1896 ms. Which of the two numbers depends on how the metric is programmed?
 
 # %%
-from advconf_lite.timings import FAULTS
-from advconf_lite.timings import table1
+from advconf_lite.course.timings import FAULTS
+from advconf_lite.course.timings import table1
 
 table1(run, run.segmenter(segmenter_seeds[0]))
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from advconf_lite import timings
-from advconf_lite.ablations import (
+from advconf_lite.course import timings
+from advconf_lite.course.tables import (
     ablation_rows,
     all_predictions,
     chosen_metrics,

@@ -6,8 +6,8 @@ from importlib import metadata
 
 import pytest
 
-from advconf_lite import check
-from advconf_lite.check import Check, check_dependencies, check_python, print_report, run_checks
+from advconf_lite.course import check
+from advconf_lite.course.check import Check, check_dependencies, check_python, print_report, run_checks
 
 CLASSIFIERS = [
     "Topic :: Education",

@@ -15,7 +15,7 @@ import nbformat
 import papermill
 import pytest
 
-from advconf_lite.notebooks import CONTROLS, FOLDER, LESSONS, PIPELINE, execute, of_lesson
+from advconf_lite.course.notebooks import CONTROLS, FOLDER, LESSONS, PIPELINE, execute, of_lesson
 from advconf_lite.support.errors import BadInput
 
 EXPECTED = (

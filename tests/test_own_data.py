@@ -7,8 +7,8 @@ import nibabel
 import numpy as np
 import pytest
 
+from advconf_lite.course.notebooks import FOLDER
 from advconf_lite.data.slices import read_slice_set, write_slice_set
-from advconf_lite.notebooks import FOLDER
 from data_download.__main__ import main
 
 

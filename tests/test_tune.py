@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from advconf_lite.__main__ import main
+from advconf_lite.course.lessons import start
 from advconf_lite.experiment.heads import own_profile
 from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.experiment.run import Run
 from advconf_lite.experiment.tune import Trial, default_grid, parse_grid, tune, tuned_profile
-from advconf_lite.lessons import start
 from advconf_lite.phantom.scanner_tables import target_scanners, validation_scanners
 from advconf_lite.support.errors import BadInput
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from advconf_lite.experiment.folder import profile_values, read_config
@@ -61,17 +60,6 @@ def pick_slice(run: Run, segmenter: Segmenter, at_least: float = 0.85) -> int:
     return int(good[len(good) // 2]) if len(good) else int((score + shown).argmax())
 
 
-def split_counts(run: Run) -> pd.DataFrame:
-    """Slices and subjects per domain and split."""
-    parts = {"train": run.experiment.train, "val": run.experiment.val}
-    rows = [(run.experiment.slices.source_domain, split, part) for split, part in parts.items()]
-    rows += [(domain, "test", part) for domain, part in run.experiment.evaluated().items()]
-    rows += [(domain, "validation scanner", part) for domain, part in run.experiment.validation.items()]
-    return pd.DataFrame(
-        [{"domain": d, "split": s, "subjects": p.table["subject"].nunique(), "slices": len(p)} for d, s, p in rows]
-    )
-
-
 def one_per_domain(run: Run) -> tuple[list[torch.Tensor], list[torch.Tensor], list[str]]:
     """A mid-ventricular (or mid-gland) slice of each evaluated domain: the one with the most foreground."""
     images, masks, titles = [], [], []
@@ -87,25 +75,3 @@ def seen_scores(run: Run, method: str, quality: str, seeds: Sequence[tuple[int, 
     """True scores of the images that heads saw in training: {"clean": ..., "perturbed": ...}, all seeds together."""
     files = [np.load(run.seen_path(method, quality, *pair)) for pair in seeds]
     return {half: np.concatenate([file[half] for file in files]) for half in ("clean", "perturbed")}
-
-
-def quality_table(run: Run, segmenters: dict[int, Segmenter]) -> pd.DataFrame:
-    """True scores of every evaluated slice: the columns of the predictions table that need no head."""
-    tables = []
-    for seed, segmenter in segmenters.items():
-        for domain, part, _, _, true in run.segmented(segmenter, "true scores"):
-            tables += [run.rows(part, domain, name, "none", seed, 0, true[name], true[name]) for name in run.qualities]
-    return pd.concat(tables, ignore_index=True)
-
-
-def alignment_table(history: pd.DataFrame, delta_s: float) -> pd.DataFrame:
-    """Per adversarial head: medians over the first and the last tenth of its adversarial steps."""
-    rows = []
-    adversarial = history[(history["method"] == "adversarial") & history["true_drop"].notna()]
-    for (quality, s, h), steps in adversarial.groupby(["quality", "segmenter_seed", "head_seed"], sort=False):
-        tenth = max(1, len(steps) // 10)
-        row = {"quality": quality, "segmenter_seed": s, "head_seed": h}
-        for name in ("true_drop", "predicted_drop", "delta_norm"):
-            row |= {f"{name}, first": steps[name].head(tenth).median(), f"{name}, last": steps[name].tail(tenth).median()}
-        rows.append({**row, "last true drop / delta_s": row["true_drop, last"] / delta_s})
-    return pd.DataFrame(rows)

@@ -1,6 +1,6 @@
-"""Run the lessons: papermill with the checks that it lacks, and `python -m advconf_lite.notebooks` to re-execute all.
+"""Run the lessons: papermill with the checks that it lacks, and `python -m advconf_lite.course.notebooks` to re-execute all.
 
-    python -m advconf_lite.notebooks [--data SPEC] [--profile quick] [--head-seed 0 1 2]
+    python -m advconf_lite.course.notebooks [--data SPEC] [--profile quick] [--head-seed 0 1 2]
 
 executes lessons 00-06 and writes the executed ipynb back into notebooks/, for readers on the repository's web page.
 Lesson 06 trains many heads, so it runs with the first head seed alone.
@@ -21,7 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 
-FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PIPELINE = (
     "01_data_preparation",
     "02_pretraining",
@@ -100,7 +100,7 @@ def of_lesson(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m advconf_lite.notebooks", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m advconf_lite.course.notebooks", description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="phantom:cardiac")
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--out", default="runs/lessons", help="the run's folder; executed copies lie in it")

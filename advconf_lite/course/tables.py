@@ -1,4 +1,4 @@
-"""Tables of lesson 06: what each method is, the paper's Table 3, controls, the constant's floor, what training saw."""
+"""Tables of the lessons: what each method is, the paper's Table 3, what training saw, whether the loop aligned."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from advconf_lite.course.lessons import seen_scores
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
 from advconf_lite.evaluation.text import METRIC_NAMES, domain_table
 from advconf_lite.experiment.run import Run
 from advconf_lite.figures.style import QUALITIES
-from advconf_lite.lessons import seen_scores
 from advconf_lite.methods.finetuned import Finetuned
 from advconf_lite.methods.heads import Adversarial, AdversarialWith
 from advconf_lite.methods.registry import find_method, head_methods
+from advconf_lite.segmenter import Segmenter
 
 
 def methods_text(names: Sequence[str]) -> str:
@@ -94,3 +95,36 @@ def perturbation_table(history: pd.DataFrame) -> pd.DataFrame:
         rows.append(last[["quality", "method"]].iloc[0].to_dict() | last[list(columns)].median().to_dict())
     table = pd.DataFrame(rows).groupby(["quality", "method"], sort=False).mean()
     return table.rename(columns=columns, index=lambda name: QUALITIES.get(name, name))
+
+
+def split_counts(run: Run) -> pd.DataFrame:
+    """Slices and subjects per domain and split."""
+    parts = {"train": run.experiment.train, "val": run.experiment.val}
+    rows = [(run.experiment.slices.source_domain, split, part) for split, part in parts.items()]
+    rows += [(domain, "test", part) for domain, part in run.experiment.evaluated().items()]
+    rows += [(domain, "validation scanner", part) for domain, part in run.experiment.validation.items()]
+    return pd.DataFrame(
+        [{"domain": d, "split": s, "subjects": p.table["subject"].nunique(), "slices": len(p)} for d, s, p in rows]
+    )
+
+
+def quality_table(run: Run, segmenters: dict[int, Segmenter]) -> pd.DataFrame:
+    """True scores of every evaluated slice: the columns of the predictions table that need no head."""
+    tables = []
+    for seed, segmenter in segmenters.items():
+        for domain, part, _, _, true in run.segmented(segmenter, "true scores"):
+            tables += [run.rows(part, domain, name, "none", seed, 0, true[name], true[name]) for name in run.qualities]
+    return pd.concat(tables, ignore_index=True)
+
+
+def alignment_table(history: pd.DataFrame, delta_s: float) -> pd.DataFrame:
+    """Per adversarial head: medians over the first and the last tenth of its adversarial steps."""
+    rows = []
+    adversarial = history[(history["method"] == "adversarial") & history["true_drop"].notna()]
+    for (quality, s, h), steps in adversarial.groupby(["quality", "segmenter_seed", "head_seed"], sort=False):
+        tenth = max(1, len(steps) // 10)
+        row = {"quality": quality, "segmenter_seed": s, "head_seed": h}
+        for name in ("true_drop", "predicted_drop", "delta_norm"):
+            row |= {f"{name}, first": steps[name].head(tenth).median(), f"{name}, last": steps[name].tail(tenth).median()}
+        rows.append({**row, "last true drop / delta_s": row["true_drop, last"] / delta_s})
+    return pd.DataFrame(rows)
