@@ -64,7 +64,7 @@ def _run(arguments: list[str]) -> int:
 
 def _prepare(arguments: list[str]) -> int:
     """`prepare NAME ...`: the options are those of the data set's module."""
-    from data_download.datasets import DATASETS, find
+    from data_download.sets.datasets import DATASETS, find
 
     if arguments and arguments[0] in ("-h", "--help"):
         print(

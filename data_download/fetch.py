@@ -16,10 +16,10 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from advconf_lite.support.errors import BadInput
-from data_download.download import download
-from data_download.extract import damage, extract
-from data_download.sources import DOWNLOADS, SOURCES, Source, find_source
-from data_download.terms import accept_terms
+from data_download.fetching.archive import damage, extract
+from data_download.fetching.download import download
+from data_download.fetching.sources import DOWNLOADS, SOURCES, Source, find_source
+from data_download.fetching.terms import accept_terms
 
 BLOCK = 1 << 20
 

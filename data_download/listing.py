@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_download.sources import DOWNLOADS, SOURCES, Source
+from data_download.fetching.sources import DOWNLOADS, SOURCES, Source
 
 PREPARED = Path("data")  # where the commands below put slice sets
 

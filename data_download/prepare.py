@@ -23,9 +23,9 @@ from advconf_lite.data.slice_writer import SliceSetWriter, refuse_to_overwrite
 from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.data.splits import split_by_fold, split_by_slice, split_by_subject
 from advconf_lite.support.errors import BadInput
-from data_download.extract import extract
-from data_download.montage import montages
-from data_download.scans import Done, Job, Scan, kept_in, of_good_subjects, work_through
+from data_download.fetching.archive import extract
+from data_download.preparing.montage import montages
+from data_download.preparing.scans import Done, Job, Scan, kept_in, of_good_subjects, work_through
 
 __all__ = ["Archive", "Scan", "add_common_options", "prepare_scans", "unpacked"]
 

@@ -14,7 +14,7 @@ import pandas as pd
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, load
 from advconf_lite.support.files import sha256
 from advconf_lite.support.progress import bar as progress_bar
-from data_download.expected import Expected, Range, expected_counts
+from data_download.sets.expected import Expected, Range, expected_counts
 
 # Wide enough for every organ, field of view and crop; a mask that is inverted, or that lost its organ, lies outside.
 SHARE = (0.001, 0.6)

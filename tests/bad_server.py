@@ -9,7 +9,7 @@ import zipfile
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from data_download.download import BLOCK
+from data_download.fetching.download import BLOCK
 
 
 def zipped(seed=0, size=400_000):

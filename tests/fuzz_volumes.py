@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from advconf_lite.support.errors import BadInput  # noqa: E402
 from data_download.__main__ import main as command  # noqa: E402
-from data_download.volumes import read_mask, read_volume
+from data_download.preparing.volumes import read_mask, read_volume
 
 SHAPE = (7, 6, 4)
 LABELS = {3: 1, 2: 2, 1: 3}  # as in ACDC

@@ -12,7 +12,7 @@ import pytest
 
 from advconf_lite.data.slices import read_slice_set
 from data_download.__main__ import main
-from data_download.datasets import DATASETS
+from data_download.sets.datasets import DATASETS
 
 SHAPE = (20, 24, 4)  # width, height, slices
 

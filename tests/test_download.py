@@ -13,9 +13,9 @@ from bad_server import PAYLOAD, STOP, fail, page, running, serve, zipped
 
 import data_download.fetch
 from advconf_lite.support.errors import BadInput
-from data_download.download import BLOCK, LONGEST_PAUSE, download
-from data_download.extract import damage
-from data_download.sources import SOURCES
+from data_download.fetching.archive import damage
+from data_download.fetching.download import BLOCK, LONGEST_PAUSE, download
+from data_download.fetching.sources import SOURCES
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from advconf_lite.support.errors import BadInput
-from data_download import extract as module
-from data_download.extract import Limits, archive_kind, damage, extract
+from data_download.fetching import archive as module
+from data_download.fetching.archive import Limits, archive_kind, damage, extract
 
 ROOT = Path(__file__).parent.parent
 FILES = {"dataset/001/a.nii.gz": b"\x1f\x8b" + bytes(range(256)) * 40, "dataset/table.csv": b"a,b\n1,2\n", "empty": b""}
@@ -335,7 +335,7 @@ def test_killed_while_unpacking_and_started_again(tmp_path):
     command = [
         sys.executable,
         "-c",
-        f"from data_download.extract import extract; extract({str(archive)!r}, {str(tmp_path / 'out')!r})",
+        f"from data_download.fetching.archive import extract; extract({str(archive)!r}, {str(tmp_path / 'out')!r})",
     ]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     hidden = tmp_path / ".out-unpacking" / "d20"

@@ -20,11 +20,11 @@ from filelock import FileLock
 
 from advconf_lite.support.errors import BadInput
 from data_download.__main__ import main
-from data_download.download import BLOCK
 from data_download.fetch import fetch
+from data_download.fetching.download import BLOCK
+from data_download.fetching.sources import SOURCES, find_source
+from data_download.fetching.terms import accept_terms
 from data_download.listing import describe
-from data_download.sources import SOURCES, find_source
-from data_download.terms import accept_terms
 
 ROOT = Path(__file__).parent.parent
 

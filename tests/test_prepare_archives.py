@@ -18,7 +18,7 @@ import pytest
 
 from advconf_lite.data.slices import read_slice_set
 from data_download.__main__ import main
-from data_download.orientation import turned, turns
+from data_download.preparing.orientation import turned, turns
 
 FEW = {"Symphony": 3, "HDxt": 2, "Achieva": 2}
 FILES = ("images.npy", "masks.npy", "slices.csv", "dataset.json")
@@ -255,7 +255,7 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(tmp_path):
 
 
 def test_after_a_bad_file_the_finished_scans_are_kept_and_a_mended_one_is_read_anew(hearts, tmp_path, capsys, monkeypatch):
-    from data_download import scans
+    from data_download.preparing import scans
 
     read = []
 
@@ -290,7 +290,7 @@ def test_a_bad_first_scan_leaves_nothing_behind(hearts, tmp_path):
 
 
 def test_what_was_done_with_other_options_is_not_taken(hearts, tmp_path):
-    from data_download.scans import Job, Scan, work_through
+    from data_download.preparing.scans import Job, Scan, work_through
 
     image = sorted(hearts.rglob("*_SA_ED.nii.gz"))[0]
     scans = [Scan("m", "d", "s", "ED", image, None)]

@@ -26,8 +26,8 @@ from urllib3.util import Retry
 
 import advconf_lite
 from advconf_lite.support.errors import BadInput
-from data_download.drive import confirmation
-from data_download.extract import archive_kind
+from data_download.fetching.archive import archive_kind
+from data_download.fetching.drive import confirmation
 
 BLOCK = 1 << 14  # what is lost when a connection is reset: urllib3 keeps a block that was begun to itself
 HEAD = 512  # bytes that tell an archive from a web page

@@ -12,7 +12,7 @@ from pathlib import Path
 import advconf_lite
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_text
-from data_download.sources import Source
+from data_download.fetching.sources import Source
 
 
 def accept_terms(source: Source, folder: Path, accepted: bool, ask: Callable[[str], str] | None = None) -> Path:

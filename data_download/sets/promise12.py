@@ -12,9 +12,9 @@ from pathlib import Path
 
 from advconf_lite.data.slices import SliceSet
 from advconf_lite.support.errors import BadInput
-from data_download.pmri import describe
+from data_download.fetching.sources import SOURCES
 from data_download.prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
-from data_download.sources import SOURCES
+from data_download.sets.pmri import describe
 
 NAME = "promise12"
 WHAT = SOURCES[NAME].what

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from data_download import acdc, mnms2, nifti, pmri, promise12
-from data_download.sources import find_in
+from data_download.fetching.sources import find_in
+from data_download.sets import acdc, mnms2, nifti, pmri, promise12
 
 DATASETS = {module.NAME: module for module in (mnms2, pmri, acdc, promise12, nifti)}
 

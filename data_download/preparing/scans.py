@@ -22,8 +22,8 @@ from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.processes import in_processes
-from data_download.orientation import is_placeholder, turned, turns
-from data_download.volumes import read_mask, read_volume
+from data_download.preparing.orientation import is_placeholder, turned, turns
+from data_download.preparing.volumes import read_mask, read_volume
 
 # Bytes of image files below which starting processes takes longer than the work. Measured on two cores: 49 MB take 1.8 s in
 # one process and 2.5 s in two, 66 MB 2.7 and 3.0 s, 232 MB 10.8 and 7.1 s.

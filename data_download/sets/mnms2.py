@@ -13,8 +13,8 @@ import pandas as pd
 
 from advconf_lite.data.slices import SliceSet
 from advconf_lite.support.errors import BadInput
+from data_download.fetching.sources import SOURCES
 from data_download.prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
-from data_download.sources import SOURCES
 
 NAME = "mnms2"
 WHAT = SOURCES[NAME].what

@@ -29,6 +29,7 @@ UNREADABLE = (
     nibabel.filebasedimages.ImageFileError,
     nibabel.spatialimages.HeaderDataError,
 )
+
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it tells of each repair; what matters is said below
 
 SHEAR = 1e-3  # cosine between two columns of an affine from which it is called not orthogonal

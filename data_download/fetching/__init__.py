@@ -1,0 +1,1 @@
+"""Downloads: terms, resuming, archives."""

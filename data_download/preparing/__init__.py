@@ -1,0 +1,1 @@
+"""From volumes to slices: reading, orientation, montage."""
