@@ -84,32 +84,36 @@ class Augmenter:
         """Augmented copies; the inputs stay as they are.
 
         Args:
-            images: (B, 1, H, W) floating point, z-scored; what enters from outside the image is 0, as in
-                nnU-Net.
+            images: (B, channels, H, W) floating point, z-scored; what enters from outside the image is 0, as in
+                nnU-Net. Channels move together, and draw their intensities one by one.
             masks: (B, H, W) integer label maps that follow the geometry, or None; what enters is background.
             generator: the only source of randomness, on any device.
 
         Returns:
             images and masks of the same shapes, types and device.
         """
-        if images.ndim != 4 or images.shape[1] != 1 or (masks is not None and masks.shape != images[:, 0].shape):
+        if images.ndim != 4 or (masks is not None and masks.shape != images[:, 0].shape):
             shapes = f"{tuple(images.shape)} and {None if masks is None else tuple(masks.shape)}"
-            raise BadInput(f"images and masks have shapes {shapes}; they must be (B, 1, H, W) and (B, H, W)")
-        fired, strength = self._draw(len(images), generator, images)
-        x = images[:, 0].clone()  # (B, H, W)
+            raise BadInput(f"images and masks have shapes {shapes}; they must be (B, channels, H, W) and (B, H, W)")
+        channels = images.shape[1]
+        fired, strength = self._draw(len(images) * channels, generator, images)
+        for name in ("rotation", "scaling", "mirror_vertical", "mirror_horizontal"):  # an image's first channel decides
+            fired[name] = fired[name][fired[name] % channels == 0] // channels
+        images = images.clone(memory_format=torch.contiguous_format)
         masks = None if masks is None else masks.clone()
 
         moved = torch.cat([fired[name] for name in ("rotation", "scaling")]).unique()
         if len(moved):
             # An image that drew only one of the two keeps angle 0 or scale 1.
-            angle, scale = x.new_zeros(len(x)), x.new_ones(len(x))
-            angle[fired["rotation"]] = strength["rotation"][fired["rotation"], 0]
-            scale[fired["scaling"]] = strength["scaling"][fired["scaling"], 0]
-            grid = rotation_grid(angle[moved], scale[moved], x.shape[1:])
-            x[moved] = _sample(x[moved], grid, "bilinear")
+            angle, scale = images.new_zeros(len(images)), images.new_ones(len(images))
+            angle[fired["rotation"]] = strength["rotation"][::channels][fired["rotation"], 0]
+            scale[fired["scaling"]] = strength["scaling"][::channels][fired["scaling"], 0]
+            grid = rotation_grid(angle[moved], scale[moved], images.shape[2:])
+            images[moved] = _sample(images[moved], grid, "bilinear")
             if masks is not None:
-                masks[moved] = _sample(masks[moved].to(x.dtype), grid, "nearest").to(masks.dtype)
+                masks[moved] = _sample(masks[moved, None].to(images.dtype), grid, "nearest")[:, 0].to(masks.dtype)
 
+        x = images.flatten(0, 1)  # (B * channels, H, W), of which `images` is a view
         if len(index := fired["noise"]):
             size = (len(index), *x.shape[1:])
             noise = torch.randn(size, generator=generator, device=generator.device).to(x)
@@ -120,10 +124,10 @@ class Augmenter:
 
         for name, axis in (("mirror_vertical", 1), ("mirror_horizontal", 2)):
             if len(index := fired[name]):
-                x[index] = x[index].flip(axis)
+                images[index] = images[index].flip(axis + 1)
                 if masks is not None:
                     masks[index] = masks[index].flip(axis)
-        return x[:, None], masks
+        return images, masks
 
     def _draw(
         self, batch: int, generator: torch.Generator, like: torch.Tensor
@@ -163,7 +167,7 @@ def rotation_grid(angle: torch.Tensor, scale: torch.Tensor, size: tuple[int, int
 
 
 def _sample(x: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
-    return F.grid_sample(x[:, None], grid, mode=mode, padding_mode="zeros", align_corners=False)[:, 0]
+    return F.grid_sample(x, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
 def blur(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

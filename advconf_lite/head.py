@@ -56,11 +56,24 @@ class ConfidenceHead(nn.Module):
 
 
 @torch.no_grad()
-def predict_scores(head: nn.Module, z: Tensor, batch: int = 64) -> Tensor:
-    """Predicted scores (N, num_scores) in evaluation mode, whatever mode the head is in; restores it."""
+def head_scores(head: nn.Module, z: Tensor, batch: int = 64) -> Tensor:
+    """Predicted scores (N, num_scores) of features z (N, C, h, w), in evaluation mode; restores the mode the head is in."""
     was_training = head.training
     head.eval()
     try:
         return torch.cat([head(part) for part in z.split(batch)])
     finally:
         head.train(was_training)
+
+
+@torch.no_grad()
+def predict_scores(segmenter: nn.Module, head: nn.Module, images: Tensor, batch: int = 64) -> Tensor:
+    """Predicted scores (N, num_scores) of images (N, channels, H, W): one pass each, and no ground truth.
+
+    Example:
+        >>> segmenter = lambda x: (x, x)  # logits and z
+        >>> predict_scores(segmenter, ConfidenceHead((1, 8, 8), num_scores=3), torch.zeros(5, 1, 8, 8)).shape
+        torch.Size([5, 3])
+    """
+    device = next(head.parameters()).device
+    return torch.cat([head_scores(head, segmenter(part.to(device))[1], batch) for part in images.split(batch)])

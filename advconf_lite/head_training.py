@@ -1,4 +1,7 @@
-"""Heads in training, side by side: all heads of one seed see the same batches and share the work on them."""
+"""Heads in training, side by side: all heads of one seed see the same batches and share the work on them.
+
+`train_head` trains one head by Algorithm 1 on arrays of one's own; `train_heads` is the loop behind it.
+"""
 
 from __future__ import annotations
 
@@ -13,99 +16,135 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advconf_lite.adversarial import Buffered, Half, State, score_loss, segment, targets
+from advconf_lite.adversarial import Algorithm1, Half, score_loss, segment
 from advconf_lite.augmentation import Augmenter
-from advconf_lite.experiment.profiles import Profile
-from advconf_lite.head import predict_scores
+from advconf_lite.head import head_scores
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter
-from advconf_lite.settings import Settings
+from advconf_lite.settings import Schedule, Settings
 from advconf_lite.support.progress import bar as tqdm
-from advconf_lite.training import Pair, autocast, draw_batch, load_checkpoint, save_checkpoint
+from advconf_lite.training import Pair, autocast, check_pair, draw_batch, load_checkpoint, save_checkpoint
+
+Row = dict[str, Any]  # of the history
+
+
+def new_algorithm(head: nn.Module, g: Quality, s: Settings, kind: type[Algorithm1] = Algorithm1) -> Algorithm1:
+    """Algorithm 1, or a variant, with Adam (section 3.4) and the settings' constants."""
+    optimizer = torch.optim.Adam(head.requires_grad_(True).parameters(), lr=s.head_lr)
+    return kind(head, optimizer, g, s.alpha, s.eta, s.delta_s, s.eps, s.objective, s.absent_surface, s.head_clip)
 
 
 class HeadMethod:
-    """A confidence head and how it is trained: what it sees in one turn of `head_training.train_heads`."""
+    """A way to train a head: what it sees in one turn of `train_heads`. As it stands here: Algorithm 1.
 
-    pair: str | None = None  # the method whose perturbations this one replays; its head is trained beside it
-    starts_from: str | None = None  # the method whose finished head this one goes on from
-    needs_gradient = False  # of the predicted score with respect to the shared clean batch
+    Attributes:
+        algorithm: the class that makes the steps.
+        pair: the method whose perturbations this one replays; its head is trained beside it.
+        starts_from: the method whose finished head this one goes on from.
+        needs_gradient: of the predicted score with respect to the shared clean batch.
+    """
+
+    algorithm: type[Algorithm1] = Algorithm1
+    pair: str | None = None
+    starts_from: str | None = None
+    needs_gradient = True
 
     def __init__(self, name: str, *numbers: str) -> None:
         self.name = name
 
-    def adjust(self, profile: Profile) -> Profile:
-        """The profile with this method's own settings and length."""
-        return profile
+    def adjust(self, schedule: Schedule) -> Schedule:
+        """The schedule with this method's own settings and length."""
+        return schedule
 
     def build(self, head: nn.Module, segmenter: Segmenter) -> nn.Module:
         """What is trained and stored, from a new head."""
         return head
 
     def features(self, head: nn.Module, x: Tensor, z: Tensor, batch: int = 64) -> Tensor:
-        """What the head reads of images x (N, 1, H, W), of which the segmenter's own features are z: (N, C, h, w)."""
+        """What the head reads of images x (N, channels, H, W) whose features are z: (N, C, h, w)."""
         return z
 
-    def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
-        """One optimiser step of `run`; returns its row of the history."""
-        raise NotImplementedError
+    def step(self, turn: Turn, learner: Learner) -> Row:
+        """One optimiser step of `learner`, after a warm-up of plain ones (section 3.2); its row of the history."""
+        if turn.number < learner.settings.warmup_batches:
+            return learner.algorithm.plain_step(turn.clean)
+        return self.loop_step(turn, learner)
+
+    def loop_step(self, turn: Turn, learner: Learner) -> Row:
+        """One turn of Algorithm 1's loop."""
+        return learner.algorithm.step(turn.segmenter, turn.clean)
 
 
 @dataclass
-class HeadRun:
-    """One head in training: its method, the quality that it predicts, and all that a checkpoint must hold.
+class Learner:
+    """One head in training, and all that a checkpoint must hold of it.
 
-    `settings` are the method's own (`HeadMethod.adjust`). `pair` is the run whose perturbations this one replays.
+    `settings` are the method's own (`HeadMethod.adjust`). `pair` is the learner whose perturbations this one replays.
     """
 
     method: HeadMethod
-    quality: str
     head: nn.Module
     g: Quality
     settings: Settings
-    organ: str = "cardiac"  # organ and mm per pixel: what a virtual scanner must know of an image
+    organ: str | None = None  # organ and mm per pixel: what a virtual scanner must know of an image
     spacing_mm: float = 1.0
-    pair: HeadRun | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seen: dict[str, list[float]] = field(default_factory=lambda: {"clean": [], "perturbed": []})
+    pair: Learner | None = None
+    history: list[Row] = field(default_factory=list)
+    seen: dict[str, list[float]] = field(default_factory=lambda: {"clean": [], "perturbed": []})  # true scores
     best_loss: float = math.inf
     best_epoch: int = 0
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.head.requires_grad_(True)
-        self.optimizer = torch.optim.Adam(self.head.parameters(), lr=self.settings.head_lr)
+        self.algorithm = new_algorithm(self.head, self.g, self.settings, self.method.algorithm)
+        self.optimizer = self.algorithm.optimizer
         patience = self.settings.head_plateau if self.settings.head_plateau is not None else 10**9
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, patience=patience)
-        self.state = State(self.settings.alpha)
         self.best = copy.deepcopy(self.head.state_dict())
 
     @property
     def key(self) -> str:
-        return f"{self.method.name}/{self.quality}"
+        return f"{self.method.name}/{self.g.name}"
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "head": self.head.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "plateau": self.plateau.state_dict(),
-            "alpha": self.state.alpha,
-            "buffer": None if self.state.buffer is None else vars(self.state.buffer).copy(),
-            "history": self.history,
-            "seen": self.seen,
-            "best": self.best,
-            "best_loss": self.best_loss,
-            "best_epoch": self.best_epoch,
-            "stopped": self.stopped,
-        }
+        parts = {name: getattr(self, name).state_dict() for name in PARTS}
+        loop = {name: getattr(self.algorithm, name) for name in LOOP}
+        return parts | {"loop": loop} | {name: getattr(self, name) for name in VALUES}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        self.head.load_state_dict(saved["head"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.plateau.load_state_dict(saved["plateau"])
-        self.state = State(saved["alpha"], None if saved["buffer"] is None else Buffered(**saved["buffer"]))
-        for name in ("history", "seen", "best", "best_loss", "best_epoch", "stopped"):
+        for name in PARTS:
+            getattr(self, name).load_state_dict(saved[name])
+        for name in LOOP:
+            setattr(self.algorithm, name, saved["loop"][name])
+        for name in VALUES:
             setattr(self, name, saved[name])
+
+    def record(self, row: Row, step: int, epoch: int) -> None:
+        """Add one step to the history, and its images' true scores to what the head has seen."""
+        for half in ("clean", "perturbed"):
+            if half in row:
+                scores = row.pop(half)
+                row[f"mean_score_{half}"] = scores.nanmean().item()
+                self.seen[half] += scores.tolist()
+        self.history.append({"step": step + 1, "epoch": epoch, **row})
+
+    def end_of_epoch(self, z_val: Tensor, s_val: Tensor, eligible: bool) -> None:
+        """Validate, keep the best weights, stop when nothing has improved for `head_patience` epochs."""
+        row = self.history[-1]
+        epoch = row["epoch"]
+        row["val_loss"] = score_loss(head_scores(self.head, z_val), s_val).item()
+        self.plateau.step(row["val_loss"])
+        if eligible and row["val_loss"] < self.best_loss:
+            self.best_loss, self.best_epoch = row["val_loss"], epoch
+            self.best = copy.deepcopy(self.head.state_dict())
+        patience = self.settings.head_patience
+        self.stopped = bool(patience and self.best_epoch and epoch - self.best_epoch >= patience)
+
+
+# What a checkpoint holds of a learner.
+PARTS = ("head", "optimizer", "plateau")
+LOOP = ("alpha", "x_adv", "y_adv", "s_hat_before", "s_before", "norm_before")
+VALUES = ("history", "seen", "best", "best_loss", "best_epoch", "stopped")
 
 
 class Turn:
@@ -113,7 +152,7 @@ class Turn:
 
     Attributes:
         segmenter: frozen.
-        x, y: the clean batch, (B, 1, H, W) and (B, H, W).
+        x, y: the clean batch, (B, channels, H, W) and (B, H, W).
         number: of the turn, from 0.
         seed: of the heads; with `number`, all that randomness may depend on.
     """
@@ -121,15 +160,15 @@ class Turn:
     def __init__(self, segmenter: Segmenter, draw: Callable[[str], Pair], number: int, seed: int, gradient: bool) -> None:
         self.segmenter, self.draw, self.number, self.seed, self.gradient = segmenter, draw, number, seed, gradient
         self.x, self.y = draw("")
-        self._made: dict[Any, Any] = {}
+        self._made: dict[str, Any] = {}
 
     @cached_property
     def clean(self) -> Half:
         """The clean batch after its one pass; with a graph from x to z if any head needs one."""
         return segment(self.segmenter, self.x, self.y, self.gradient)
 
-    def once(self, name: Any, make: Callable[[], Any]) -> Any:
-        """`make()`, or what it gave the first head that asked in this turn."""
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """`make()`, or what it gave the first head that asked for this name in this turn."""
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
@@ -138,25 +177,41 @@ class Turn:
         """As many fresh images as the clean batch has, after their pass."""
         return self.once("second", lambda: segment(self.segmenter, *self.draw("second ")))
 
-    def passed(self, x: Tensor, y: Tensor) -> Half:
-        """Images after their pass; heads that share the very same tensor share the pass."""
-        half, _ = self.once(id(x), lambda: (segment(self.segmenter, x, y), x))  # kept, so that its id stays taken
-        return half
+
+def train_head(
+    segmenter: Segmenter, head: nn.Module, g: Quality, train: Pair, val: Pair, schedule: Schedule | None = None,
+    seed: int = 0, checkpoint: Path | None = None, progress: bool = True,
+) -> list[Row]:  # fmt: skip
+    """Train a head by Algorithm 1 on a frozen segmenter; leaves its best weights on clean validation in `head`.
+
+    Args:
+        segmenter: any network with a tap (`Segmenter(net, layer).freeze()`).
+        head: `ConfidenceHead(segmenter.feature_shape((H, W)), num_scores)`, with one score per class that g scores.
+        g: the quality to predict.
+        train, val: images (N, channels, H, W) and label maps (N, H, W) of the source domain; no subject in both.
+        schedule: lengths and settings; the paper's by default (10,000 steps of 32 images, learning rate 1e-5).
+        checkpoint: a file, continued if it exists; without one, an interrupted training starts anew.
+
+    Returns:
+        The history, one row per step: loss, predicted and true drop, ||delta|| / ||x||, alpha, validation loss.
+
+    Raises:
+        BadInput: images and label maps do not fit each other.
+    """
+    schedule = schedule or Schedule()
+    method = HeadMethod("adversarial")
+    device = next(head.parameters()).device
+    train, val = ([part.to(device) for part in check_pair(*pair)] for pair in ((train, "train"), (val, "val")))
+    learner = Learner(method, head, g, schedule.settings)
+    train_heads(segmenter, [learner], train, val, schedule, seed, checkpoint, progress)
+    return learner.history
 
 
 def train_heads(
-    segmenter: Segmenter,
-    runs: Sequence[HeadRun],
-    train: Pair,
-    val: Pair,
-    profile: Profile,
-    seed: int,
-    checkpoint: Path,
-    progress: bool = True,
-    on_step: Callable[[int], None] | None = None,
-    stream: str = "head batch",
-) -> None:
-    """Train several heads on one frozen segmenter, side by side; leaves each one's best weights in `run.head`.
+    segmenter: Segmenter, learners: Sequence[Learner], train: Pair, val: Pair, schedule: Schedule, seed: int,
+    checkpoint: Path | None = None, progress: bool = True, on_step: Callable[[int], None] | None = None,
+) -> None:  # fmt: skip
+    """Train several heads on one frozen segmenter, side by side; leaves each one's best weights in `learner.head`.
 
     All heads of a seed see the same clean batches in the same order, and share one pass of the segmenter over each. A
     head's result does not depend on which others are trained beside it, its pair aside, which goes first in each turn.
@@ -166,91 +221,75 @@ def train_heads(
 
     Args:
         segmenter: frozen.
-        runs: heads to train; filled with histories (one row per step) and the true scores seen.
-        train, val: images (N, 1, H, W) and masks (N, H, W) on the device to train on.
+        learners: filled with histories (one row per step) and the true scores seen.
+        train, val: images (N, channels, H, W) and masks (N, H, W) on the device to train on.
         checkpoint: continued if it exists.
         on_step: called after each step, for a live plot.
-        stream: key of the random batches.
     """
-    augment = Augmenter(profile.settings.augmentations)
-    start = 0
-    if saved := load_checkpoint(checkpoint, train[0].device):
+    augment = Augmenter(schedule.settings.augmentations)
+    device, start = train[0].device, 0
+    if saved := load_checkpoint(checkpoint, device):
         start = saved["step"]
-        for run in runs:
-            run.load_state_dict(saved["runs"][run.key])
-    z_val, s_val = validation_targets(segmenter, runs, val, profile)
+        for learner in learners:
+            learner.load_state_dict(saved["learners"][learner.key])
+    z_val, s_val = validation_targets(segmenter, learners, val, schedule)
 
-    bar = tqdm(total=profile.head_steps, initial=start, desc=f"heads, seed {seed}", disable=not progress)
-    for step in range(start, profile.head_steps):
-        active = [run for run in runs if not run.stopped]
+    bar = tqdm(total=schedule.head_steps, initial=start, desc=f"heads, seed {seed}", disable=not progress)
+    for step in range(start, schedule.head_steps):
+        active = [learner for learner in learners if not learner.stopped]
         if not active:
             break
-        # A pair that has stopped early goes on for the sake of the one that replays it; its own result is made.
-        pairs = {id(run.pair): run.pair for run in active if run.pair}
-        turns = [*pairs.values(), *(run for run in active if id(run) not in pairs)]
+        turn = new_turn(segmenter, with_pairs(active), train, augment, schedule, seed, step)
+        with autocast(device, schedule.settings.mixed_precision):
+            for learner in with_pairs(active):
+                learner.head.train()
+                row = learner.method.step(turn, learner)
+                if not learner.stopped:
+                    learner.record(row, step, epoch=step // schedule.steps_per_epoch + 1)
 
-        def draw(word: str, step: int = step) -> Pair:
-            with autocast(train[0].device, enabled=False):  # a head may draw in the middle of its step
-                return draw_batch(train, profile.settings.batch_size, augment, word + stream, seed, step)
-
-        gradient = any(run.method.needs_gradient and step >= run.settings.warmup_batches for run in turns)
-        turn = Turn(segmenter, draw, step, seed, gradient)
-        with autocast(turn.x.device, profile.settings.mixed_precision):
-            for run in turns:
-                run.head.train()
-                row = run.method.step(turn, run)
-                if not run.stopped:
-                    record(run, row, step, epoch=step // profile.steps_per_epoch + 1)
-
-        last = step + 1 == profile.head_steps
-        if (step + 1) % profile.steps_per_epoch == 0 or last:
-            for run in active:
-                z = run.method.features(run.head, val[0], z_val, profile.segmenter_batch)
-                end_of_epoch(run, z, s_val[run.quality], eligible=step + 1 > run.settings.warmup_batches)
+        last = step + 1 == schedule.head_steps
+        if (step + 1) % schedule.steps_per_epoch == 0 or last:
+            for learner in active:
+                z = learner.method.features(learner.head, val[0], z_val, schedule.segmenter_batch)
+                learner.end_of_epoch(z, s_val[learner.key], eligible=step + 1 > learner.settings.warmup_batches)
         bar.update()
-        if (step + 1) % profile.checkpoint_steps == 0 or last:
-            save_checkpoint(checkpoint, {"step": step + 1, "runs": {run.key: run.state_dict() for run in runs}})
+        if checkpoint and ((step + 1) % schedule.checkpoint_steps == 0 or last):
+            save_checkpoint(checkpoint, {"step": step + 1, "learners": {one.key: one.state_dict() for one in learners}})
         if on_step:
             on_step(step)
     bar.close()
-    for run in runs:
-        run.head.load_state_dict(run.best)
-        run.head.eval()
+    for learner in learners:
+        learner.head.load_state_dict(learner.best)
+        learner.head.eval()
 
 
-def record(run: HeadRun, row: dict[str, Any], step: int, epoch: int) -> None:
-    """Add one step to the history, and its images' true scores to what the head has seen."""
-    for half in ("clean", "perturbed"):
-        if half in row:
-            scores = row.pop(half)
-            row[f"mean_score_{half}"] = scores.nanmean().item()
-            run.seen[half] += scores.tolist()
-    run.history.append({"step": step + 1, "epoch": epoch, **row})
+def with_pairs(active: Sequence[Learner]) -> list[Learner]:
+    """Who steps in a turn, and in which order: pairs first. One that has stopped goes on for the sake of its replayer."""
+    pairs = {id(learner.pair): learner.pair for learner in active if learner.pair}
+    return [*pairs.values(), *(learner for learner in active if id(learner) not in pairs)]
 
 
-def end_of_epoch(run: HeadRun, z_val: Tensor, s_val: Tensor, eligible: bool) -> None:
-    """Validate, keep the best weights, stop when nothing has improved for `head_patience` epochs."""
-    row = run.history[-1]
-    epoch = row["epoch"]
-    row["val_loss"] = score_loss(predict_scores(run.head, z_val), s_val).item()
-    run.plateau.step(row["val_loss"])
-    if eligible and row["val_loss"] < run.best_loss:
-        run.best_loss, run.best_epoch = row["val_loss"], epoch
-        run.best = copy.deepcopy(run.head.state_dict())
-    patience = run.settings.head_patience
-    run.stopped = bool(patience and run.best_epoch and epoch - run.best_epoch >= patience)
+def new_turn(
+    segmenter: Segmenter, learners: Sequence[Learner], train: Pair, augment: Augmenter, schedule: Schedule, seed: int,
+    step: int,
+) -> Turn:  # fmt: skip
+    def draw(word: str) -> Pair:
+        with autocast(train[0].device, enabled=False):  # a head may draw in the middle of its step
+            return draw_batch(train, schedule.settings.batch_size, augment, word + "head batch", seed, step)
+
+    gradient = any(one.method.needs_gradient and step >= one.settings.warmup_batches for one in learners)
+    return Turn(segmenter, draw, step, seed, gradient)
 
 
 @torch.no_grad()
 def validation_targets(
-    segmenter: Segmenter, runs: Sequence[HeadRun], val: Pair, profile: Profile
+    segmenter: Segmenter, learners: Sequence[Learner], val: Pair, schedule: Schedule
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """z (N, C, h, w) and the true scores (N, classes) per quality of the clean validation slices; both stay fixed."""
-    batch = profile.segmenter_batch
+    """z (N, C, h, w) and the true scores (N, classes) per learner's key of the clean validation slices; both stay fixed."""
+    batch = schedule.segmenter_batch
     halves = [segment(segmenter, x, y) for x, y in zip(val[0].split(batch), val[1].split(batch))]
-    g = {run.quality: run.g for run in runs}
-    scores = {
-        name: targets(torch.cat([quality(half.y_hat, half.y) for half in halves]), profile.settings.absent_surface)
-        for name, quality in g.items()
-    }
-    return torch.cat([half.z for half in halves]), scores
+    scores: dict[Quality, Tensor] = {}
+    for learner in learners:
+        if learner.g not in scores:
+            scores[learner.g] = torch.cat([learner.algorithm.true_scores(half) for half in halves])
+    return torch.cat([half.z for half in halves]), {learner.key: scores[learner.g] for learner in learners}

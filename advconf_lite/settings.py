@@ -1,4 +1,4 @@
-"""Every choice in one place: `Settings` (the method) and `Profile` (how large a run is).
+"""Every choice in one place: `Settings` (the method) and `Schedule` (how long to train).
 
 The paper leaves many choices open, and the published code settles some of them differently from the text. Each is a
 named field here. Its metadata says where the paper states it (`paper`, empty if it does not), what the published code
@@ -8,11 +8,11 @@ does (`code`) and, where neither decides, why our default is what it is (`why`).
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from advconf_lite.augmentation import ALL, PUBLISHED_CODE
+from advconf_lite.support.errors import BadInput
 
 
 def choice(default: Any, paper: str = "", code: Any = None, why: str = "") -> Any:
@@ -91,16 +91,6 @@ class Settings:
         "line 19 differentiates C, which has one output per class",
         why="sum | mean of the class scores: alpha of 0.76-0.92 in Figure 1 fits only the sum",
     )
-    clean_score: str = choice(
-        "stale", "line 20: C(z)", why="stale | fresh: the prediction of the step before, or of today's head"
-    )
-    perturb_with: str = choice(
-        "before_update",
-        "line 16 updates first, but 3.2 speaks of one forward pass and one graph",
-        why="before_update | after_update of phi",
-    )
-    max_delta_norm: float | None = choice(None, why="cap on ||delta||/||x||; neither paper nor published code has one")
-    loss: str = choice("mean", "line 15 sums", why="mean | sum over the batch: Adam is blind to the factor")
 
     # head training
     head_lr: float = choice(1e-5, "3.4", code=3.16e-5)
@@ -139,8 +129,6 @@ class Settings:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                from advconf_lite.support.errors import BadInput
-
                 raise BadInput(f"setting {name}={getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")
 
     @classmethod
@@ -153,11 +141,6 @@ class Settings:
         """What the published code does wherever it differs (facts in `field.metadata["code"]`)."""
         fields = {f.name: f.metadata["code"] for f in dataclasses.fields(cls) if f.metadata["code"] is not None}
         return cls(**fields)
-
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """Plain values of all fields, as config.json stores them: what a folder means that was made before a field."""
-        return json.loads(json.dumps(dataclasses.asdict(cls())))
 
     def describe(self) -> list[tuple[str, Any, str]]:
         """Rows (field, value, where it comes from), for the top of a run."""
@@ -178,10 +161,19 @@ CHOICES = {
     "absent_surface": ("one", "masked"),
     "average_over": ("all", "present"),
     "objective": ("sum", "mean"),
-    "clean_score": ("stale", "fresh"),
-    "perturb_with": ("before_update", "after_update"),
-    "loss": ("mean", "sum"),
     "split": ("subject", "slice"),
     "normalise": ("image", "domain"),
     "agreement_empty": ("one", "zero", "published"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long to train, how often to validate and to write a checkpoint; the paper's lengths where it states them."""
+
+    segmenter_steps: int = 100_000
+    segmenter_batch: int = 32
+    head_steps: int = 10_000  # warm-up included; B is `settings.batch_size`
+    steps_per_epoch: int = 100  # batches between two validations
+    checkpoint_steps: int = 500  # batches between two checkpoints
+    settings: Settings = field(default_factory=Settings)

@@ -14,8 +14,9 @@ import time
 
 import torch
 
-from advconf_lite.adversarial import State, adversarial_step, plain_step, segment
+from advconf_lite.adversarial import segment
 from advconf_lite.head import ConfidenceHead
+from advconf_lite.head_training import new_algorithm
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet
 from advconf_lite.settings import Settings
@@ -31,19 +32,18 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(chosen.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    B, size, settings, g = chosen.batch, chosen.size, Settings(), Quality("dice", 4)
+    B, size, g = chosen.batch, chosen.size, Quality("dice", 4)
     segmenter = Segmenter(build_unet()).to(device).freeze()
     head = ConfidenceHead(segmenter.feature_shape(size), 3).to(device)
-    optimizer = torch.optim.Adam(head.parameters(), lr=settings.head_lr)
     x = torch.randn(2 * B, 1, size, size, device=device)
     y = torch.randint(0, 4, (2 * B, size, size), device=device)
-    state = State(settings.alpha)
+    loop = new_algorithm(head, g, Settings())
 
     def plain() -> None:
-        plain_step(head, optimizer, segment(segmenter, x, y), g, settings)
+        loop.plain_step(segment(segmenter, x, y))
 
     def adversarial() -> None:
-        adversarial_step(segmenter, head, optimizer, segment(segmenter, x[:B], y[:B], gradient=True), state, g, settings)
+        loop.step(segmenter, segment(segmenter, x[:B], y[:B], gradient=True))
 
     times: dict[str, list[float]] = {"plain": [], "adversarial": []}
     for turn in range(chosen.repeats + 1):  # the first turn warms up; then the two take turns, as machines are noisy

@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 from statistics import median
 
-import torch
-
-from advconf_lite.adversarial import State, adversarial_step, plain_step, relative_norm, segment
+from advconf_lite.adversarial import relative_norm, segment
 from advconf_lite.augmentation import Augmenter
 from advconf_lite.course.probing import apply_delta, head_delta
+from advconf_lite.experiment.heads import untrained_head
 from advconf_lite.experiment.parts import to_device
 from advconf_lite.experiment.run import Run, open_run
+from advconf_lite.head_training import new_algorithm
 from advconf_lite.methods.controls import random_delta
 from advconf_lite.training import draw_batch
 
@@ -29,9 +29,8 @@ WINDOW = 100
 def align(run: Run, steps: int, head_seed: int) -> dict[str, float]:
     """Train until aligned; what it took."""
     settings, segmenter, g = run.settings, run.segmenter(0), run.quality("dice")
-    head = run.new_head(segmenter, "dice", head_seed).train()
-    optimizer = torch.optim.Adam(head.parameters(), lr=settings.head_lr)
-    state, augment = State(settings.alpha), Augmenter(settings.augmentations)
+    head = untrained_head(run, segmenter, "dice", head_seed).train()
+    loop, augment = new_algorithm(head, g, settings), Augmenter(settings.augmentations)
     train = to_device(run.experiment.train, run.device)
     drops: list[float] = []
     norms: list[float] = []
@@ -39,16 +38,16 @@ def align(run: Run, steps: int, head_seed: int) -> dict[str, float]:
         x, y = draw_batch(train, settings.batch_size, augment, "head batch", head_seed, step)
         clean = segment(segmenter, x, y, gradient=step >= settings.warmup_batches)
         if step < settings.warmup_batches:
-            plain_step(head, optimizer, clean, g, settings)
+            loop.plain_step(clean)
             continue
-        row = adversarial_step(segmenter, head, optimizer, clean, state, g, settings)
+        row = loop.step(segmenter, clean)
         if "true_drop" in row:
             drops.append(row["true_drop"])
             norms.append(row["delta_norm"])
         if len(drops) >= WINDOW and median(drops[-WINDOW:]) >= 0.5 * settings.delta_s:
             break
     x, y = to_device(run.experiment.val, run.device)
-    delta = head_delta(segmenter, head, x, state.alpha, settings)
+    delta = head_delta(segmenter, head, x, loop.alpha, settings)
     return {
         "steps": step + 1,
         "true drop": median(drops[-WINDOW:]),

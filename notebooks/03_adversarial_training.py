@@ -36,11 +36,9 @@ segmenter = run.segmenter(segmenter_seeds[0])
 
 # %%
 import copy
-from dataclasses import replace
 
 import torch
 
-from advconf_lite.adversarial import objective
 from advconf_lite.head import ConfidenceHead
 
 settings, experiment = run.settings, run.experiment
@@ -104,7 +102,7 @@ print(f"loss {loss.item():.3f}")
 # once more to update $\phi$, and $\phi$ alone.
 
 # %%
-C = objective(s_hat[:B], settings.objective)  # mean (or sum) over classes, summed over images
+C = (s_hat[:B].mean(1) if settings.objective == "mean" else s_hat[:B].sum(1)).sum()  # over classes, then images
 gradient = torch.autograd.grad(C, x, retain_graph=True)[0]
 optimizer.zero_grad()
 loss.backward(inputs=list(head.parameters()))
@@ -126,21 +124,17 @@ x_prime = (x + delta).detach()  # to be stored in the buffer, with y
 # The core does the same in one call. The assertion compares head and images.
 
 # %%
-from advconf_lite.adversarial import Buffered
-from advconf_lite.adversarial import State
-from advconf_lite.adversarial import adversarial_step
 from advconf_lite.adversarial import segment
+from advconf_lite.head_training import new_algorithm
 
 twin = copy.deepcopy(head)
 twin.load_state_dict(before)
-empty = torch.zeros(B, experiment.num_classes - 1, device=run.device)
-state = State(alpha, Buffered(x_adv, y_adv, empty, empty, z_adv[:0], empty[:, 0]))
-frozen_alpha = replace(settings, eta=0.0)  # line 20 needs a step before this one
-twin_optimizer = torch.optim.Adam(twin.parameters(), lr=settings.head_lr)
-row = adversarial_step(segmenter, twin, twin_optimizer, segment(segmenter, x, y, True), state, g, frozen_alpha)
+algorithm = new_algorithm(twin, g, settings)
+algorithm.x_adv, algorithm.y_adv = x_adv, y_adv  # ADV_BUFFER
+row = algorithm.step(segmenter, segment(segmenter, x, y, gradient=True))
 
 # %%
-torch.testing.assert_close(state.buffer.x, x_prime)
+torch.testing.assert_close(algorithm.x_adv, x_prime)
 for mine, core in zip(head.state_dict().values(), twin.state_dict().values()):
     torch.testing.assert_close(mine, core)
 print("the unrolled step and the core's step agree")

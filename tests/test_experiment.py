@@ -11,9 +11,11 @@ import torch
 from advconf_lite.data.slices import read_slice_set
 from advconf_lite.evaluation.paired import paired_difference
 from advconf_lite.evaluation.predictions import constant_predictions, merge_predictions, read_predictions
+from advconf_lite.experiment.networks import new_segmenter
 from advconf_lite.experiment.parts import resplit_by_slice
 from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.experiment.run import Run
+from advconf_lite.experiment.scoring import image_scores
 from advconf_lite.metrics import mae
 from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
@@ -51,7 +53,7 @@ def test_feature_forks_change_z_and_nothing_else(slice_set, tmp_path):
             ("c", "feature_norm", "after"),
         )
     }
-    taps = {key: run.tap(run.new_net(2, 0)) for key, run in runs.items()}
+    taps = {key: new_segmenter(None, run.profile, 2, 0).freeze() for key, run in runs.items()}
     x = torch.randn(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
     out = {key: tap(x) for key, tap in taps.items()}
     assert torch.equal(out["a"][0], out["b"][0]) and torch.equal(out["a"][0], out["c"][0])
@@ -87,9 +89,9 @@ def test_average_over_present_classes_is_the_published_rule(slice_set, tmp_path)
     true = torch.tensor([[0.5, torch.nan], [torch.nan, torch.nan]])
     predicted = torch.tensor([[0.6, 0.2], [0.3, 0.3]])
     known = ~true.isnan()
-    assert every.image_scores(predicted).tolist() == pytest.approx([0.4, 0.3])
-    assert every.image_scores(true).tolist() == [0.75, 1.0]
-    assert present.image_scores(predicted, known).tolist() == pytest.approx([0.6, 0.0])
+    assert image_scores(every, predicted).tolist() == pytest.approx([0.4, 0.3])
+    assert image_scores(every, true).tolist() == [0.75, 1.0]
+    assert image_scores(present, predicted, known).tolist() == pytest.approx([0.6, 0.0])
 
 
 def predictions(offset: float, method: str, n_subjects: int = 6) -> pd.DataFrame:

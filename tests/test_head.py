@@ -1,6 +1,6 @@
 import torch
 
-from advconf_lite.head import ConfidenceHead, predict_scores
+from advconf_lite.head import ConfidenceHead, head_scores
 
 
 def test_published_size():
@@ -29,6 +29,6 @@ def test_prediction_is_in_evaluation_mode_and_restores_the_mode():
     head = ConfidenceHead((8, 4, 4), 2).train()
     z = torch.randn(10, 8, 4, 4)
     statistics = head.reduce[2].running_mean.clone()
-    scores = predict_scores(head, z, batch=3)
+    scores = head_scores(head, z, batch=3)
     assert head.training and torch.equal(statistics, head.reduce[2].running_mean)
     assert torch.allclose(scores, head.eval()(z), atol=1e-6) and not scores.requires_grad

@@ -14,8 +14,8 @@ import advconf_lite
 from advconf_lite.adversarial import segment
 from advconf_lite.experiment.predict import predict
 from advconf_lite.experiment.run import Run
-from advconf_lite.head import ConfidenceHead
-from advconf_lite.head_training import HeadRun, train_heads
+from advconf_lite.head import ConfidenceHead, predict_scores
+from advconf_lite.head_training import Learner, train_head, train_heads
 from advconf_lite.methods.augmented import strongly_augmented
 from advconf_lite.methods.controls import random_delta, random_phase_delta, segmenter_direction, with_norms
 from advconf_lite.methods.finetuned import Twin, read_by
@@ -30,6 +30,7 @@ from advconf_lite.training import load_checkpoint, train_segmenter
 PAIRED = ["random-direction", "random-phase", "segmenter-attack"]
 AUGMENTED = ["strong-augmentation", "oracle-augmentation"]
 ALL = ["plain", "plain-2b", "replay", "adversarial", "adversarial-0.05", "finetuned", *PAIRED, *AUGMENTED]
+FORKS = ["adversarial-after-update"]
 B, WARM, STEPS = SMOKE.settings.batch_size, SMOKE.settings.warmup_batches, SMOKE.head_steps
 
 
@@ -40,7 +41,7 @@ def new_runs(segmenter, names, **changes):
         torch.manual_seed(1)
         head = find_method(name).build(ConfidenceHead(segmenter.feature_shape(32), 2), segmenter)
         settings = replace(find_method(name).adjust(SMOKE).settings, **changes)
-        runs[name] = HeadRun(find_method(name), "dice", head, Quality("dice", 3), settings, spacing_mm=4.0)
+        runs[name] = Learner(find_method(name), head, Quality("dice", 3), settings, "cardiac", spacing_mm=4.0)
     for run in runs.values():
         run.pair = runs.get(run.method.pair)
     return runs
@@ -62,7 +63,7 @@ def everyone(segmenter, tmp_path_factory):
     before = {name: weight.clone() for name, weight in segmenter.state_dict().items()}
     runs, deltas = new_runs(segmenter, ALL), []
     path = tmp_path_factory.mktemp("all") / "all.pt"
-    train(segmenter, runs, path, on_step=lambda step: deltas.append({n: r.state.delta for n, r in runs.items()}))
+    train(segmenter, runs, path, on_step=lambda step: deltas.append({n: r.algorithm.delta for n, r in runs.items()}))
     return runs, deltas, path, before
 
 
@@ -103,7 +104,7 @@ def test_paired_runs_see_the_same_clean_batches(everyone):
     for name in ("plain", "replay", *PAIRED, *AUGMENTED, "adversarial-0.05"):
         assert runs[name].seen["clean"] == expected, name
         if name != "plain":
-            assert torch.equal(runs[name].state.buffer.y, runs["adversarial"].state.buffer.y), name
+            assert torch.equal(runs[name].algorithm.y_adv, runs["adversarial"].algorithm.y_adv), name
 
 
 def test_batches_are_the_same_tensors_whoever_is_trained(segmenter, tmp_path, monkeypatch):
@@ -186,7 +187,7 @@ def test_the_attack_lowers_the_true_score_more_than_a_random_direction(tmp_path)
     trained = Segmenter(net).freeze()
     x, y = discs(24, 2)
     size = 0.3 * x  # as long as 0.3 ||x||
-    attack = with_norms(segmenter_direction(net, x, y), size)
+    attack = with_norms(segmenter_direction(trained.logits, x, y), size)
     clean, attacked, random = (dice(trained.masks(x + d), y, 3).mean() for d in (0 * x, attack, random_delta(size)))
     assert clean > 0.3 and clean - attacked > 0.04 and clean - attacked > 3 * abs(clean - random)
 
@@ -196,7 +197,7 @@ def test_mixed_precision_trains_every_method(segmenter, tmp_path):
     runs = new_runs(segmenter, ALL)
     train_heads(segmenter, list(runs.values()), TRAIN, VAL, profile, 0, tmp_path / "m.pt", progress=False)
     assert all(np.isfinite(row["loss"]) for run in runs.values() for row in run.history)
-    assert all(run.state.buffer.x.dtype == torch.float32 for name, run in runs.items() if not name.startswith("plain"))
+    assert all(run.algorithm.x_adv.dtype == torch.float32 for name, run in runs.items() if not name.startswith("plain"))
 
 
 # ---- fine-tuning
@@ -223,10 +224,9 @@ def test_the_original_gives_the_masks_and_the_copy_the_features(everyone, segmen
     assert read_by(plain, segmenter) is segmenter and find_method("plain").features(plain, x, z_frozen) is z_frozen
 
 
-@pytest.mark.parametrize("order", ["before_update", "after_update"])
-def test_finetuning_works_with_both_orders_of_update_and_perturbation(segmenter, tmp_path, order):
-    run = train(segmenter, new_runs(segmenter, ["finetuned"], perturb_with=order), tmp_path / "f.pt")["finetuned"]
-    assert run.history[0]["alpha"] == SMOKE.settings.alpha  # no warm-up
+def test_finetuning_has_no_warm_up_and_perturbs(segmenter, tmp_path):
+    run = train(segmenter, new_runs(segmenter, ["finetuned"]), tmp_path / "f.pt")["finetuned"]
+    assert run.history[0]["alpha"] == SMOKE.settings.alpha
     assert all(np.isfinite(row["loss"]) for row in run.history) and run.history[-1]["delta_norm"] > 0
 
 
@@ -245,6 +245,46 @@ def test_finetuning_is_as_published_a_quarter_as_long_at_a_tenth_of_the_rate():
     assert profile.settings.alpha == SMOKE.settings.alpha
     published = replace(SMOKE, settings=replace(SMOKE.settings, finetune_alpha=1.0))
     assert find_method("finetuned").adjust(published).settings.alpha == 1.0
+
+
+# ---- forks and the public call
+
+
+def test_a_fork_trains_and_differs_from_algorithm_1_from_its_first_perturbation_on(segmenter, tmp_path):
+    runs = train(segmenter, new_runs(segmenter, ["adversarial", *FORKS]), tmp_path / "forks.pt")
+    ours = runs["adversarial"].history
+    for name in FORKS:
+        history = runs[name].history
+        assert same(history[: WARM + 1], ours[: WARM + 1]), name  # the first buffer holds images as they are
+        assert history[WARM + 1]["true_drop"] != ours[WARM + 1]["true_drop"] or history[-1]["loss"] != ours[-1]["loss"]
+
+
+def test_train_head_is_the_adversarial_method(segmenter, tmp_path):
+    learner = new_runs(segmenter, ["adversarial"])["adversarial"]
+    torch.manual_seed(1)
+    head = ConfidenceHead(segmenter.feature_shape(32), 2)
+    train(segmenter, {"adversarial": learner}, tmp_path / "a.pt")
+    history = train_head(segmenter, head, Quality("dice", 3), TRAIN, VAL, SMOKE, progress=False)
+    assert same(history, learner.history) and same(head.state_dict(), learner.head.state_dict())
+    scores = predict_scores(segmenter, head, VAL[0], batch=4)
+    with torch.no_grad():
+        assert torch.allclose(scores, head(segmenter(VAL[0])[1]), atol=1e-6) and scores.shape == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda x, y: (x[:, 0], y), "shapes (12, 32, 32) and (12, 32, 32); give images (N, channels, H, W)"),
+        (lambda x, y: (x, y[:5]), "shapes (12, 1, 32, 32) and (5, 32, 32)"),
+        (lambda x, y: (x, y.float()), "label maps as integers"),
+        (lambda x, y: (x[:0], y[:0]), "shapes (0, 1, 32, 32)"),
+    ],
+)
+def test_train_head_refuses_what_does_not_fit(segmenter, spoil, words):
+    head = ConfidenceHead(segmenter.feature_shape(32), 2)
+    with pytest.raises(BadInput) as error:
+        train_head(segmenter, head, Quality("dice", 3), spoil(*TRAIN), VAL, SMOKE)
+    assert words in str(error.value) and str(error.value).startswith("train has")
 
 
 # ---- augmentation
@@ -316,7 +356,7 @@ def test_every_method_resumes_to_the_same_weights(everyone, segmenter, tmp_path)
     with pytest.raises(Killed):
         train(segmenter, new_runs(segmenter, ALL), tmp_path / "parts.pt", on_step=stop)
     train(segmenter, new_runs(segmenter, ALL), tmp_path / "parts.pt")
-    a, b = (load_checkpoint(path, "cpu")["runs"] for path in (whole, tmp_path / "parts.pt"))
+    a, b = (load_checkpoint(path, "cpu")["learners"] for path in (whole, tmp_path / "parts.pt"))
     assert list(a) == [f"{name}/dice" for name in ALL]
     for key in a:
         assert same(a[key], b[key]), key

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from advconf_lite.experiment.profiles import PROFILES
+from advconf_lite.experiment.profiles import PROFILES, profile_from_config
 from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 
@@ -80,3 +80,18 @@ def test_description_lists_every_field():
     rows = Settings().describe()
     assert [row[0] for row in rows] == [field.name for field in dataclasses.fields(Settings)]
     assert all(row[2] for row in rows)
+
+
+def test_a_profile_on_the_published_code_keeps_its_own_changes():
+    quick = PROFILES["quick"].on("published-code").settings
+    assert quick.head_lr == PROFILES["quick"].settings.head_lr and quick.warmup_batches == 20  # the profile's
+    assert quick.predict_background and quick.split == "slice" and quick.head_clip == 0.5  # the code's
+    assert PROFILES["full"].on("published-code").settings == Settings.published_code()
+    assert all(profile.on("paper") == profile for profile in PROFILES.values())
+    with pytest.raises(BadInput, match="settings 'code' are unknown; choose from paper, published-code"):
+        PROFILES["quick"].on("code")
+
+
+def test_a_profile_comes_back_from_config_json():
+    for profile in PROFILES.values():
+        assert profile_from_config(profile.as_dict()) == profile

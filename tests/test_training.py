@@ -9,7 +9,7 @@ from kill_resume import same
 from advconf_lite.augmentation import Augmenter
 from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.head import ConfidenceHead
-from advconf_lite.head_training import HeadRun, end_of_epoch, train_heads
+from advconf_lite.head_training import Learner, train_heads
 from advconf_lite.methods.registry import find_method
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet
@@ -40,7 +40,7 @@ def new_net():
 
 def new_run(name, segmenter, settings=SMOKE.settings):
     torch.manual_seed(1)
-    return HeadRun(find_method(name), "dice", ConfidenceHead(segmenter.feature_shape(32), 2), Quality("dice", 3), settings)
+    return Learner(find_method(name), ConfidenceHead(segmenter.feature_shape(32), 2), Quality("dice", 3), settings)
 
 
 def new_runs(segmenter):
@@ -88,7 +88,7 @@ def test_heads_resume_to_the_same_weights_alpha_and_buffer(tmp_path):
     parts = new_runs(segmenter)
     train_heads(segmenter, parts, TRAIN, VAL, SMOKE, 0, tmp_path / "parts.pt", progress=False)
     a, b = (load_checkpoint(tmp_path / f"{name}.pt", "cpu") for name in ("whole", "parts"))
-    assert a["runs"]["adversarial/dice"]["buffer"] is not None
+    assert a["learners"]["adversarial/dice"]["loop"]["x_adv"] is not None
     assert same(a, b)
     assert all(same(one.head.state_dict(), two.head.state_dict()) for one, two in zip(whole, parts))
 
@@ -141,9 +141,8 @@ def test_segmenter_learns(tmp_path):
 
 
 def test_best_weights_are_kept_and_patience_ends_training():
-    run = HeadRun(
+    run = Learner(
         find_method("plain"),
-        "dice",
         ConfidenceHead((8, 4, 4), 2),
         Quality("dice", 3),
         replace(SMOKE.settings, head_patience=2),
@@ -154,16 +153,16 @@ def test_best_weights_are_kept_and_patience_ends_training():
         with torch.no_grad():  # the first epoch's last layer is best: every later one is pushed away from the target
             run.head.score[4].bias += 0.0 if epoch == 1 else 5.0
         run.history.append({"step": epoch, "epoch": epoch})
-        end_of_epoch(run, z, s, eligible=True)
+        run.end_of_epoch(z, s, eligible=True)
         best = best or {k: v.clone() for k, v in run.best.items()}
         assert run.stopped == (epoch >= 3)
     assert run.best_epoch == 1 and same(run.best, best)
 
 
 def test_warm_up_epochs_cannot_be_the_best():
-    run = HeadRun(find_method("plain"), "dice", ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), SMOKE.settings)
+    run = Learner(find_method("plain"), ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), SMOKE.settings)
     run.history.append({"step": 1, "epoch": 1})
-    end_of_epoch(run, torch.randn(5, 8, 4, 4), torch.rand(5, 2), eligible=False)
+    run.end_of_epoch(torch.randn(5, 8, 4, 4), torch.rand(5, 2), eligible=False)
     assert run.best_epoch == 0 and run.history[-1]["val_loss"] > 0
 
 

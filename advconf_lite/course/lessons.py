@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from advconf_lite.experiment.folder import profile_values, read_config
+from advconf_lite.experiment.folder import network_from_config, read_config
+from advconf_lite.experiment.networks import Network
 from advconf_lite.experiment.profiles import PROFILES, Profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import DEFAULT_METHODS
@@ -34,20 +35,23 @@ def start(
         os.chdir("..")
     # MONAI announces changes of its next release; a student can do nothing about them.
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
-    run = Run(out, data, _as_tuned(profile, Path(out)), quality.split() or None, methods.split() or DEFAULT_METHODS)
+    made, network = _as_made(profile, Path(out))
+    run = Run(out, data, made, quality.split() or None, methods.split() or DEFAULT_METHODS, network=network)
     tuned = f" (settings of {run.profile.trials} trials for each method)" if run.profile.trials else ""
     print(f"data {run.data}, profile {run.profile.name}{tuned}, results in {out}, on {run.device}")
     return run
 
 
-def _as_tuned(profile: str, folder: Path) -> str | Profile:
-    """The profile with the settings that `run --tuned` gave this folder's methods: no lesson's parameter can name them."""
-    if profile in PROFILES and (folder / "config.json").exists():
-        made_with = profile_values(read_config(folder))
-        if made_with["name"] == profile:
-            tuned = {name: made_with[name] for name in ("method_settings", "trials")}
-            return replace(PROFILES[profile], **tuned)
-    return profile
+def _as_made(profile: str, folder: Path) -> tuple[str | Profile, Network | None]:
+    """What `run` gave this folder and no lesson's parameter can name: settings of `--settings` and `--tuned`, a network."""
+    if profile not in PROFILES or not (folder / "config.json").exists():
+        return profile, None
+    config = read_config(folder)
+    made = config["profile"]
+    if made["name"] == profile:
+        tuned = {name: made[name] for name in ("method_settings", "trials")}
+        profile = replace(PROFILES[profile].on(made["base"]), **tuned)
+    return profile, network_from_config(config)
 
 
 def pick_slice(run: Run, segmenter: Segmenter, at_least: float = 0.85) -> int:

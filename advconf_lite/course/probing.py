@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from advconf_lite.adversarial import both_scores, input_gradient, perturb, relative_norm, segment, targets
+from advconf_lite.adversarial import Algorithm1, relative_norm, segment
 from advconf_lite.experiment.parts import Part
 from advconf_lite.experiment.run import Run
 from advconf_lite.figures.images import Perturbed
-from advconf_lite.head import ConfidenceHead
+from advconf_lite.head import ConfidenceHead, head_scores
 from advconf_lite.methods.controls import random_delta
 from advconf_lite.methods.finetuned import read_by
 from advconf_lite.quality import Quality
@@ -43,8 +43,8 @@ class Effect:
 def apply_delta(segmenter: Segmenter, head: nn.Module, x: Tensor, y: Tensor, delta: Tensor, g: Quality) -> Effect:
     """What `delta` (B, 1, H, W), of whatever origin, does to the segmentation of x and to the head's prediction."""
     halves = [segment(segmenter, image, y) for image in (x, x + delta)]
-    predicted = both_scores(head, *(half.z for half in halves))
-    true = tuple(targets(g(half.y_hat, y), "one") for half in halves)
+    predicted = tuple(head_scores(head, half.z) for half in halves)
+    true = tuple(g(half.y_hat, y).nan_to_num(nan=1.0) for half in halves)
     return Effect((x, x + delta), tuple(half.y_hat for half in halves), predicted, true)
 
 
@@ -53,9 +53,10 @@ def head_delta(segmenter: Segmenter, head: nn.Module, x: Tensor, alpha: float, s
     was_training = head.training
     head.eval()
     clean = segment(segmenter, x, x[:, 0].long(), gradient=True)
-    gradient = input_gradient(head(clean.z), clean.x, settings)
+    loop = Algorithm1(head, None, None, alpha, eps=settings.eps, objective=settings.objective)
+    loop.next_images(x, loop.input_gradient(head(clean.z), clean.x))
     head.train(was_training)
-    return perturb(x, gradient, alpha, settings.eps, settings.max_delta_norm)
+    return loop.delta
 
 
 def alpha_for_drop(
@@ -69,7 +70,7 @@ def alpha_for_drop(
     for _ in range(turns):
         delta = head_delta(segmenter, head, x, alpha, settings)
         with torch.no_grad():
-            scores = both_scores(head, segmenter(x)[1], segmenter(x + delta)[1])
+            scores = [head_scores(head, segmenter(images)[1]) for images in (x, x + delta)]
         reached = (scores[0] - scores[1]).mean().item()
         alpha *= min(1.5, max(0.67, drop / max(reached, 1e-6)))
     return alpha

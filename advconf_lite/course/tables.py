@@ -12,6 +12,7 @@ from advconf_lite.course.lessons import seen_scores
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
 from advconf_lite.evaluation.text import METRIC_NAMES, domain_table
 from advconf_lite.experiment.run import Run
+from advconf_lite.experiment.scoring import rows, segmented
 from advconf_lite.figures.style import QUALITIES
 from advconf_lite.methods.finetuned import Finetuned
 from advconf_lite.methods.heads import Adversarial, AdversarialWith
@@ -112,8 +113,8 @@ def quality_table(run: Run, segmenters: dict[int, Segmenter]) -> pd.DataFrame:
     """True scores of every evaluated slice: the columns of the predictions table that need no head."""
     tables = []
     for seed, segmenter in segmenters.items():
-        for domain, part, _, _, true in run.segmented(segmenter, "true scores"):
-            tables += [run.rows(part, domain, name, "none", seed, 0, true[name], true[name]) for name in run.qualities]
+        for found in segmented(run, segmenter, "true scores"):
+            tables += [rows(run, found, name, "none", found.true[name], seed, 0) for name in run.qualities]
     return pd.concat(tables, ignore_index=True)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from advconf_lite.agreement import agreement, monte_carlo_masks
+from advconf_lite.experiment.heads import untrained_head
 from advconf_lite.experiment.run import Run
 from advconf_lite.figures.style import QUALITIES
 from advconf_lite.head import ConfidenceHead
@@ -83,7 +84,7 @@ def cost_table(run: Run, segmenter: Segmenter, samples: Sequence[int] = (2, 15),
     Each round takes all ways in turn, so that a machine that becomes slower or faster treats them alike.
     """
     x = run.experiment.test.images[:16].to(run.device)
-    head = run.new_head(segmenter, run.qualities[0], 0).eval()  # time does not depend on weights
+    head = untrained_head(run, segmenter, run.qualities[0], 0).eval()  # time does not depend on weights
     ways: dict[str, tuple[int, Way]] = {
         "segmentation alone": (1, segmenter.masks),
         "segmentation + head": (1, direct(segmenter, head)),
@@ -107,7 +108,7 @@ def table1(
         image in a batch of up to `batch` (throughput), and the paper's.
     """
     x = run.experiment.test.images[:batch].to(run.device)
-    head = run.new_head(segmenter, "dice", 0).eval()  # time does not depend on weights
+    head = untrained_head(run, segmenter, "dice", 0).eval()  # time does not depend on weights
     tuned = FinetunedHead(head, segmenter).eval()
     # A head predicts what it was trained on; its work is the same, and is timed twice to show it.
     ways: dict[tuple[str, str], Way] = {(DIRECT, name): direct(segmenter, head) for name in QUALITIES}

@@ -1,21 +1,171 @@
-"""The files of a run's folder that are not plain tables: config.json, history.csv and weights."""
+"""A run's folder: what it was made from, and where everything lies. It trains nothing.
+
+config.json                              data, settings, network, versions: all that is needed to read the rest
+segmenter-S.safetensors                  the network of segmenter seed S
+head-METHOD-QUALITY-sS-hH.safetensors    its heads, of head seed H
+seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head saw in training: clean, perturbed
+history.csv predictions.csv metrics.csv  tables, one key per (stage, quality, method, pair of seeds)
+checkpoints/ data/ notebooks/ index.html
+"""
 
 from __future__ import annotations
 
 import json
+import platform
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import monai
 import numpy as np
 import pandas as pd
-import safetensors.torch
-from safetensors import SafetensorError
+import torch
 from torch import nn
 
-from advconf_lite.experiment.profiles import Profile
-from advconf_lite.settings import Settings
+from advconf_lite import __version__
+from advconf_lite.evaluation.predictions import read_predictions
+from advconf_lite.experiment.networks import Network, make_quality
+from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment, remarks_on
+from advconf_lite.experiment.profiles import PROFILES, Profile
+from advconf_lite.methods.registry import DEFAULT_METHODS, parse_methods
+from advconf_lite.quality import Quality
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import write_atomically
+from advconf_lite.support.files import write_atomically, write_text
+
+Key = tuple[str, str]  # (method, quality)
+QUALITIES = ("dice", "surface_dice")
+HISTORY_COLUMNS = ("quality", "method", "head_seed", "alpha", "predicted_drop", "true_drop", "delta_norm")
+
+
+def parse_qualities(names: Sequence[str] | str | None) -> list[str]:
+    names = [names] if isinstance(names, str) else list(names or QUALITIES)
+    for name in names:
+        if name not in QUALITIES:
+            raise BadInput(f"--quality {name} is unknown; choose dice or surface_dice")
+    return names
+
+
+class RunFolder:
+    """A folder, the data and the settings that it was made from, and the paths of what lies in it.
+
+    Args:
+        folder: made if missing. A folder made from other data, with another profile or another network is refused.
+        data: "phantom:cardiac", "phantom:prostate" or a slice-set folder.
+        profile: a name in `PROFILES`, or a Profile.
+        quality: one of QUALITIES, several, or None for both.
+        network: one's own in place of our U-Net: a function, its name "package.module:function", or a `Network`.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        data: str = "phantom:cardiac",
+        profile: str | Profile = "quick",
+        quality: Sequence[str] | str | None = None,
+        methods: Sequence[str] = DEFAULT_METHODS,
+        device: str | None = None,
+        progress: bool = True,
+        network: Network | str | Callable[..., nn.Module] | None = None,
+    ) -> None:
+        if isinstance(profile, str) and profile not in PROFILES:
+            raise BadInput(f"--profile {profile} is unknown; choose from {', '.join(PROFILES)}")
+        self.qualities = parse_qualities(quality)
+        self.methods = parse_methods(methods)
+        check_spec(data)
+        self.folder = Path(folder)
+        self.data = data if data.startswith("phantom:") else str(Path(data))
+        self.profile = PROFILES[profile] if isinstance(profile, str) else profile
+        self.settings = self.profile.settings
+        self.network = network if network is None or isinstance(network, Network) else Network.of(network)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.progress = progress
+        self._write_config()
+
+    def _write_config(self) -> None:
+        config = {
+            "data": self.data,
+            "profile": self.profile.as_dict(),
+            "network": self.network and self.network.describe(),
+            "qualities": self.qualities,
+            "methods": self.methods,
+            "versions": {
+                "advconf_lite": __version__,
+                "torch": torch.__version__,
+                "monai": monai.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "device": str(self.device),
+            "threads": torch.get_num_threads(),  # with another number, sums round otherwise, and training ends elsewhere
+        }
+        path = self.folder / "config.json"
+        if path.exists():
+            old = read_config(self.folder)
+            for key in ("data", "profile", "network"):
+                if old[key] != config[key]:
+                    raise BadInput(
+                        f"{path} says that this folder was made with {_difference(key, old[key], config[key])}; "
+                        "choose another --out, or delete the folder"
+                    )
+            for key in ("qualities", "methods"):  # a folder may be asked for more later
+                config[key] = list(dict.fromkeys([*old[key], *config[key]]))
+        write_text(path, json.dumps(config, indent=1) + "\n")
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        return load_experiment(self.data, self.folder, self.profile, self.progress)
+
+    def quality(self, name: str) -> Quality:
+        return make_quality(name, self.experiment, self.settings)
+
+    def segmenter_path(self, seed: int) -> Path:
+        return self.folder / f"segmenter-{seed}.safetensors"
+
+    def head_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
+        return self.folder / f"head-{method}-{quality}-s{segmenter_seed}-h{head_seed}.safetensors"
+
+    def seen_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
+        return self.folder / f"seen-{method}-{quality}-s{segmenter_seed}-h{head_seed}.npz"
+
+    def checkpoint_path(self, name: str) -> Path:
+        return self.folder / "checkpoints" / f"{name}.pt"
+
+    @property
+    def predictions_path(self) -> Path:
+        return self.folder / "predictions.csv"
+
+    def predictions(self) -> pd.DataFrame:
+        return read_predictions(self.predictions_path)
+
+    def history(self) -> pd.DataFrame:
+        """history.csv; segmenter rows have no head seed, so that column is pandas' whole numbers with gaps.
+
+        The columns of heads and of Algorithm 1 are there also if nothing in the run has filled them.
+        """
+        table = pd.read_csv(self.folder / "history.csv")
+        missing = [name for name in HISTORY_COLUMNS if name not in table]
+        return table.reindex(columns=[*table.columns, *missing]).astype({"head_seed": "Int64"})
+
+    def merge_history(self, rows: list[dict[str, Any]], **key: Any) -> None:
+        """Add rows to history.csv, in place of older ones of the same key (stage, quality, method, seeds)."""
+        path = self.folder / "history.csv"
+        new = pd.DataFrame(rows).assign(**key)
+        if path.exists():
+            old = pd.read_csv(path)
+            same = np.logical_and.reduce([old[k] == v if k in old else np.zeros(len(old), bool) for k, v in key.items()])
+            new = pd.concat([old[~same], new], ignore_index=True)
+        first = ["stage", "quality", "method", "segmenter_seed", "head_seed"]
+        new = new[[c for c in first if c in new] + [c for c in new if c not in first]]
+        write_atomically(path, lambda temporary: new.to_csv(temporary, index=False))
+
+    def remarks(self) -> list[str]:
+        """Sentences that belong beside this run's numbers."""
+        remarks = remarks_on(self.data, self.experiment.slices.source_domain, self.experiment.reacquired)
+        if self.profile.method_settings:
+            chosen = ", ".join(f"{name} ({_named(values)})" for name, values in self.profile.method_settings.items())
+            remarks.append(f"Chosen on validation scanners, with {self.profile.trials} trials for each method: {chosen}.")
+        return remarks
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -29,49 +179,23 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise BadInput(f"{path} is not readable as JSON ({error}); delete the folder and run again") from None
 
 
-def profile_values(config: dict[str, Any]) -> dict[str, Any]:
-    """Plain values of a run's profile, those of a folder that was made before a field existed included."""
-    values = {"method_settings": {}, "trials": 0} | config["profile"]
-    values["settings"] = Settings.defaults() | values["settings"]
-    if "source" in values["phantom_subjects"]:  # once the same for every organ
-        values["phantom_subjects"] = {organ: values["phantom_subjects"] for organ in values["size"]}
-    return values
+def network_from_config(config: dict[str, Any]) -> Network | None:
+    """The network that a run was made with; None for our U-Net."""
+    values = config["network"]
+    return values and Network(values["factory"], values["weights"], values["layer"])
 
 
-def profile_from_config(config: dict[str, Any]) -> Profile:
-    """The Profile that a run was made with."""
-    values = profile_values(config)
-    settings = dict(values.pop("settings"))
-    settings["augmentations"] = tuple(settings["augmentations"])
-    values["channels"] = tuple(values["channels"])
-    return Profile(**values, settings=Settings(**settings))
+def _difference(key: str, old: Any, new: Any) -> str:
+    """What a folder was made with, where that differs from what is asked for."""
+    if key == "data":
+        return f"data {old}"
+    if not old:
+        return "our own U-Net"
+    name = {"profile": "name", "network": "factory"}[key]
+    same = bool(new) and old[name] == new[name]
+    changed = ", ".join(k for k in old if old[k] != new[k]) if same else ""
+    return f"{key} {old[name]}" + (f" with other values of {changed}" if changed else "")
 
 
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Weights and buffers as safetensors, written whole or not at all."""
-    data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()})
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Read weights into `module`; BadInput if the file does not fit."""
-    try:
-        module.load_state_dict(safetensors.torch.load_file(path))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(
-            f"{path} cannot be read as the weights of this run ({reason}); delete the file and run again to make it anew"
-        ) from error
-
-
-def merge_history(folder: Path, rows: list[dict[str, Any]], **key: Any) -> None:
-    """Add rows to history.csv, in place of older ones of the same key (stage, quality, method, seeds)."""
-    path = folder / "history.csv"
-    new = pd.DataFrame(rows).assign(**key)
-    if path.exists():
-        old = pd.read_csv(path)
-        same = np.logical_and.reduce([old[k] == v if k in old else np.zeros(len(old), bool) for k, v in key.items()])
-        new = pd.concat([old[~same], new], ignore_index=True)
-    first = ["stage", "quality", "method", "segmenter_seed", "head_seed"]
-    new = new[[c for c in first if c in new] + [c for c in new if c not in first]]
-    write_atomically(path, lambda temporary: new.to_csv(temporary, index=False))
+def _named(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

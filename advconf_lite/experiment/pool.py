@@ -19,8 +19,8 @@ from advconf_lite import __version__
 from advconf_lite.data.slice_checks import load
 from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import KEYS, PREDICTION_COLUMNS, read_predictions
-from advconf_lite.experiment.folder import profile_from_config, read_config
-from advconf_lite.experiment.profiles import Profile
+from advconf_lite.experiment.folder import read_config
+from advconf_lite.experiment.profiles import Profile, profile_from_config
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 
@@ -96,7 +96,7 @@ def read_fold(folder: Path) -> Fold:
     """
     config = read_config(folder)
     try:
-        data, profile = str(config["data"]), profile_from_config(config)
+        data, profile = str(config["data"]), profile_from_config(config["profile"])
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{folder / 'config.json'} is not that of a run ({error}); give the folder of a run") from error
     # A copy that the run made stays with it, wherever the prepared set has gone since.

@@ -10,7 +10,7 @@ import torch
 from advconf_lite.data.slices import read_slice_set
 from advconf_lite.experiment.parts import grid
 from advconf_lite.experiment.run import open_run
-from advconf_lite.head import predict_scores
+from advconf_lite.head import head_scores
 from advconf_lite.methods.registry import find_method, head_methods
 from advconf_lite.quality import aggregate
 from advconf_lite.support.errors import BadInput
@@ -60,7 +60,7 @@ def predict(
     foreground = slice(1, None) if run.settings.predict_background else slice(None)
     for quality in run.qualities:
         head = heads[method, quality]
-        scores = predict_scores(head, find_method(method).features(head, x, z))[:, foreground].cpu()
+        scores = head_scores(head, find_method(method).features(head, x, z))[:, foreground].cpu()
         table[f"predicted_{quality}"] = aggregate(scores).numpy()
         for column, name in enumerate(classes):
             table[f"predicted_{quality}_{name}"] = scores[:, column].numpy()

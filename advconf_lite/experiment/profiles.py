@@ -7,31 +7,48 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from advconf_lite.settings import Settings
+from advconf_lite.settings import Schedule, Settings
+from advconf_lite.support.errors import BadInput
+
+BASES = {"paper": Settings.paper, "published-code": Settings.published_code}
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, kw_only=True)
+class Profile(Schedule):
     """How large a run is. Nothing else in the code asks which profile it is."""
 
     name: str
     size: dict[str, int]  # pixels a side, per organ
     spacing_mm: dict[str, float]  # in-plane, per organ
-    channels: tuple[int, ...]  # of the U-Net's levels
-    num_res_units: int  # per level
+    channels: tuple[int, ...] = (32, 64, 128, 256)  # of the U-Net's levels
+    num_res_units: int = 4  # per level
     phantom_subjects: dict[str, dict[str, int]]  # per organ: source; per validation scanner; per target scanner
-    steps_per_epoch: int  # batches between two validations
-    segmenter_steps: int
-    segmenter_batch: int
-    head_steps: int  # warm-up included
-    checkpoint_steps: int  # batches between two checkpoints
-    settings: Settings = field(default_factory=Settings)
+    base: str = "paper"  # the settings that the profile's own changes stand on, one of BASES
     method_settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # of single methods, from `tune`
     trials: int = 0  # that each of those methods had
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as config.json stores them."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def on(self, base: str) -> Profile:
+        """This profile's own changes on top of what the paper states, or of what the published code does.
+
+        Raises:
+            BadInput: `base` is not one of BASES.
+        """
+        if base not in BASES:
+            raise BadInput(f"settings {base!r} are unknown; choose from {', '.join(BASES)}")
+        usual = Settings()
+        names = [f.name for f in dataclasses.fields(Settings)]
+        own = {name: getattr(self.settings, name) for name in names if getattr(self.settings, name) != getattr(usual, name)}
+        return replace(self, base=base, settings=replace(BASES[base](), **own))
+
+
+def profile_from_config(values: dict[str, Any]) -> Profile:
+    """The Profile that `as_dict` has stored."""
+    settings = values["settings"] | {"augmentations": tuple(values["settings"]["augmentations"])}
+    return Profile(**values | {"channels": tuple(values["channels"]), "settings": Settings(**settings)})
 
 
 # What a run of minutes does differently: fewer, larger optimiser steps. alpha starts at delta_s and is counted per mean
@@ -56,62 +73,46 @@ def _subjects(source: int, validation: int, target: int) -> dict[str, dict[str, 
 
 PROFILES = {
     "smoke": Profile(  # seconds: for tests
-        "smoke",
-        {"cardiac": 48, "prostate": 48},
-        {"cardiac": 4.0, "prostate": 4.0},
-        (4, 8, 8, 8),
-        1,
-        _subjects(5, 1, 1),
-        4,
-        12,
-        8,
-        16,
-        4,
-        replace(QUICK, batch_size=4, warmup_batches=4),
+        name="smoke",
+        size={"cardiac": 48, "prostate": 48},
+        spacing_mm={"cardiac": 4.0, "prostate": 4.0},
+        channels=(4, 8, 8, 8),
+        num_res_units=1,
+        phantom_subjects=_subjects(5, 1, 1),
+        steps_per_epoch=4,
+        segmenter_steps=12,
+        segmenter_batch=8,
+        head_steps=16,
+        checkpoint_steps=4,
+        settings=replace(QUICK, batch_size=4, warmup_batches=4),
     ),
     "quick": Profile(  # minutes on two CPU cores; 18 hearts to train on, as many as the real ones it is set beside (ACDC)
-        "quick",
-        {"cardiac": 96, "prostate": 96},
-        {"cardiac": 2.0, "prostate": 2.0},
-        (8, 16, 32, 64),
-        4,
-        {
+        name="quick",
+        size={"cardiac": 96, "prostate": 96},
+        spacing_mm={"cardiac": 2.0, "prostate": 2.0},
+        channels=(8, 16, 32, 64),
+        phantom_subjects={
             "cardiac": {"source": 30, "validation": 6, "target": 12},
             "prostate": {"source": 40, "validation": 6, "target": 12},
         },
-        50,
-        1000,
-        8,
-        500,
-        50,
-        QUICK,
+        steps_per_epoch=50,
+        segmenter_steps=1000,
+        segmenter_batch=8,
+        head_steps=500,
+        checkpoint_steps=50,
+        settings=QUICK,
     ),
     "full": Profile(  # one GPU, phantom at the paper's size
-        "full",
-        {"cardiac": 256, "prostate": 384},
-        {"cardiac": 1.0, "prostate": 0.5},
-        (32, 64, 128, 256),
-        4,
-        _subjects(170, 20, 40),
-        100,
-        20000,
-        32,
-        10000,
-        500,
-        Settings(),
+        name="full",
+        size={"cardiac": 256, "prostate": 384},
+        spacing_mm={"cardiac": 1.0, "prostate": 0.5},
+        phantom_subjects=_subjects(170, 20, 40),
+        segmenter_steps=20_000,
     ),
     "paper": Profile(  # one GPU, real data
-        "paper",
-        {"cardiac": 256, "prostate": 384},
-        {"cardiac": 1.0, "prostate": 0.5},
-        (32, 64, 128, 256),
-        4,
-        _subjects(170, 20, 40),
-        100,
-        100000,
-        32,
-        10000,
-        500,
-        Settings(),
+        name="paper",
+        size={"cardiac": 256, "prostate": 384},
+        spacing_mm={"cardiac": 1.0, "prostate": 0.5},
+        phantom_subjects=_subjects(170, 20, 40),
     ),
 }

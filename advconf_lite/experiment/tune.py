@@ -34,8 +34,8 @@ from advconf_lite.support.files import write_atomically, write_text
 # predicted; the batch size and the number of steps must be the same for all methods that are compared.
 TUNABLE = (
     "head_lr", "head_clip", "head_plateau", "head_patience", "head_channels", "head_hidden", "head_norm", "head_bias",
-    "head_output", "warmup_batches", "alpha", "eta", "eps", "objective", "clean_score", "perturb_with", "max_delta_norm",
-    "loss", "finetune_lr", "finetune_steps", "finetune_alpha", "strong_probability",
+    "head_output", "warmup_batches", "alpha", "eta", "eps", "objective",
+    "finetune_lr", "finetune_steps", "finetune_alpha", "strong_probability",
 )  # fmt: skip
 SHOWN = ["pearson", "eaurc", "mae"]
 

@@ -6,7 +6,7 @@ import torch
 from monai.transforms import Compose, RandAdjustContrast, RandBiasField, RandGaussianNoise, RandGibbsNoise
 from torch import Tensor
 
-from advconf_lite.head_training import HeadRun, Turn
+from advconf_lite.head_training import Learner, Turn
 from advconf_lite.methods.controls import Control
 from advconf_lite.methods.registry import register
 from advconf_lite.support.randomness import derived_seed
@@ -63,11 +63,9 @@ class StrongAugmentation(Control):
     """Bias field, Gibbs ringing, noise and gamma by MONAI at the library's default ranges. Not in the paper; nothing of the
     simulated scanners enters, so a gain is not knowledge of the test."""
 
-    def images(self, turn: Turn, run: HeadRun) -> Tensor:
-        from advconf_lite.methods.augmented import strongly_augmented
-
+    def images(self, turn: Turn, learner: Learner) -> Tensor:
         def make() -> Tensor:
             seed = derived_seed("strong augmentation", turn.seed, turn.number)
-            return strongly_augmented(turn.x, seed, run.settings.strong_probability)
+            return strongly_augmented(turn.x, seed, learner.settings.strong_probability)
 
         return turn.once(self.name, make)

@@ -12,11 +12,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from advconf_lite.adversarial import adversarial_step, segment
-from advconf_lite.experiment.profiles import Profile
-from advconf_lite.head_training import HeadMethod, HeadRun, Turn
+from advconf_lite.adversarial import segment
+from advconf_lite.head_training import HeadMethod, Learner, Row, Turn
 from advconf_lite.methods.registry import register
 from advconf_lite.segmenter import Segmenter
+from advconf_lite.settings import Schedule
 
 
 @register("finetuned")
@@ -28,12 +28,13 @@ class Finetuned(HeadMethod):
     """
 
     starts_from = "adversarial"
+    needs_gradient = False  # with respect to the shared batch: its own copy reads it
 
-    def adjust(self, profile: Profile) -> Profile:
-        s = profile.settings
+    def adjust(self, schedule: Schedule) -> Schedule:
+        s = schedule.settings
         alpha = s.alpha if s.finetune_alpha is None else s.finetune_alpha
         settings = replace(s, head_lr=s.head_lr * s.finetune_lr, alpha=alpha, warmup_batches=0)
-        return replace(profile, head_steps=max(1, round(profile.head_steps * s.finetune_steps)), settings=settings)
+        return replace(schedule, head_steps=max(1, round(schedule.head_steps * s.finetune_steps)), settings=settings)
 
     def build(self, head: nn.Module, segmenter: Segmenter) -> nn.Module:
         return FinetunedHead(head, segmenter)
@@ -41,10 +42,9 @@ class Finetuned(HeadMethod):
     def features(self, head: nn.Module, x: Tensor, z: Tensor, batch: int = 64) -> Tensor:
         return head.features(x, batch)
 
-    def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
-        twin = read_by(run.head, turn.segmenter)
-        clean = segment(twin, turn.x, turn.y, gradient=True)
-        return adversarial_step(twin, run.head, run.optimizer, clean, run.state, run.g, run.settings)
+    def step(self, turn: Turn, learner: Learner) -> Row:
+        twin = read_by(learner.head, turn.segmenter)
+        return learner.algorithm.step(twin, segment(twin, turn.x, turn.y, gradient=True))
 
 
 class FinetunedHead(nn.Module):

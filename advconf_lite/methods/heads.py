@@ -5,52 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from advconf_lite.adversarial import Half, adversarial_step, plain_step
-from advconf_lite.experiment.profiles import Profile
-from advconf_lite.head_training import HeadMethod, HeadRun, Turn
+from advconf_lite.adversarial import Half
+from advconf_lite.head_training import HeadMethod, Learner, Row, Turn
 from advconf_lite.methods.registry import register
+from advconf_lite.settings import Schedule
 
 
 @register("plain")
 class Plain(HeadMethod):
     """The head without Algorithm 1: B clean images a step (paper, section 3.1; the baseline of Figure 3, as published)."""
 
-    def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
-        return plain_step(run.head, run.optimizer, turn.clean, run.g, run.settings)
+    needs_gradient = False
+
+    def step(self, turn: Turn, learner: Learner) -> Row:
+        return learner.algorithm.plain_step(turn.clean)
 
 
 @register("plain-2b")
-class Plain2B(HeadMethod):
+class Plain2B(Plain):
     """`plain` on 2B fresh images a step, as many as Algorithm 1 sees: the baseline that the published script computes a
     batch size for and then does not pass on. The first B are the clean batch that all heads share."""
 
-    def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
-        return plain_step(run.head, run.optimizer, joined(turn.clean, turn.second()), run.g, run.settings)
-
-
-class Loop(HeadMethod):
-    """Algorithm 1's loop, after a warm-up of plain steps (paper, section 3.2)."""
-
-    def step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
-        if turn.number < run.settings.warmup_batches:
-            return plain_step(run.head, run.optimizer, turn.clean, run.g, run.settings)
-        return self.loop_step(turn, run)
-
-    def loop_step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
-        """One turn of the loop, which `adversarial_step` makes."""
-        raise NotImplementedError
+    def step(self, turn: Turn, learner: Learner) -> Row:
+        return learner.algorithm.plain_step(joined(turn.clean, turn.second()))
 
 
 @register("adversarial")
-class Adversarial(Loop):
+class Adversarial(HeadMethod):
     """Algorithm 1 of the paper, delta_s as the settings have it (0.1)."""
-
-    needs_gradient = True
-
-    def loop_step(self, turn: Turn, run: HeadRun) -> dict[str, Tensor | float]:
-        return adversarial_step(turn.segmenter, run.head, run.optimizer, turn.clean, run.state, run.g, run.settings)
 
 
 @register("adversarial-X (X: delta_s)", r"adversarial-(0?\.\d*[1-9]\d*|1)")
@@ -64,10 +47,10 @@ class AdversarialWith(Adversarial):
         super().__init__(name)
         self.delta_s = float(delta_s)
 
-    def adjust(self, profile: Profile) -> Profile:
-        s = profile.settings
+    def adjust(self, schedule: Schedule) -> Schedule:
+        s = schedule.settings
         alpha = self.delta_s if s.alpha == s.delta_s else s.alpha
-        return replace(profile, settings=replace(s, delta_s=self.delta_s, alpha=alpha))
+        return replace(schedule, settings=replace(s, delta_s=self.delta_s, alpha=alpha))
 
 
 def joined(one: Half, two: Half) -> Half:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advconf_lite.head_training import HeadRun, Turn
+from advconf_lite.head_training import Learner, Turn
 from advconf_lite.methods.augmented import like_before, lowest
 from advconf_lite.methods.controls import Control
 from advconf_lite.methods.registry import register
@@ -45,8 +45,6 @@ class OracleAugmentation(Control):
     """Random virtual scanners, as an upper bound: the family of shifts that is tested, though none of its constants. Not
     in the paper, and no method: who knows the shifts need not be robust to them."""
 
-    def images(self, turn: Turn, run: HeadRun) -> Tensor:
-        from advconf_lite.methods.oracle import rescanned
-
+    def images(self, turn: Turn, learner: Learner) -> Tensor:
         seed = derived_seed("virtual scanners", turn.seed, turn.number)
-        return turn.once(self.name, lambda: rescanned(turn.x, run.organ, run.spacing_mm, seed))
+        return turn.once(self.name, lambda: rescanned(turn.x, learner.organ, learner.spacing_mm, seed))

@@ -1,0 +1,120 @@
+"""Scores of every evaluated slice, by heads and from samples, as rows of predictions.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, merge_predictions
+from advconf_lite.experiment.folder import Key, RunFolder
+from advconf_lite.experiment.parts import Part, to_device
+from advconf_lite.head import head_scores
+from advconf_lite.methods.registry import SampledMethod, find_method
+from advconf_lite.methods.sampled import sampled_scores
+from advconf_lite.quality import aggregate
+from advconf_lite.segmenter import Segmenter, label_map
+from advconf_lite.support.progress import bar as tqdm
+from advconf_lite.support.randomness import derived_seed
+
+
+@dataclass
+class Segmented:
+    """An evaluated domain after the segmenter's pass."""
+
+    domain: str
+    part: Part
+    y_hat: Tensor  # (N, H, W)
+    z: Tensor  # (N, C, h, w)
+    true: dict[str, Tensor]  # quality -> true scores (N, classes)
+
+
+@torch.no_grad()
+def segmented(run: RunFolder, segmenter: Segmenter, what: str = "predictions") -> Iterator[Segmented]:
+    """Each evaluated domain, one after the other."""
+    for domain, part in tqdm(run.experiment.evaluated().items(), desc=what, disable=not run.progress):
+        x, y = to_device(part, run.device)
+        passes = [segmenter(some) for some in x.split(64)]
+        y_hat, z = torch.cat([label_map(logits) for logits, _ in passes]), torch.cat([z for _, z in passes])
+        yield Segmented(domain, part, y_hat, z, {q: run.quality(q)(y_hat, y) for q in run.qualities})
+
+
+def head_tables(run: RunFolder, segmenter: Segmenter, heads: dict[Key, nn.Module], s: int, h: int) -> list[pd.DataFrame]:
+    """Predicted and true scores by every head, on segmenter seed `s` with head seed `h`."""
+    tables = []
+    for found in segmented(run, segmenter):
+        x = found.part.images.to(run.device)
+        for (method, quality), head in heads.items():
+            scores = head_scores(head, find_method(method).features(head, x, found.z))
+            tables.append(rows(run, found, quality, method, scores, s, h))
+    return tables
+
+
+def sampled_tables(run: RunFolder, segmenter: Segmenter, methods: list[SampledMethod], s: int, h: int) -> list[pd.DataFrame]:
+    """Scores from dropout samples, agreement and entropy; `h` seeds the dropout."""
+    qualities, tables = [run.quality(quality) for quality in run.qualities], []
+    for found in segmented(run, segmenter, "dropout samples"):
+        seed = derived_seed("agreement", s, h, found.domain)
+        scores = sampled_scores(segmenter, found.part.images, methods, qualities, seed, run.settings.agreement_empty)
+        tables += [rows(run, found, quality, name, score, s, h) for (name, quality), score in scores.items()]
+    return tables
+
+
+def rows(run: RunFolder, found: Segmented, quality: str, method: str, predicted: Tensor, s: int, h: int) -> pd.DataFrame:
+    """Rows of predictions.csv from the predicted scores (N, classes) of a domain's slices."""
+    true = found.true[quality]
+    known = ~true.isnan() if run.settings.average_over == "present" else None
+    table = found.part.table[["dataset", "domain", "subject", "phase", "slice"]].assign(
+        domain=found.domain,
+        quality=quality,
+        method=method,
+        segmenter_seed=s,
+        head_seed=h,
+        true_score=image_scores(run, true, known).cpu().numpy(),
+        predicted_score=image_scores(run, predicted, known).cpu().numpy(),
+    )
+    first = 1 if run.settings.predict_background else 0
+    for column, name in enumerate(run.experiment.class_names, start=first):
+        table[f"true_{name}"] = true[:, column].nan_to_num(1.0).cpu().numpy()
+        table[f"predicted_{name}"] = predicted[:, column].nan_to_num(1.0).cpu().numpy()
+    return table
+
+
+def image_scores(run: RunFolder, scores: Tensor, known: Tensor | None = None) -> Tensor:
+    """Class scores (N, classes) -> one score per image: the foreground mean, NaN as 1.
+
+    `known` (N, classes) restricts the mean to some classes: `average_over="present"`, the published evaluation.
+    """
+    if run.settings.predict_background:
+        scores, known = scores[:, 1:], None if known is None else known[:, 1:]
+    if known is None:
+        return aggregate(scores)
+    return scores.where(known, torch.nan).nanmean(1).nan_to_num(0.0)
+
+
+def constant_prediction(run: RunFolder, segmenter: Segmenter) -> dict[str, float]:
+    """Mean true score on source validation, per quality: the constant whose MAE is the floor."""
+    x, y = to_device(run.experiment.val, run.device)
+    y_hat = torch.cat([segmenter.masks(part) for part in x.split(64)])
+    return {q: float(image_scores(run, run.quality(q)(y_hat, y)).mean()) for q in run.qualities}
+
+
+def done(run: RunFolder, methods: list[str], s: int, h: int) -> pd.DataFrame | None:
+    """The rows of these methods if predictions.csv has them all (or nothing is asked for)."""
+    if not run.predictions_path.exists():
+        return None if methods else pd.DataFrame(columns=PREDICTION_COLUMNS)
+    table = run.predictions()
+    these = (table["segmenter_seed"] == s) & (table["head_seed"] == h)
+    found = table[table["method"].isin(methods) & these & table["quality"].isin(run.qualities)]
+    wanted = len(methods) * len(run.qualities) * len(run.experiment.evaluated())
+    return found if len(found.groupby(["method", "quality", "domain"])) == wanted else None
+
+
+def keep(run: RunFolder, tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put new rows into predictions.csv."""
+    new = pd.concat(tables, ignore_index=True)
+    merge_predictions(run.predictions_path, new)
+    return new
