@@ -48,7 +48,7 @@ def feature_layer(net: nn.Module, side: str = "decoder", num_res_units: int = 4)
     """Name of the layer that z is read at, for the U-Net of `build_unet`; `side` is decoder or encoder."""
     name = FEATURE_LAYERS[side].format(last=num_res_units - 1)
     if name not in dict(net.named_modules()):
-        raise BadInput(f"the network has no layer {name}, where the U-Net is read; name one of its own. {layer_advice(net)}")
+        raise BadInput(f"this network is not that of build_unet, so name the layer to read z at. {layer_advice(net)}")
     return name
 
 
@@ -217,7 +217,7 @@ def _described(z: Any) -> str:
     return f"of shape {tuple(z.shape)}" if isinstance(z, Tensor) else f"a {type(z).__name__}"
 
 
-OFFERED = 40  # layers that an error message lists
+OFFERED = 20  # layers that an error message lists
 EXAMPLE = 256  # pixels a side of the image whose shapes it gives
 
 

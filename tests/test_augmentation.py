@@ -238,3 +238,22 @@ def test_bad_input():
         Augmenter()(images[:, 0], masks, generator())
     with pytest.raises(BadInput, match="must be"):
         Augmenter()(images, masks[:, :5], generator())
+
+
+def test_channels_move_together_and_draw_intensities_one_by_one():
+    x = torch.randn(12, 1, 24, 32, generator=torch.Generator().manual_seed(0)).repeat(1, 3, 1, 1)
+    y = torch.randint(0, 3, (12, 24, 32), generator=torch.Generator().manual_seed(1))
+    geometry = ("rotation", "scaling", "mirror_vertical", "mirror_horizontal")
+    moved, masks = aug.Augmenter(geometry)(x, y, torch.Generator().manual_seed(2))
+    assert torch.equal(moved[:, 0], moved[:, 1]) and torch.equal(moved[:, 0], moved[:, 2]) and not torch.equal(moved, x)
+    whole, same_masks = aug.Augmenter()(x, y, torch.Generator().manual_seed(2))
+    assert torch.equal(masks, same_masks)  # intensities leave masks alone
+    differs = [not torch.equal(image[0], image[1]) for image in whole]
+    assert any(differs) and not all(torch.equal(a, b) for a, b in zip(whole[:, 2], moved[:, 2]))
+
+
+def test_a_batch_in_another_memory_format_is_augmented_alike():
+    x, y = torch.randn(6, 2, 16, 16), torch.randint(0, 3, (6, 16, 16))
+    one, _ = aug.Augmenter()(x, y, torch.Generator().manual_seed(0))
+    two, _ = aug.Augmenter()(x.to(memory_format=torch.channels_last), y, torch.Generator().manual_seed(0))
+    assert torch.equal(one, two)
