@@ -19,7 +19,7 @@ _PUBLIC = {
     "Quality": "quality", "dice": "quality", "surface_dice": "quality",
     "Algorithm1": "adversarial", "train_head": "head_training", "train_segmenter": "training",
     "Settings": "settings", "Schedule": "settings",
-    "pearson": "metrics", "eaurc": "metrics", "mae": "metrics",
+    "score_agreement": "agreement", "pearson": "metrics", "eaurc": "metrics", "mae": "metrics",
     "read_slice_set": "data.slices", "write_slice_set": "data.slices",
     "Run": "experiment.run", "BadInput": "support.errors",
 }  # fmt: skip

@@ -109,6 +109,9 @@ def check(chosen: argparse.Namespace) -> int:
     return print_report(run_checks(chosen.folder))
 
 
+QUALITY_HELP = "quality to predict, such as surface_dice; default: all; a name that does not exist is answered with them"
+
+
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="python -m advconf_lite", description="confidence prediction, as a course")
     commands = main.add_subparsers(required=True, metavar="{run,tune,predict,pool,check}")
@@ -117,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--data", required=True, metavar="SPEC", help="phantom:cardiac, phantom:prostate or a slice-set folder")
     one.add_argument("--profile", default="quick", help="smoke (seconds), quick (minutes on two cores), full, paper (GPU)")
     one.add_argument("--out", required=True, type=Path, metavar="runs/NAME", help="the run's folder")
-    one.add_argument("--quality", help="dice or surface_dice; default: both")
+    one.add_argument("--quality", metavar="NAME", help=QUALITY_HELP)
     one.add_argument(
         "--methods",
         nargs="+",
@@ -135,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     four.add_argument("--data", required=True, metavar="SPEC", help="as for run")
     four.add_argument("--profile", default="quick", help="as for run")
     four.add_argument("--out", required=True, type=Path, metavar="runs/NAME", help="trials.csv and chosen.json go here")
-    four.add_argument("--quality", help="dice or surface_dice; default: both")
+    four.add_argument("--quality", metavar="NAME", help="as for run")
     four.add_argument("--methods", nargs="+", metavar="NAME", help="those that train a head get trials")
     four.add_argument(
         "--set",

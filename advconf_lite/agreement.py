@@ -7,6 +7,7 @@ found too weak to show. Both rank images; neither estimates the quality against 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
+from advconf_lite.quality import Quality
 from advconf_lite.segmenter import label_map
-from advconf_lite.strips import Strip, check_labels, disk_half_widths
+from advconf_lite.strips import check_labels
 from advconf_lite.support.errors import BadInput
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -127,26 +129,12 @@ def certainty(probabilities: Tensor, foreground: bool = False) -> Tensor:
     return 1 - (entropy * weight).sum(1) / weight.sum(1)
 
 
-def agreement(
-    masks: Tensor,
-    quality: str,
-    num_classes: int,
-    tolerance: float | None = None,
-    spacing: float | Sequence[float] = 1.0,
-    include_background: bool = False,
-    empty: str = "one",
-) -> Tensor:
+def score_agreement(masks: Tensor, g: Quality, empty: str = "one") -> Tensor:
     """Mean quality over all n(n-1)/2 pairs of the samples, of every image and class.
-
-    Dice and surface Dice of a pair are both (c_ij + c_ji) / (c_ii + c_jj): c_ij counts pixels of sample i
-    that are in the same class in sample j, or boundary pixels of i that the dilated boundary of j covers.
-    So one matrix product gives all pairs, over those pixels alone that any sample uses.
 
     Args:
         masks: integer label maps (n, B, H, W), n at least 2.
-        quality: "dice" or "surface_dice".
-        tolerance, spacing: as in `quality.surface_dice`; ignored for Dice.
-        include_background: also score class 0.
+        g: the quality, with its number of classes.
         empty: what a pair counts if both lack the class: "one", the rule of `quality.aggregate`, "zero", or
             "published": one for Dice and zero for surface Dice, as the published code has it.
 
@@ -154,34 +142,40 @@ def agreement(
         (B, classes) float32 in [0, 1] on the masks' device, without NaN.
 
     Raises:
-        BadInput: a wrong shape or label, fewer than two samples, an unknown `quality` or `empty`, a bad
-            spacing, or a bad or missing tolerance.
+        BadInput: a wrong shape or label, fewer than two samples, an unknown `empty`, a bad spacing or tolerance.
     """
-    if quality not in ("dice", "surface_dice"):
-        raise BadInput(f"quality is {quality!r}; give 'dice' or 'surface_dice'")
     if empty not in ("one", "zero", "published"):
         raise BadInput(f"empty is {empty!r}; give 'one', 'zero' or 'published'")
     if masks.ndim != 4 or len(masks) < 2:
         raise BadInput(f"masks have shape {tuple(masks.shape)}; give at least two samples, as (n, B, H, W)")
-    check_labels(masks, num_classes, "masks")
-    n, batch, *size = masks.shape
-    if quality == "surface_dice":
-        disk = disk_half_widths(tolerance, spacing, size)
-        strip = Strip(n * batch, size, num_classes, include_background, disk)
-        boundary = strip.boundary(strip.pack(masks))
-        own, other = strip.without_margin(boundary), strip.dilate(boundary)
-    else:
-        strip = Strip(n * batch, size, num_classes, include_background)
-        own = other = strip.without_margin(strip.pack(masks))
+    check_labels(masks, g.num_classes, "masks")
+    scores = _all_pairs(masks, g) if g.measure.bits else _one_pair_after_another(masks, g)  # (B, classes, pairs)
+    rule = g.measure.published_empty if empty == "published" else empty
+    return torch.where(scores.isnan(), 1.0 if rule == "one" else 0.0, scores).mean(2)
+
+
+def _one_pair_after_another(masks: Tensor, g: Quality) -> Tensor:
+    """(n, B, H, W) -> (B, classes, pairs), NaN where both samples lack the class: for any quality."""
+    labels = range(0 if g.include_background else 1, g.num_classes)
+    there = torch.stack([(masks == label).flatten(2).any(2) for label in labels], 2)  # (n, B, classes)
+    pairs = itertools.combinations(range(len(masks)), 2)
+    return torch.stack([g(masks[i], masks[j]).masked_fill(~(there[i] | there[j]), torch.nan) for i, j in pairs], dim=2)
+
+
+def _all_pairs(masks: Tensor, g: Quality) -> Tensor:
+    """As `_one_pair_after_another`, for a quality (c_ij + c_ji) / (c_ii + c_jj): see `quality.Measure.bits`.
+
+    One matrix product gives all pairs, over those pixels alone that any sample uses.
+    """
+    n, batch = masks.shape[:2]
+    strip, own, other = g.measure.bits(masks, g)
     own, other = (x.view(n, batch * strip.groups, -1) for x in (own, other))
-    counts = _pair_counts(own, other, bits=min(8, num_classes))
-    counts = counts.view(batch, -1, n, n)[:, strip.first : num_classes]  # (B, classes, n, n)
+    counts = _pair_counts(own, other, bits=min(8, g.num_classes))
+    counts = counts.view(batch, -1, n, n)[:, strip.first : g.num_classes]  # (B, classes, n, n)
     self_count = counts.diagonal(dim1=2, dim2=3)
     scores = (counts + counts.mT) / (self_count[..., :, None] + self_count[..., None, :])
-    counts_as_one = empty == "one" or (empty == "published" and quality == "dice")
-    scores = torch.where(scores.isnan(), 1.0 if counts_as_one else 0.0, scores)
     i, j = torch.triu_indices(n, n, offset=1, device=masks.device)
-    return scores[:, :, i, j].mean(2)
+    return scores[:, :, i, j]
 
 
 def _pair_counts(own: Tensor, other: Tensor, bits: int) -> Tensor:

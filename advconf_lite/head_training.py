@@ -41,12 +41,14 @@ class HeadMethod:
         algorithm: the class that makes the steps.
         pair: the method whose perturbations this one replays; its head is trained beside it.
         starts_from: the method whose finished head this one goes on from.
+        estimates: what it predicts is the quality itself, not only an order of the images.
         needs_gradient: of the predicted score with respect to the shared clean batch.
     """
 
     algorithm: type[Algorithm1] = Algorithm1
     pair: str | None = None
     starts_from: str | None = None
+    estimates = True
     needs_gradient = True
 
     def __init__(self, name: str, *numbers: str) -> None:

@@ -8,14 +8,8 @@ at coverage k/n is the mean risk of the k accepted ones, and AURC is its mean ov
 2018, whom the paper cites). Slices of equal confidence have no order, so each counts with the expectation
 under a random one: the mean risk of its tie group. A constant confidence then has exactly the mean risk as
 its AURC, and no result depends on the order of the rows. Without ties this is also the sum that the paper's
-published code computes. It needs no rule for coverage 0, where the selective risk is undefined.
-
-Two other definitions are options of `aurc` and `eaurc`, to compare with published numbers. Both join points of
-the curve by straight lines. "fd-shifts" (Traub et al. 2024) has a point where a tie group is complete and holds
-the curve flat from the first one down to coverage 0. "benchmark" (the code of Zenk et al. 2025) rejects from
-below and has a point after the *first* slice of each tie group, so that ties depend on the order of the rows; a
-flat part replaces the points that are missing at the confident end, but the area below coverage 1/n is never
-counted. All three agree as n grows.
+published code computes. It needs no rule for coverage 0, where the selective risk is undefined. Others join points
+of the curve by straight lines; two such definitions stand beside ours in tests/test_aurc_definitions.py.
 
 AUGRC (Traub et al. 2024) integrates (sum of accepted risks) / n over the coverage from 0 to 1. That curve
 starts at 0 and is straight inside a tie group, so trapezoids are exact, and it equals the value of fd-shifts.
@@ -23,126 +17,140 @@ starts at 0 and is straight inside a tie group, so trapezoids are exact, and it 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from advconf_lite.support.errors import BadInput
 
-METRICS = ("pearson", "spearman", "aurc", "eaurc", "augrc", "mae")
-DEFINITIONS = ("sum", "fd-shifts", "benchmark")  # of AURC; the first is ours and the paper's
-
 
 def pearson(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
     """Pearson correlation of two (n,) arrays; NaN for n < 2, a constant array or a NaN in either."""
-    return _single("pearson", predicted_score, true_score)
+    return METRICS["pearson"](predicted_score, true_score)
 
 
 def spearman(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
     """Pearson correlation of the mid-ranks of two (n,) arrays; NaN where `pearson` is."""
-    return _single("spearman", predicted_score, true_score)
+    return METRICS["spearman"](predicted_score, true_score)
 
 
 def mae(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
     """Mean absolute error of (n,) predicted scores, in units of the score; NaN for n = 0."""
-    return _single("mae", predicted_score, true_score)
+    return METRICS["mae"](predicted_score, true_score)
 
 
-def aurc(predicted_score: np.ndarray, true_score: np.ndarray, definition: str = "sum") -> float:
-    """Area under the risk-coverage curve, in units of risk; lower is better.
-
-    `definition` is one of `DEFINITIONS`; what they are, and how ties count in each, is said at the top of the module.
-    """
-    area = _single("aurc", predicted_score, true_score)  # checks the shapes; NaN where undefined
-    if _check_definition(definition) == "sum" or np.isnan(area):
-        return area
-    return _joined_area(np.asarray(predicted_score, np.float64), 1 - np.asarray(true_score, np.float64), definition)
+def aurc(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
+    """Area under the risk-coverage curve, in units of risk; lower is better. How ties count: top of the module."""
+    return METRICS["aurc"](predicted_score, true_score)
 
 
-def eaurc(predicted_score: np.ndarray, true_score: np.ndarray, definition: str = "sum") -> float:
-    """AURC minus that of the oracle, which accepts by the true score (Geifman et al. 2018).
-
-    At least 0 by our definition. By the others it may be negative where there are ties: the oracle of fd-shifts has
-    none, and for risks of 0 and 1 alone it is the limit of many slices, err + (1 - err) ln(1 - err).
-    """
-    if _check_definition(definition) == "sum":
-        return _single("eaurc", predicted_score, true_score)
-    area, risk = aurc(predicted_score, true_score, definition), 1 - np.asarray(true_score, np.float64)
-    if np.isnan(area):
-        return area
-    if definition == "benchmark":
-        return area - _joined_area(-risk, risk, definition)
-    wrong = risk.mean()
-    if np.isin(risk, (0, 1)).all():
-        return area - (wrong + (1 - wrong) * np.log(1 - wrong + np.finfo(np.float64).eps))
-    return area - _joined_area(-np.arange(len(risk), dtype=np.float64), np.sort(risk), definition)
+def eaurc(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
+    """AURC minus that of the oracle, which accepts by the true score (Geifman et al. 2018); at least 0."""
+    return METRICS["eaurc"](predicted_score, true_score)
 
 
 def augrc(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
     """Area under the generalized risk-coverage curve (Traub et al. 2024), in units of risk; at most AURC."""
-    return _single("augrc", predicted_score, true_score)
+    return METRICS["augrc"](predicted_score, true_score)
 
 
-def _single(name: str, predicted_score: np.ndarray, true_score: np.ndarray) -> float:
-    predicted = np.asarray(predicted_score, dtype=np.float64)
-    true = np.asarray(true_score, dtype=np.float64)
-    if predicted.shape != true.shape or predicted.ndim != 1:
-        raise BadInput(
-            f"predicted and true scores have shapes {predicted.shape} and {true.shape}; give "
-            "two (n,) arrays, one value per slice"
-        )
-    return float(weighted_metrics(predicted, true, np.ones((1, len(true))))[name][0])
+@dataclass(frozen=True)
+class Metric:
+    """All that there is to know of a metric. Called with two (n,) arrays, predicted and true scores, it is a number.
+
+    Attributes:
+        name: its column in metrics.csv; the interval's ends are NAME_low and NAME_high.
+        title: as tables and figures show it.
+        needs_estimate: it means nothing for a score that only ranks, as agreement does, and is NaN there.
+        of: the (R,) values of R resamples; NaN (also of 0 / 0) where undefined.
+        digits: decimals of a difference in tables.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool
+    needs_estimate: bool
+    of: Callable[[Resamples], np.ndarray]
+    digits: int = 4
+
+    @property
+    def better(self) -> str:
+        return "higher" if self.higher_is_better else "lower"
+
+    def __call__(self, predicted_score: np.ndarray, true_score: np.ndarray) -> float:
+        predicted = np.asarray(predicted_score, dtype=np.float64)
+        true = np.asarray(true_score, dtype=np.float64)
+        if predicted.shape != true.shape or predicted.ndim != 1:
+            raise BadInput(
+                f"predicted and true scores have shapes {predicted.shape} and {true.shape}; give "
+                "two (n,) arrays, one value per slice"
+            )
+        return float(weighted_metrics(predicted, true, np.ones((1, len(true))), [self.name])[self.name][0])
 
 
-def _check_definition(definition: str) -> str:
-    if definition not in DEFINITIONS:
-        raise BadInput(f"the definition of AURC is {definition!r}; choose one of {', '.join(DEFINITIONS)}")
-    return definition
-
-
-def _joined_area(confidence: np.ndarray, risk: np.ndarray, definition: str) -> float:
-    """AURC of (n,) slices as trapezoids between points of the curve, by fd-shifts or by the benchmark."""
-    n = len(risk)
-    order = np.argsort(confidence, kind="stable")[::-1]  # rejected are the last ones first
-    accepted = np.arange(1, n + 1)
-    selective_risk = np.cumsum(risk[order]) / accepted
-    ordered = confidence[order]
-    if definition == "fd-shifts":
-        point = np.r_[ordered[1:] != ordered[:-1], True]  # a group is complete
-    else:
-        # k are left after the slice k + 1 was rejected, which was the first of its group if k + 2 differs from it.
-        point = np.ones(n, dtype=bool)
-        point[: n - 2] = ordered[1 : n - 1] != ordered[2:]
-    k, height = accepted[point], selective_risk[point]
-    below = k[0] if definition == "fd-shifts" else k[0] - 1
-    return float(below * height[0] + (np.diff(k) * (height[1:] + height[:-1]) / 2).sum()) / n
-
-
-def weighted_metrics(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Every metric for R resamples at once.
+def weighted_metrics(
+    predicted: np.ndarray, true: np.ndarray, weights: np.ndarray, names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Metrics of R resamples at once.
 
     Args:
         predicted, true: (n,) scores.
         weights: (R, n) whole numbers; row r holds how often each slice is in resample r. The result is the
             one of copying the rows, because copies of a slice are tied with each other.
+        names: of the metrics; default: all.
 
     Returns:
         name -> (R,) values, NaN where undefined.
     """
-    count = weights.sum(1)  # (R,)
+    names = list(METRICS) if names is None else names
     if predicted.size == 0 or np.isnan(predicted).any() or np.isnan(true).any():
-        return {name: np.full(len(weights), np.nan) for name in METRICS}
-    by_prediction, by_truth = _TieGroups(predicted, weights), _TieGroups(true, weights)
-    area, generalized = by_prediction.risk_areas(1 - true)
-    oracle, _ = by_truth.risk_areas(1 - true)
+        return {name: np.full(len(weights), np.nan) for name in names}
+    resamples = Resamples(predicted, true, weights)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "pearson": _weighted_correlation(predicted, true, weights),
-            "spearman": _weighted_correlation(by_prediction.midranks(), by_truth.midranks(), weights),
-            "aurc": area,
-            # Rounding must not turn a perfect order into a negative excess.
-            "eaurc": np.where(count > 0, np.maximum(area - oracle, 0), np.nan),
-            "augrc": generalized,
-            "mae": weights @ np.abs(predicted - true) / count,
-        }
+        return {name: METRICS[name].of(resamples) for name in names}
+
+
+class Resamples:
+    """R resamples of (n,) predicted and true scores, and what several metrics need of them.
+
+    Attributes:
+        predicted, true: (n,).
+        weights: (R, n), as in `weighted_metrics`.
+        count: (R,) slices in each resample.
+    """
+
+    def __init__(self, predicted: np.ndarray, true: np.ndarray, weights: np.ndarray):
+        self.predicted, self.true, self.weights = predicted, true, weights
+        self.count = weights.sum(1)
+
+    @cached_property
+    def by_prediction(self) -> _TieGroups:
+        return _TieGroups(self.predicted, self.weights)
+
+    @cached_property
+    def by_truth(self) -> _TieGroups:
+        return _TieGroups(self.true, self.weights)
+
+    @cached_property
+    def areas(self) -> tuple[np.ndarray, np.ndarray]:
+        """(R,) AURC and (R,) AUGRC."""
+        return self.by_prediction.risk_areas(1 - self.true)
+
+    def correlation(self) -> np.ndarray:
+        return _weighted_correlation(self.predicted, self.true, self.weights)
+
+    def rank_correlation(self) -> np.ndarray:
+        return _weighted_correlation(self.by_prediction.midranks(), self.by_truth.midranks(), self.weights)
+
+    def excess_area(self) -> np.ndarray:
+        oracle, _ = self.by_truth.risk_areas(1 - self.true)
+        # Rounding must not turn a perfect order into a negative excess.
+        return np.where(self.count > 0, np.maximum(self.areas[0] - oracle, 0), np.nan)
+
+    def mean_error(self) -> np.ndarray:
+        return self.weights @ np.abs(self.predicted - self.true) / self.count
 
 
 class _TieGroups:
@@ -173,15 +181,14 @@ class _TieGroups:
         accepted = np.cumsum(total, 1)
         before, risk_before = self.upto - self.size, accepted - total
         count = self.upto[:, -1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(self.size > 0, total / self.size, 0)
-            # Inside a group of W slices with mean risk m, after A slices with risk sum S, the selective risks
-            # are (S + k m) / (A + k) = m + (S - m A) / (A + k), k = 1..W: a difference of harmonic numbers,
-            # no loop.
-            harmonic = np.r_[0, np.cumsum(1 / np.arange(1, int(count.max(initial=0)) + 1))]
-            steps = harmonic[self.upto.astype(int)] - harmonic[before.astype(int)]
-            area = (total + (risk_before - mean * before) * steps).sum(1) / count
-            generalized = (self.size * (risk_before + accepted) / 2).sum(1) / count**2
+        mean = np.where(self.size > 0, total / self.size, 0)
+        # Inside a group of W slices with mean risk m, after A slices with risk sum S, the selective risks
+        # are (S + k m) / (A + k) = m + (S - m A) / (A + k), k = 1..W: a difference of harmonic numbers,
+        # no loop.
+        harmonic = np.r_[0, np.cumsum(1 / np.arange(1, int(count.max(initial=0)) + 1))]
+        steps = harmonic[self.upto.astype(int)] - harmonic[before.astype(int)]
+        area = (total + (risk_before - mean * before) * steps).sum(1) / count
+        generalized = (self.size * (risk_before + accepted) / 2).sum(1) / count**2
         return area, generalized
 
 
@@ -200,3 +207,19 @@ def _weighted_correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> 
     constant = (variance_x <= 1e-12 * xx) | (variance_y <= 1e-12 * yy)  # what rounding leaves of a zero variance
     r = (moment(wx, y) - sx * sy / count) / np.sqrt(variance_x * variance_y)
     return np.where(constant, np.nan, np.clip(r, -1, 1))
+
+
+# A metric is one record here: it is then a column of metrics.csv, and its title and direction are those of this record
+# wherever it is shown.
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("pearson", "Pearson", True, False, Resamples.correlation, digits=3),
+        Metric("spearman", "Spearman", True, False, Resamples.rank_correlation, digits=3),
+        Metric("aurc", "AURC", False, False, lambda resamples: resamples.areas[0]),
+        Metric("eaurc", "eAURC", False, False, Resamples.excess_area),
+        Metric("augrc", "AUGRC", False, False, lambda resamples: resamples.areas[1]),
+        Metric("mae", "MAE", False, True, Resamples.mean_error),
+    )
+}
+REPORTED = ("pearson", "eaurc", "mae")  # the paper's, which tables, figures and comparisons show

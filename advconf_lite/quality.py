@@ -11,7 +11,7 @@ Classes absent from both maps: Dice 1, surface Dice NaN. Absent from one: 0. `ag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,11 +77,7 @@ def surface_dice(
     check_labels(pred, num_classes, "pred")
     check_labels(target, num_classes, "target")
     _check_pair(pred, target)
-    disk = disk_half_widths(tolerance, spacing, pred.shape[1:])
-    strip = Strip(2 * len(pred), pred.shape[1:], num_classes, include_background, disk)
-    edge = strip.boundary(strip.pack(pred, target))
-    near = strip.dilate(edge)
-    edge = strip.without_margin(edge)
+    strip, edge, near = _boundaries((pred, target), num_classes, tolerance, spacing, include_background)
     # Flip: each boundary meets the other map's dilated one.
     hit = near.view(2, -1).flip(0).flatten().bitwise_and_(edge)
     words, hit_words = edge.view(torch.int64), hit.view(torch.int64)
@@ -101,19 +97,99 @@ def aggregate(scores: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """All that there is to know of a quality, but for the numbers of one experiment, which are a `Quality`.
+
+    Attributes:
+        name: as users type it and predictions.csv has it.
+        title: as figures show it.
+        score: (pred, target, g) -> (B, classes), in [0, 1], high for alike; classes without the background unless
+            g.include_background. Where both maps lack a class it is NaN, or the value that this should have.
+        bits: (masks (n, B, H, W), g) -> the strip and two aligned sequences of its bits, own and other, if the quality
+            of two maps i and j is (c_ij + c_ji) / (c_ii + c_jj), c_ij being the bits of own i that are in other j.
+            All pairs of samples are then one matrix product. Without it `score_agreement` takes one pair after another.
+        needs_tolerance: it has no value without a tolerance.
+        published_empty: "one" or "zero", what the published code counts for two samples that lack the class.
+    """
+
+    name: str
+    title: str
+    score: Callable[[Tensor, Tensor, Quality], Tensor]
+    bits: Callable[[Tensor, Quality], tuple[Strip, Tensor, Tensor]] | None = None
+    needs_tolerance: bool = False
+    published_empty: str = "one"
+
+
+@dataclass(frozen=True)
 class Quality:
-    """g with all that it needs to be a number: label maps (B, H, W) twice -> (B, classes)."""
+    """g with all that it needs to be a number: label maps (B, H, W) twice -> (B, classes).
+
+    Args:
+        name: one of `QUALITIES`.
+        num_classes: the background included.
+        tolerance, spacing: as in `surface_dice`; the others do not read them.
+        include_background: also score class 0.
+
+    Raises:
+        BadInput: an unknown name, or no tolerance where the quality needs one.
+    """
 
     name: str
     num_classes: int
     tolerance: float | None = None
-    spacing: float = 1.0
+    spacing: float | tuple[float, float] = 1.0
     include_background: bool = False
 
+    def __post_init__(self) -> None:
+        if find_measure(self.name).needs_tolerance and self.tolerance is None:
+            raise BadInput(f"tolerance is None; {self.name} needs a distance of at least 0 in the unit of the spacing")
+
+    @property
+    def measure(self) -> Measure:
+        return QUALITIES[self.name]
+
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
-        if self.name == "dice":
-            return dice(pred, target, self.num_classes, self.include_background)
-        return surface_dice(pred, target, self.num_classes, self.tolerance, self.spacing, self.include_background)
+        return self.measure.score(pred, target, self)
+
+
+def find_measure(name: str) -> Measure:
+    """The record of a quality; BadInput if there is none of that name."""
+    if name not in QUALITIES:
+        raise BadInput(f"quality is {name!r}; choose from {', '.join(QUALITIES)}")
+    return QUALITIES[name]
+
+
+def _dice_score(pred: Tensor, target: Tensor, g: Quality) -> Tensor:
+    return dice(pred, target, g.num_classes, g.include_background)
+
+
+def _dice_bits(masks: Tensor, g: Quality) -> tuple[Strip, Tensor, Tensor]:
+    strip = Strip(len(masks) * masks.shape[1], masks.shape[2:], g.num_classes, g.include_background)
+    pixels = strip.without_margin(strip.pack(masks))
+    return strip, pixels, pixels
+
+
+def _surface_score(pred: Tensor, target: Tensor, g: Quality) -> Tensor:
+    return surface_dice(pred, target, g.num_classes, g.tolerance, g.spacing, g.include_background)
+
+
+def _surface_bits(masks: Tensor, g: Quality) -> tuple[Strip, Tensor, Tensor]:
+    return _boundaries((masks,), g.num_classes, g.tolerance, g.spacing, g.include_background)
+
+
+def _boundaries(
+    labels: Sequence[Tensor],
+    num_classes: int,
+    tolerance: float | None,
+    spacing: float | Sequence[float],
+    include_background: bool,
+) -> tuple[Strip, Tensor, Tensor]:
+    """Label maps (..., H, W) -> their strip, the boundaries in it, and the boundaries dilated by the tolerance."""
+    size = labels[0].shape[-2:]
+    disk = disk_half_widths(tolerance, spacing, size)
+    strip = Strip(sum(part.numel() for part in labels) // size.numel(), size, num_classes, include_background, disk)
+    edge = strip.boundary(strip.pack(*labels))
+    return strip, strip.without_margin(edge), strip.dilate(edge)
 
 
 def _check_pair(pred: Tensor, target: Tensor) -> None:
@@ -122,3 +198,13 @@ def _check_pair(pred: Tensor, target: Tensor) -> None:
         raise BadInput(f"{shapes}; give two label maps of one shape (B, H, W)")
     if pred.device != target.device:
         raise BadInput(f"pred is on {pred.device} and target on {target.device}; move both to one device")
+
+
+# A quality is one record here: every list of qualities, every title and the agreement of samples come from it.
+QUALITIES = {
+    measure.name: measure
+    for measure in (
+        Measure("dice", "Dice", _dice_score, _dice_bits),
+        Measure("surface_dice", "surface Dice", _surface_score, _surface_bits, needs_tolerance=True, published_empty="zero"),
+    )
+}

@@ -17,8 +17,8 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from advconf_lite.agreement import agreement
-from advconf_lite.quality import surface_dice
+from advconf_lite.agreement import score_agreement
+from advconf_lite.quality import Quality, surface_dice
 
 CLASSES, TOLERANCE = 4, 3.0
 
@@ -105,7 +105,7 @@ def main() -> None:
         compare(f"surface Dice, 64 maps, {size}", ours, theirs, options.repeats)
     for size in (128, 256):
         masks = samples(15, 8, size)
-        ours = partial(agreement, masks, "surface_dice", CLASSES, TOLERANCE)
+        ours = partial(score_agreement, masks, Quality("surface_dice", CLASSES, TOLERANCE))
         theirs = partial(monai_agreement, torch.stack([one_hot(m) for m in masks]))
         compare(f"agreement N=15, 8 images, {size}", ours, theirs, options.agreement_repeats)
 

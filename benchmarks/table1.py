@@ -25,13 +25,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advconf_lite.agreement import agreement, monte_carlo_masks
+from advconf_lite.agreement import monte_carlo_masks, score_agreement
 from advconf_lite.course.timings import DIRECT, FAULTS, FINETUNED, PAPER, Way, direct, finetuned, measure
 from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.methods.finetuned import FinetunedHead
 from advconf_lite.phantom.scanner_tables import source_scanner
 from advconf_lite.phantom.subject import make_subject
+from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer
 from advconf_lite.support.files import write_atomically
 
@@ -75,7 +76,7 @@ def monai_agreement(masks: Tensor, quality: str) -> Tensor:
 
 
 def our_agreement(masks: Tensor, quality: str) -> Tensor:
-    return agreement(masks, quality, CLASSES, TOLERANCE)
+    return score_agreement(masks, Quality(quality, CLASSES, TOLERANCE))
 
 
 def ways(

@@ -191,7 +191,7 @@ alignment_table(history, settings.delta_s).round(3)
 
 # %%
 from advconf_lite.course.lessons import seen_scores
-from advconf_lite.figures.scores import score_histogram
+from advconf_lite.figures.training import training_scores
 
 for name in run.qualities:
     if not all(run.seen_path("adversarial", name, *pair).exists() for pair in seeds):
@@ -199,7 +199,7 @@ for name in run.qualities:
         continue
     seen = seen_scores(run, "adversarial", name, seeds)
     show(
-        score_histogram(seen["clean"], seen["perturbed"], name),
+        training_scores(seen, name),
         f"True scores ({name}) of the images in training: compare how low perturbed and clean images reach.",
     )
 

@@ -63,11 +63,10 @@ figure = samples(
 show(figure, "Four of the 15 dropout samples of one image: the outlines differ a little from sample to sample.")
 
 # %%
-from advconf_lite.agreement import agreement
+from advconf_lite.agreement import score_agreement
 
 for name in run.qualities:
-    g = run.quality(name)
-    scores = agreement(masks, name, g.num_classes, g.tolerance, g.spacing)  # (1, classes)
+    scores = score_agreement(masks, run.quality(name))  # (1, classes)
     print(name, dict(zip(run.experiment.class_names, scores[0].tolist())))
 
 # %% [markdown]

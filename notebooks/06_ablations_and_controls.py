@@ -104,7 +104,6 @@ table3(metrics, source, run.settings.delta_s)
 # %%
 from advconf_lite.evaluation.text import comparison_table
 from advconf_lite.evaluation.paired import compare
-from advconf_lite.evaluation.per_domain import is_relative
 
 others = [name for name in run.methods if name != "adversarial"]
 comparison = compare(predictions, "adversarial", others, source)
@@ -114,9 +113,10 @@ comparison_table(comparison)
 from advconf_lite.figures.style import show
 from advconf_lite.figures.controls import forest
 
+estimates = predictions.groupby("method")["estimates"].first()
 kinds = {
-    "other head": [name for name in others if not is_relative(name)],
-    "score from samples": [name for name in others if is_relative(name)],
+    "other head": [name for name in others if estimates[name]],
+    "score from samples": [name for name in others if not estimates[name]],
 }
 for kind, names in kinds.items():
     if names:
@@ -164,7 +164,7 @@ mae_floor(metrics, source)
 
 # %%
 from advconf_lite.course.tables import seen_by
-from advconf_lite.figures.controls import training_scores
+from advconf_lite.figures.training import training_scores
 
 for name in run.qualities:
     seen = seen_by(run, ["adversarial", "random-direction"], name, seeds)

@@ -22,7 +22,8 @@ from advconf_lite.evaluation.per_domain import METRIC_COLUMNS
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
 from advconf_lite.evaluation.text import NOTHING, comparison_table, domain_table, mae_floor
 from advconf_lite.experiment.run import Run
-from advconf_lite.figures.controls import BETTER, NO_INTERVAL, OPEN, WORSE, forest, training_scores
+from advconf_lite.figures.controls import BETTER, NO_INTERVAL, OPEN, WORSE, forest
+from advconf_lite.figures.training import training_scores
 from advconf_lite.support.errors import BadInput
 
 METHODS = "plain adversarial adversarial-0.2 finetuned adversarial-0.05 agreement-15".split()
@@ -48,16 +49,16 @@ def test_table_3_has_the_rows_columns_and_blocks_of_the_paper():
     assert list(table.index.get_level_values("metric")) == ["Pearson"] * 4 + ["eAURC"] * 4 + ["MAE"] * 4
     assert list(table.index.get_level_values("method")) == ["Δs = 0.05", "Δs = 0.1", "fine-tuned", "Δs = 0.2"] * 3
     # adversarial: 0.1 and 0.12 in domain one; their sample standard deviation is 0.02 / sqrt(2)
-    assert table.loc[("Dice", "Pearson", "Δs = 0.1"), "one"] == "0.110 ± 0.014"
-    assert table.loc[("Dice", "Pearson", "Δs = 0.2"), "two"] == "0.220 ± 0.014"
-    assert table.loc[("Dice", "eAURC", "fine-tuned"), "one"] == "0.690 ± 0.014"
-    assert table.loc[("Dice", "MAE", "Δs = 0.05"), "two"] == "0.042 ± 0.001"
+    assert table.loc[("dice", "Pearson", "Δs = 0.1"), "one"] == "0.110 ± 0.014"
+    assert table.loc[("dice", "Pearson", "Δs = 0.2"), "two"] == "0.220 ± 0.014"
+    assert table.loc[("dice", "eAURC", "fine-tuned"), "one"] == "0.690 ± 0.014"
+    assert table.loc[("dice", "MAE", "Δs = 0.05"), "two"] == "0.042 ± 0.001"
 
 
 def test_table_3_of_one_pair_of_several_qualities_and_of_some_methods():
     table = table3(metrics(((0, 1),), qualities=("dice", "surface_dice")), "source")
-    assert table.loc[("Dice", "Pearson", "Δs = 0.1"), "one"] == "0.120" and len(table) == 24
-    assert list(dict.fromkeys(table.index.get_level_values("quality"))) == ["Dice", "surface Dice"]
+    assert table.loc[("dice", "Pearson", "Δs = 0.1"), "one"] == "0.120" and len(table) == 24
+    assert list(dict.fromkeys(table.index.get_level_values("quality"))) == ["dice", "surface_dice"]
     few = table3(metrics(methods=["plain", "adversarial"]), "source", delta_s=0.15)
     assert list(few.index.get_level_values("method")) == ["Δs = 0.15"] * 3
     assert list(table3(metrics(), None).columns) == ["source", "one", "two"]
@@ -68,7 +69,7 @@ def test_table_3_of_one_pair_of_several_qualities_and_of_some_methods():
 def test_a_mean_over_domains_is_taken_before_the_spread_over_seeds():
     table = metrics()
     table.loc[(table["domain"] == "one") & (table["head_seed"] == 1), "pearson"] -= 0.04  # the domains now cancel
-    row = domain_table(table, "pearson", {"A": "adversarial"}, ["one", "two"], mean=True).loc[("Dice", "A")]
+    row = domain_table(table, "pearson", {"A": "adversarial"}, ["one", "two"], mean=True).loc[("dice", "A")]
     assert row.tolist() == ["0.090 ± 0.014", "0.120 ± 0.014", "0.105 ± 0.000"]
 
 
@@ -76,7 +77,7 @@ def test_the_floor_comes_first_and_what_does_not_estimate_is_left_out():
     table = pd.concat([metrics(), metrics(((0, 0),), methods=["constant"]).assign(mae=0.5)])
     floor = mae_floor(table, "source")
     assert list(floor.index.get_level_values("method")) == ["constant", *METHODS[:-1]]
-    assert floor.loc[("Dice", "constant")].tolist() == ["0.500"] * 3 and list(floor.columns) == ["one", "two", "mean"]
+    assert floor.loc[("dice", "constant")].tolist() == ["0.500"] * 3 and list(floor.columns) == ["one", "two", "mean"]
 
 
 def predictions(subjects=4):
@@ -85,22 +86,37 @@ def predictions(subjects=4):
     for domain, subject, number in itertools.product(("source", "one", "two"), range(subjects), range(3)):
         true = 0.3 + 0.1 * subject + 0.05 * number**2
         for name, off in (("adversarial", 0.1), ("plain", 0.3), ("agreement-2", 0.3)):
-            rows.append(("toy", domain, f"{domain}{subject}", "", number, "dice", name, 0, 0, true, true + off))
+            rows.append(
+                (
+                    "toy",
+                    domain,
+                    f"{domain}{subject}",
+                    "",
+                    number,
+                    "dice",
+                    name,
+                    0,
+                    0,
+                    name != "agreement-2",
+                    true,
+                    true + off,
+                )
+            )
     return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
 
 
 def test_comparisons_as_text():
     table = comparison_table(compare(predictions(), "adversarial", ["plain", "agreement-2"], "source", 20))
     assert list(table.columns) == ["Pearson", "eAURC", "MAE"]
-    assert list(table.index) == [("Dice", "plain"), ("Dice", "agreement-2")]
-    assert table.loc[("Dice", "plain"), "MAE"] == "-0.2000 [-0.2000, -0.2000]"
-    assert table.loc[("Dice", "agreement-2"), "MAE"] == NOTHING
+    assert list(table.index) == [("dice", "plain"), ("dice", "agreement-2")]
+    assert table.loc[("dice", "plain"), "MAE"] == "-0.2000 [-0.2000, -0.2000]"
+    assert table.loc[("dice", "agreement-2"), "MAE"] == NOTHING
     assert comparison_table(compare(predictions(), "adversarial", [], "source", 5)).empty
 
 
 def test_an_interval_that_is_not_estimable_is_named():
     rows = compare(predictions(subjects=2), "adversarial", ["plain"], "source", 20)
-    assert comparison_table(rows).loc[("Dice", "plain"), "MAE"] == "-0.2000 [n.e.]"
+    assert comparison_table(rows).loc[("dice", "plain"), "MAE"] == "-0.2000 [n.e.]"
 
 
 def test_perturbations_are_read_from_the_last_tenth_of_each_head():
@@ -112,7 +128,7 @@ def test_perturbations_are_read_from_the_last_tenth_of_each_head():
     }) for (name, size), h in itertools.product((("adversarial", 1.0), ("replay", 0.0)), (0, 1))]  # fmt: skip
     parts.append(parts[0].assign(method="plain", true_drop=np.nan))
     table = perturbation_table(pd.concat(parts))
-    assert list(table.index) == [("Dice", "adversarial"), ("Dice", "replay")]
+    assert list(table.index) == [("dice", "adversarial"), ("dice", "replay")]
     # 38 steps have a drop, so the last 3 count; the means are over the two seeds
     assert table["||δ|| / ||x||"].tolist() == [1.5, 0.5] and table["true drop"].tolist() == pytest.approx([0.1, 0.1])
 
@@ -153,9 +169,9 @@ class TestFromARun:
     def test_table_1(self, run):
         table = timings.table1(run, run.segmenter(0), samples=(2,), batch=2, seconds=0)
         assert [table.index[i] for i in (0, 2, 4)] == [
-            ("direct prediction", "Dice"),
-            ("direct prediction, fine-tuned copy", "Dice"),
-            ("agreement N=2", "surface Dice"),
+            ("direct prediction", "dice"),
+            ("direct prediction, fine-tuned copy", "dice"),
+            ("agreement N=2", "surface_dice"),
         ]
         assert table["paper, ms"].tolist() == ["0.9", "0.9", "1.8", "5.9", "23.0"]
         assert (table["ms per image, batch of 2"].astype(float) > 0).all()
@@ -179,7 +195,7 @@ def comparison():
 
 def test_forest_says_on_which_side_an_interval_lies():
     fig = forest(comparison())
-    assert [ax.get_title() for ax in fig.axes] == ["Pearson r", "eAURC", "MAE"]
+    assert [ax.get_title() for ax in fig.axes] == ["Pearson", "eAURC", "MAE"]
     markers = [[line.get_marker() for line in ax.lines if line.get_linestyle() == "None"] for ax in fig.axes]
     assert markers == [[c.marker for c in cues] for cues in ([BETTER, WORSE, OPEN], [WORSE, BETTER], [OPEN, NO_INTERVAL])]
     assert [ax.get_xlabel() for ax in fig.axes] == ["adversarial better →", *["← adversarial better"] * 2]
@@ -196,7 +212,7 @@ def test_forest_has_no_panel_for_a_metric_that_nobody_has():
     assert len(forest(rows[rows["method"] == "agreement-2"]).axes) == 2
     both = pd.concat([rows, rows.assign(quality="surface_dice")])
     titles = [ax.get_title() for ax in forest(both).axes]
-    assert titles[3:] == ["Pearson r, surface Dice", "eAURC, surface Dice", "MAE, surface Dice"]
+    assert titles[3:] == ["Pearson, surface Dice", "eAURC, surface Dice", "MAE, surface Dice"]
 
 
 def test_histograms_share_their_axes_and_differ_without_colour():

@@ -2,14 +2,15 @@
 
 import itertools
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from advconf_lite.agreement import agreement, monte_carlo_masks
-from advconf_lite.quality import dice, surface_dice
+from advconf_lite.agreement import monte_carlo_masks, score_agreement
+from advconf_lite.quality import QUALITIES, Measure, Quality, dice, surface_dice
 from advconf_lite.support.errors import BadInput
 
 
@@ -68,8 +69,8 @@ def test_agreement_by_hand():
     masks[1, 0, 0, 1:3] = 1
     masks[2, 0, 0, 2:4] = 1
     # Dice of the pairs: 1/2, 0, 1/2. A row has no inner pixels; at a tolerance of one pixel: 1, 1/2, 1.
-    close(agreement(masks, "dice", 2), torch.tensor([[1 / 3]]))
-    close(agreement(masks, "surface_dice", 2, tolerance=1), torch.tensor([[2.5 / 3]]))
+    close(score_agreement(masks, Quality("dice", 2)), torch.tensor([[1 / 3]]))
+    close(score_agreement(masks, Quality("surface_dice", 2, tolerance=1)), torch.tensor([[2.5 / 3]]))
 
 
 @pytest.mark.parametrize("num_classes", [2, 4, 9])
@@ -79,10 +80,10 @@ def test_equals_mean_over_pairs(num_classes, background):
     masks[:, 0] *= masks[:, 0] != 1  # absent from all samples
     masks[:3, 1] *= masks[:3, 1] != 1  # from some
     options = {"include_background": background}
-    ours = agreement(masks, "dice", num_classes, **options)
+    ours = score_agreement(masks, Quality("dice", num_classes, **options))
     close(ours, pairwise(masks, lambda a, b: dice(a, b, num_classes, **options)))
     assert ours[1, int(background)] < 0.5
-    ours = agreement(masks, "surface_dice", num_classes, 2.0, (1.0, 0.7), **options)
+    ours = score_agreement(masks, Quality("surface_dice", num_classes, 2.0, (1.0, 0.7), **options))
     close(ours, pairwise(masks, lambda a, b: surface_dice(a, b, num_classes, 2.0, (1.0, 0.7), **options)))
 
 
@@ -94,28 +95,29 @@ def test_equals_pairwise_monai():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reference = pairwise(hot, lambda a, b: compute_surface_dice(a, b, [3.0] * 3, spacing=1.5))
-    close(agreement(masks, "surface_dice", 4, tolerance=3.0, spacing=1.5), reference)
+    close(score_agreement(masks, Quality("surface_dice", 4, tolerance=3.0, spacing=1.5)), reference)
 
 
 def test_two_samples_are_the_quality_of_the_pair():
     masks = samples(2, 4, (30, 30), 3)
-    assert torch.equal(agreement(masks, "dice", 3), dice(*masks, 3))
-    assert torch.equal(agreement(masks, "surface_dice", 3, 1.5), surface_dice(*masks, 3, 1.5))
+    assert torch.equal(score_agreement(masks, Quality("dice", 3)), dice(*masks, 3))
+    assert torch.equal(score_agreement(masks, Quality("surface_dice", 3, 1.5)), surface_dice(*masks, 3, 1.5))
 
 
 @pytest.mark.parametrize("quality", ["dice", "surface_dice"])
 def test_order_of_samples_and_company_in_the_batch_do_not_matter(quality):
     masks = samples(6, 4, (24, 31), 4, seed=3)
-    scores = agreement(masks, quality, 4, tolerance=2)
-    close(scores, agreement(masks[[3, 0, 5, 2, 1, 4]], quality, 4, tolerance=2))
-    close(scores, torch.cat([agreement(masks[:, i : i + 1], quality, 4, tolerance=2) for i in range(4)]))
-    assert torch.equal(scores, agreement(masks.to(torch.uint8), quality, 4, tolerance=2))
+    g = Quality(quality, 4, tolerance=2)
+    scores = score_agreement(masks, g)
+    close(scores, score_agreement(masks[[3, 0, 5, 2, 1, 4]], g))
+    close(scores, torch.cat([score_agreement(masks[:, i : i + 1], g) for i in range(4)]))
+    assert torch.equal(scores, score_agreement(masks.to(torch.uint8), g))
 
 
 @pytest.mark.parametrize("quality", ["dice", "surface_dice"])
 def test_identical_samples_agree_fully(quality):
     masks = samples(1, 3, (20, 20), 4).expand(7, -1, -1, -1)
-    assert (agreement(masks, quality, 4, tolerance=1) == 1).all()
+    assert (score_agreement(masks, Quality(quality, 4, tolerance=1)) == 1).all()
 
 
 @pytest.mark.parametrize("quality", ["dice", "surface_dice"])
@@ -123,36 +125,63 @@ def test_rule_for_pairs_without_the_class(quality):
     masks = torch.zeros(4, 1, 9, 9, dtype=torch.int64)
     masks[3, 0, 4, 4] = 1
     # Of six pairs, three lack class 1 in both samples and three in one of them; all lack class 2.
-    assert agreement(masks, quality, 3, tolerance=1).tolist() == [[0.5, 1.0]]
-    assert agreement(masks, quality, 3, tolerance=1, empty="zero").tolist() == [[0.0, 0.0]]
+    assert score_agreement(masks, Quality(quality, 3, tolerance=1)).tolist() == [[0.5, 1.0]]
+    assert score_agreement(masks, Quality(quality, 3, tolerance=1), empty="zero").tolist() == [[0.0, 0.0]]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_same_on_the_gpu():
     masks = samples(5, 3, (33, 26), 11)
     for quality in ("dice", "surface_dice"):
-        scores = agreement(masks.cuda(), quality, 11, tolerance=2)
+        scores = score_agreement(masks.cuda(), Quality(quality, 11, tolerance=2))
         assert scores.is_cuda
-        close(scores.cpu(), agreement(masks, quality, 11, tolerance=2))
+        close(scores.cpu(), score_agreement(masks, Quality(quality, 11, tolerance=2)))
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("empty", ["one", "zero", "published"])
+@pytest.mark.parametrize("background", [False, True])
+def test_one_pair_after_another_gives_the_same(quality, empty, background, monkeypatch):
+    masks = samples(4, 3, (22, 31), 10, seed=5)
+    masks[:, 0] *= masks[:, 0] != 1
+    masks[:3, 1] *= masks[:3, 1] != 1
+    g = Quality(quality, 10, 2.0, (0.8, 1.3), background)
+    fast = score_agreement(masks, g, empty)
+    monkeypatch.setitem(QUALITIES, quality, replace(QUALITIES[quality], bits=None))
+    close(score_agreement(masks, g, empty), fast)
+
+
+def test_a_quality_that_is_new_needs_no_matrix_product_and_no_rule_for_absent_classes(monkeypatch):
+    def sensitivity(pred, target, g):  # not symmetric, and NaN where the target lacks the class
+        hits = [((pred == k) & (target == k)).sum((1, 2)) / (target == k).sum((1, 2)) for k in range(1, g.num_classes)]
+        return torch.stack(hits, 1).nan_to_num(0.0)
+
+    monkeypatch.setitem(QUALITIES, "sensitivity", Measure("sensitivity", "sensitivity", sensitivity))
+    masks = torch.zeros(3, 1, 2, 4, dtype=torch.int64)
+    masks[0, 0, 0, :4] = masks[1, 0, 0, :2] = 1
+    # Class 1, of the later sample in the earlier one: 1; then 0 twice, where the last sample has none. Class 2: nowhere.
+    assert score_agreement(masks, Quality("sensitivity", 3)).tolist() == [[pytest.approx(1 / 3), 1.0]]
+    assert score_agreement(masks, Quality("sensitivity", 3), "zero").tolist() == [[pytest.approx(1 / 3), 0.0]]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"quality": "nonsense"}, "quality is 'nonsense'"),
+        ({"name": "nonsense"}, "quality is 'nonsense'; choose from dice, surface_dice"),
         ({"empty": "nan"}, "empty is 'nan'"),
         ({"masks": torch.zeros(1, 2, 4, 4).long()}, "at least two samples"),
         ({"masks": torch.zeros(2, 4, 4).long()}, "at least two samples"),
         ({"masks": torch.full((2, 1, 4, 4), 2)}, "masks holds the label 2"),
-        ({"tolerance": None}, "tolerance is None"),
+        ({"tolerance": None}, "tolerance is None; surface_dice needs"),
+        ({"tolerance": -1.0}, "tolerance is -1"),
         ({"spacing": -1}, "spacing is -1"),
     ],
 )
 def test_bad_input(change, message):
     masks = torch.zeros(2, 1, 4, 4, dtype=torch.int64)
-    good = {"masks": masks, "quality": "surface_dice", "num_classes": 2, "tolerance": 1.0}
+    good = {"masks": masks, "name": "surface_dice", "tolerance": 1.0, "spacing": 1.0, "empty": "one"} | change
     with pytest.raises(BadInput, match=message):
-        agreement(**(good | change))
+        score_agreement(good["masks"], Quality(good["name"], 2, good["tolerance"], good["spacing"]), good["empty"])
 
 
 def test_shape_and_variety(segmenter, images):

@@ -40,7 +40,9 @@ def test_missing_folder(capsys, tmp_path):
 
 
 def test_unknown_quality_profile_and_method(capsys, tmp_path):
-    assert "--quality nonsense is unknown" in run_refused(capsys, tmp_path / "r", "--quality", "nonsense")
+    assert "quality is 'nonsense'; choose from dice, surface_dice" in run_refused(
+        capsys, tmp_path / "r", "--quality", "nonsense"
+    )
     assert "agreement-1" in run_refused(capsys, tmp_path / "r", "--methods", "agreement-1")
     text = refused(capsys, "run", "--data", "phantom:cardiac", "--profile", "huge", "--out", tmp_path / "r")
     assert "--profile huge is unknown; choose from smoke, quick" in text

@@ -25,7 +25,9 @@ def predictions(methods, segmenters=(0, 1), heads=(0, 1), seed_effect=0.0, subje
         name = f"s{subject}" if shared else f"{domain}{subject}"
         for method, noise in methods.items():
             own = seed_effect * (10 * s + h) * (method != "a")
-            rows.append(("set", domain, name, "ED", number, "dice", method, s, h, true, true + own + noise * rng.normal()))
+            kind = method != "agreement-2"
+            predicted = true + own + noise * rng.normal()
+            rows.append(("set", domain, name, "ED", number, "dice", method, s, h, kind, true, predicted))
     return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
 
 
@@ -115,8 +117,8 @@ def test_text_compares_adversarial_with_each_method_over_the_seeds_and_qualities
     once = (table["method"] != "plain") | (table["segmenter_seed"] == 0)
     lines = comparison(pd.concat([table[once], surface]), "source").strip().splitlines()[3:]
     assert [line.split()[-2:] for line in lines] == [["1", "2"], ["2", "4"], ["2", "4"]]  # segmenters, pairs of seeds
-    assert [line.split()[:2] for line in lines[:2]] == [["Dice", "plain"], ["Dice", "agreement-2"]]
-    assert lines[2].split()[:3] == ["surface", "Dice", "agreement-2"]
+    assert [line.split()[:2] for line in lines[:2]] == [["dice", "plain"], ["dice", "agreement-2"]]
+    assert lines[2].split()[:2] == ["surface_dice", "agreement-2"]
     shared = table[(table["segmenter_seed"] == 0) & table["method"].isin(["plain", "adversarial"])]
     expected = compare(shared, "adversarial", ["plain"], "source").set_index("metric").loc["mae"]
     assert f"{expected['difference']:+.4f} [{expected['low']:+.4f}, {expected['high']:+.4f}]" in lines[0]

@@ -1,20 +1,22 @@
+"""Tables of predictions and metrics: what is read, refused, merged, resampled and printed."""
+
 import itertools
-import math
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 
 from advconf_lite import metrics
 from advconf_lite.evaluation.per_domain import METRIC_COLUMNS, metrics_table
 from advconf_lite.evaluation.predictions import SLICE, check_predictions, merge_predictions, read_predictions
 from advconf_lite.evaluation.text import summary_table
-from advconf_lite.metrics import augrc, aurc, eaurc, mae, pearson, spearman
 from advconf_lite.support.errors import BadInput
 
-METRICS = {name: getattr(metrics, name) for name in metrics.METRICS}
+METRICS = metrics.METRICS
 
 
 def table(domains=("source", "target"), subjects=5, slices=6, methods=("plain", "agreement-2"), seeds=(0,), rng=0):
@@ -34,6 +36,7 @@ def table(domains=("source", "target"), subjects=5, slices=6, methods=("plain", 
                     method=method,
                     segmenter_seed=0,
                     head_seed=seed,
+                    estimates=method != "agreement-2",
                     true_score=true,
                     predicted_score=true + 0.1 * rng.standard_normal(),
                     true_LV=true,
@@ -41,110 +44,6 @@ def table(domains=("source", "target"), subjects=5, slices=6, methods=("plain", 
                 )
             )
     return pd.DataFrame(rows)
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
-def aurc_by_hand(predicted, true):
-    """Mean over all orders that respect the confidence: the definition, by enumeration."""
-    risk = 1 - np.asarray(true, float)
-    values = []
-    for order in itertools.permutations(range(len(risk))):
-        if all(predicted[a] >= predicted[b] for a, b in zip(order, order[1:])):
-            accepted = np.cumsum(risk[list(order)])
-            values.append(np.mean(accepted / np.arange(1, len(risk) + 1)))
-    return np.mean(values)
-
-
-def test_hand_computed():
-    # Risks in the order of falling confidence: 0, .5, .25 -> selective 0, .25, .25; accepted / n 0, 1/6, .25.
-    predicted, true = np.array([0.1, 0.9, 0.5]), np.array([0.75, 1.0, 0.5])
-    assert aurc(predicted, true) == pytest.approx((0 + 0.25 + 0.25) / 3)
-    # Oracle order 0, .25, .5 -> 0, .125, .25.
-    assert eaurc(predicted, true) == pytest.approx(0.5 / 3 - 0.375 / 3)
-    # Trapezoids through (0, 0), (1/3, 0), (2/3, 1/6), (1, 1/4).
-    assert augrc(predicted, true) == pytest.approx((0 + 1 / 12 + 5 / 24) / 3)
-    assert mae(predicted, true) == pytest.approx((0.65 + 0.1 + 0.0) / 3)
-
-
-@pytest.mark.parametrize("predicted", [[1, 1, 1, 1, 1], [3, 3, 1, 1, 1], [1, 2, 2, 3, 3], [5, 4, 3, 2, 1], [2, 2, 2, 2, 9]])
-def test_ties_count_with_their_expectation(predicted):
-    true = np.array([0.9, 0.2, 0.6, 0.95, 0.0])
-    assert aurc(np.array(predicted), true) == pytest.approx(aurc_by_hand(predicted, true), abs=1e-12)
-
-
-def test_constant_confidence_has_the_mean_risk(rng):
-    true = rng.random(50)
-    assert aurc(np.full(50, 0.1), true) == pytest.approx(np.mean(1 - true), abs=1e-12)
-    assert augrc(np.full(50, 0.1), true) == pytest.approx(np.mean(1 - true) / 2, abs=1e-12)
-
-
-def test_order_of_rows_is_irrelevant(rng):
-    predicted, true = rng.integers(0, 4, 40) / 4, rng.random(40)
-    shuffle = rng.permutation(40)
-    for name, metric in METRICS.items():
-        assert metric(predicted, true) == pytest.approx(metric(predicted[shuffle], true[shuffle]), abs=1e-12), name
-
-
-@pytest.mark.parametrize("levels", [3, 1000])
-def test_augrc_is_the_trapezoid_over_distinct_confidences(levels, rng):
-    """fd-shifts' definition in its own terms: thresholds at distinct confidences, start at (0, 0)."""
-    predicted, true = rng.integers(0, levels, 60) / levels, rng.random(60)
-    coverage, generalized = [0.0], [0.0]
-    for threshold in np.unique(predicted)[::-1]:
-        coverage.append(np.mean(predicted >= threshold))
-        generalized.append(np.sum((1 - true)[predicted >= threshold]) / 60)
-    area = sum((b - a) * (u + v) / 2 for a, b, u, v in zip(coverage, coverage[1:], generalized, generalized[1:]))
-    assert augrc(predicted, true) == pytest.approx(area, abs=1e-12)
-
-
-def test_oracle_order_has_no_excess_and_worst_order_the_most(rng):
-    true = rng.random(30)
-    assert eaurc(true**3, true) == 0
-    assert all(0 <= eaurc(rng.random(30), true) <= eaurc(-true, true) for _ in range(20))
-    assert augrc(-true, true) <= aurc(-true, true)
-
-
-def test_ranking_metrics_ignore_a_monotone_map_and_correlation_a_linear_one(rng):
-    predicted, true = rng.random(30), rng.random(30)
-    for name in ("spearman", "aurc", "eaurc", "augrc"):
-        assert METRICS[name](np.exp(3 * predicted), true) == pytest.approx(METRICS[name](predicted, true)), name
-    assert pearson(2 - 3 * predicted, true) == pytest.approx(-pearson(predicted, true))
-
-
-@pytest.mark.parametrize("levels", [4, 10_000])
-def test_correlations_equal_scipy(levels, rng):
-    predicted, true = rng.integers(0, levels, 80) / levels, rng.integers(0, levels, 80) / levels
-    assert pearson(predicted, true) == pytest.approx(scipy.stats.pearsonr(predicted, true)[0], abs=1e-12)
-    assert spearman(predicted, true) == pytest.approx(scipy.stats.spearmanr(predicted, true)[0], abs=1e-12)
-
-
-def test_undefined_is_nan():
-    one, none = np.array([0.5]), np.array([])
-    constant, varied = np.full(7, 0.1), np.linspace(0, 1, 7)
-    for metric in (pearson, spearman):
-        assert math.isnan(metric(one, one)) and math.isnan(metric(none, none))
-        assert math.isnan(metric(constant, varied)) and math.isnan(metric(varied, constant))
-    assert aurc(one, one) == 0.5 and mae(one, one) == 0
-    for metric in METRICS.values():
-        assert math.isnan(metric(none, none))
-        assert math.isnan(metric(np.array([0.1, np.nan]), np.array([0.1, 0.2])))
-    with pytest.raises(BadInput, match=r"\(2,\) and \(3,\)"):
-        mae(np.zeros(2), np.zeros(3))
-
-
-@pytest.mark.parametrize("levels", [3, 10_000])
-def test_weights_equal_copied_rows(levels, rng):
-    predicted, true = rng.integers(0, levels, 25) / levels, rng.integers(0, levels, 25) / levels
-    weights = rng.integers(0, 4, (40, 25))
-    together = metrics.weighted_metrics(predicted, true, weights.astype(float))
-    for r, weight in enumerate(weights):
-        for name, metric in METRICS.items():
-            copied = metric(np.repeat(predicted, weight), np.repeat(true, weight))
-            assert together[name][r] == pytest.approx(copied, abs=1e-10, nan_ok=True), name
 
 
 def test_bootstrap_draws_subjects_and_equals_a_loop():
@@ -321,3 +220,68 @@ def test_a_whole_run_takes_seconds():
     start = time.process_time()
     assert len(metrics_table(rows, resamples=1000)) == 56
     assert time.process_time() - start < 30
+
+
+def test_tables_and_figures_know_no_network():
+    """Imported one after another, so that the first one that brings a network's libraries along is named."""
+    package = Path(metrics.__file__).parent
+    names = [
+        "metrics",
+        *(f"{part}.{file.stem}" for part in ("evaluation", "figures") for file in package.glob(f"{part}/*.py")),
+    ]
+    above = "torch", "monai", "advconf_lite.methods", "advconf_lite.experiment", "advconf_lite.segmenter"
+    code = f"""if True:
+        import importlib, sys
+        for name in {names}:
+            importlib.import_module("advconf_lite." + name)
+            found = [module for module in {above} if module in sys.modules]
+            assert not found, (name, found)
+    """
+    assert len(names) > 10 and "evaluation.text" in names
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_tables_are_made_without_torch(tmp_path):
+    """Not only imported: metrics, intervals, comparisons and their text, from a file."""
+    rows = table(methods=("adversarial", "plain", "agreement-2"))
+    rows.to_csv(tmp_path / "predictions.csv", index=False)
+    code = f"""if True:
+        import sys
+        sys.modules["torch"] = None  # an import would now fail
+        from advconf_lite.evaluation import per_domain, predictions, text
+        table = predictions.read_predictions({str(tmp_path / "predictions.csv")!r})
+        metrics = per_domain.metrics_table(table, 10, constant={{"dice": 0.8}})
+        print(text.summary_table(metrics, "source"), text.comparison(table, "source"), text.mae_floor(metrics).to_string())
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "quality: dice" in done.stdout and "adversarial minus each other method" in done.stdout
+
+
+def test_whether_a_method_estimates_is_read_from_the_table(tmp_path):
+    rows = table(methods=("agreement-2", "mine"))
+    turned = rows.assign(estimates=~rows["estimates"])  # the name says nothing
+    for given in (rows, turned):
+        given.to_csv(tmp_path / "predictions.csv", index=False)
+        read = read_predictions(tmp_path / "predictions.csv")
+        assert read["estimates"].dtype == bool
+        result = metrics_table(read, resamples=5).groupby("method")
+        assert (result["mae"].count() > 0).to_dict() == given.groupby("method")["estimates"].first().to_dict()
+        assert (result["mae_low"].count() > 0).to_dict() == given.groupby("method")["estimates"].first().to_dict()
+        assert (result["eaurc_low"].count() == 2).all()
+
+
+def test_a_table_that_does_not_say_what_estimates_is_refused(tmp_path):
+    path = tmp_path / "predictions.csv"
+    table().drop(columns="estimates").to_csv(path, index=False)
+    with pytest.raises(BadInput, match="predictions.csv lacks the column.s. estimates of .*; delete it and run") as old:
+        read_predictions(path)
+    assert str(old.value).count("\n") == 0
+    table().assign(estimates="perhaps").to_csv(path, index=False)
+    with pytest.raises(BadInput, match="estimates in data row 1 is neither True nor False"):
+        read_predictions(path)
+    rows = table()
+    rows.loc[3, "estimates"] = not rows.loc[3, "estimates"]
+    with pytest.raises(BadInput, match="agreement-2 estimates in some rows and only ranks in others"):
+        check_predictions(rows)

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.per_domain import metrics_table
-from advconf_lite.figures.controls import forest, training_scores
+from advconf_lite.figures.controls import forest
 from advconf_lite.figures.images import Perturbed, figure4, samples
-from advconf_lite.figures.scores import figure2, figure3, scatter, score_histogram
+from advconf_lite.figures.scores import figure2, figure3, scatter
 from advconf_lite.figures.style import CLASSES, METHODS, method_cue, ordered, png, show
-from advconf_lite.figures.training import figure1, learning_curves
+from advconf_lite.figures.training import figure1, learning_curves, training_scores
 from advconf_lite.support.errors import BadInput
 
 DOMAINS = ("near", "source", "far")
@@ -41,6 +41,7 @@ def predictions(seeds=(0,), subjects=4, qualities=("dice", "surface_dice"), meth
                     method=method,
                     segmenter_seed=0,
                     head_seed=seed,
+                    estimates=not method.startswith("agreement"),
                     true_score=true,
                     predicted_score=true + 0.1 * rng.standard_normal(),
                 )
@@ -139,13 +140,12 @@ FIGURES = {
     "figure4, one head": lambda: heads_figure(1),
     "scatter": lambda: scatter(predictions(seeds=(0, 1)), "surface_dice", source_domain="source"),
     "scatter, agreement": lambda: scatter(predictions(subjects=1), "dice", ("agreement-15",)),
-    "histogram": lambda: score_histogram(torch.rand(50), [0.1, np.nan, 1.0]),
-    "histogram, nothing perturbed": lambda: score_histogram([0.5], []),
     "forest": lambda: forest(compared()),
     "forest, two subjects": lambda: forest(compared(subjects=2, qualities=("dice",))),
     "forest, scores from samples": lambda: forest(compared(methods=("adversarial", "agreement-2"))),
     "training scores": lambda: training_scores({"clean": torch.rand(50), "adversarial": [0.1, np.nan, 1.0]}),
     "training scores, clean alone": lambda: training_scores({"clean": [0.5]}, "surface_dice"),
+    "training scores, nothing perturbed": lambda: training_scores({"clean": [0.5], "perturbed": []}),
 }
 OF_IMAGES = ("samples", "figure4")
 
@@ -263,7 +263,7 @@ def test_scatter_takes_one_pair_of_seeds_and_says_so():
 
 def test_user_settings_neither_matter_nor_change():
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black"}):
-        fig = score_histogram([0.2], [0.3])
+        fig = training_scores({"clean": [0.2], "perturbed": [0.3]})
         assert fig.axes[0].get_facecolor() == (1, 1, 1, 1) and matplotlib.rcParams["font.size"] == 30
 
 
@@ -290,13 +290,13 @@ def test_show_in_a_notebook_has_image_alt_text_and_caption(capsys):
     InteractiveShell.instance()
     try:
         with capture_output() as seen:
-            show(score_histogram([0.2], [0.3]), "Figure 1. A caption.", alt="two bars")
+            show(training_scores({"clean": [0.2]}), "Figure 1. A caption.", alt="two bars")
     finally:
         InteractiveShell.clear_instance()
     (output,) = seen.outputs
     assert output.data["image/png"].startswith("iVBOR")
     assert output.metadata["image/png"]["alt"] == "two bars"
-    assert output.metadata["image/png"]["width"] == 450
+    assert output.metadata["image/png"]["width"] == 504  # 5.6 inches
     assert seen.stdout == "Figure 1. A caption.\n"
 
 
@@ -304,8 +304,8 @@ def test_show_in_a_notebook_has_image_alt_text_and_caption(capsys):
 def test_show_outside_a_notebook_with_any_backend(backend):
     environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     environment |= {"MPLBACKEND": backend} if backend else {}
-    imports = "from advconf_lite.figures.scores import score_histogram as bars; from advconf_lite.figures.style import show"
-    code = f"{imports}; show(bars([.2], [.3]), 'A caption.')"
+    imports = "from advconf_lite.figures.training import training_scores; from advconf_lite.figures.style import show"
+    code = f"{imports}; show(training_scores({{'clean': [.2]}}), 'A caption.')"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "A caption.\n"), done.stderr
 

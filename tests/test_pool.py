@@ -30,7 +30,7 @@ def a_run(folder, data, subjects, methods=METHODS, profile="smoke", classes=("gl
     ):
         true = 0.5 + 0.04 * int(subject[1:]) + 0.01 * number + offset
         predicted = 0.6 + offset if noise is None else true + noise * rng.normal()
-        rows.append(("mine", domain, subject, "ED", number, "dice", method, s, 0, true, predicted))
+        rows.append(("mine", domain, subject, "ED", number, "dice", method, s, 0, method != "agreement-2", true, predicted))
     table = pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
     for name in classes:
         table[f"true_{name}"], table[f"predicted_{name}"] = table["true_score"], table["predicted_score"]
@@ -78,7 +78,7 @@ def test_the_constant_is_that_of_each_fold(folds, tmp_path):
 
 def test_comparison_is_over_the_subjects_of_all_folds(folds, tmp_path, capsys):
     assert main(["pool", *map(str, folds), "--out", str(tmp_path / "pooled")]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.split()[:2] == ["Dice", "plain"]]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.split()[:2] == ["dice", "plain"]]
     pooled = read_predictions(tmp_path / "pooled" / "predictions.csv")
     row = compare(pooled, "adversarial", ["plain"], "here").set_index("metric").loc["mae"]
     assert f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]" in lines[0]

@@ -32,7 +32,8 @@ def predictions():
         predicted = rng.integers(0, 3, n) / 2 if method == "tied" else rng.random(n)
         parts.append(pd.DataFrame({
             "dataset": "toy", "domain": domain, "subject": [f"s{i // 4}" for i in range(n)], "phase": "", "slice": range(n),
-            "quality": "dice", "method": method, "segmenter_seed": 0, "head_seed": number, "true_score": true,
+            "quality": "dice", "method": method, "segmenter_seed": 0, "head_seed": number,
+            "estimates": not method.startswith(("agreement", "entropy")), "true_score": true,
             "predicted_score": predicted}))  # fmt: skip
     table = pd.concat(parts, ignore_index=True)
     return pd.concat([table, constant_predictions(table[table["domain"] == "b"], {"dice": 0.7})], ignore_index=True)

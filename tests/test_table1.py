@@ -5,7 +5,8 @@ import pytest
 import table1
 import torch
 
-from advconf_lite.agreement import agreement
+from advconf_lite.agreement import score_agreement
+from advconf_lite.quality import Quality
 
 
 @pytest.mark.filterwarnings("ignore")  # MONAI's own
@@ -14,7 +15,7 @@ def test_monai_and_ours_score_the_same_samples_alike():
     assert masks.shape == (3, 4, 64, 64) and set(masks.unique().tolist()) == {0, 1, 2, 3}
     assert all((masks[0] != masks[i]).any() for i in (1, 2))
     for quality in ("dice", "surface_dice"):
-        expected = agreement(masks, quality, 4, 3.0)
+        expected = score_agreement(masks, Quality(quality, 4, 3.0))
         assert (expected < 1).any()
         torch.testing.assert_close(table1.monai_agreement(masks, quality).float(), expected, rtol=0, atol=1e-6)
 

@@ -10,13 +10,13 @@ import pandas as pd
 
 from advconf_lite.course.lessons import seen_scores
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
-from advconf_lite.evaluation.text import METRIC_NAMES, domain_table
+from advconf_lite.evaluation.text import domain_table
 from advconf_lite.experiment.run import Run
 from advconf_lite.experiment.scoring import rows, segmented
-from advconf_lite.figures.style import QUALITIES
 from advconf_lite.methods.finetuned import Finetuned
 from advconf_lite.methods.heads import Adversarial, AdversarialWith
 from advconf_lite.methods.registry import find_method, head_methods
+from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.segmenter import Segmenter
 
 
@@ -61,7 +61,7 @@ def ablation_rows(names: Sequence[str], delta_s: float = 0.1) -> dict[str, str]:
 
 
 def table3(metrics: pd.DataFrame, source_domain: str | None, delta_s: float = 0.1) -> pd.DataFrame:
-    """The paper's Table 3 (appendix C): delta_s and fine-tuning by target domain, in blocks of Pearson, eAURC and MAE.
+    """The paper's Table 3 (appendix C): delta_s and fine-tuning by target domain, in blocks of the reported metrics.
 
     Index (quality, metric, row); cells as in `domain_table`. Columns are the target domains, or all of them without a
     `source_domain`.
@@ -69,7 +69,7 @@ def table3(metrics: pd.DataFrame, source_domain: str | None, delta_s: float = 0.
     names = [name for name in dict.fromkeys(metrics["method"]) if name != CONSTANT]
     domains = [domain for domain in dict.fromkeys(metrics["domain"]) if domain != source_domain]
     rows = ablation_rows(names, delta_s)
-    blocks = {title: domain_table(metrics, name, rows, domains) for name, title in METRIC_NAMES.items()}
+    blocks = {METRICS[name].title: domain_table(metrics, name, rows, domains) for name in REPORTED}
     table = pd.concat(blocks, names=["metric"]).swaplevel(0, 1)
     return table.loc[list(dict.fromkeys(table.index.get_level_values("quality")))]
 
@@ -94,8 +94,7 @@ def perturbation_table(history: pd.DataFrame) -> pd.DataFrame:
     for _, steps in history[history["true_drop"].notna()].groupby(["quality", "method", *SEEDS], sort=False):
         last = steps.tail(max(1, len(steps) // 10))
         rows.append(last[["quality", "method"]].iloc[0].to_dict() | last[list(columns)].median().to_dict())
-    table = pd.DataFrame(rows).groupby(["quality", "method"], sort=False).mean()
-    return table.rename(columns=columns, index=lambda name: QUALITIES.get(name, name))
+    return pd.DataFrame(rows).groupby(["quality", "method"], sort=False).mean().rename(columns=columns)
 
 
 def split_counts(run: Run) -> pd.DataFrame:

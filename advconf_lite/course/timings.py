@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from advconf_lite.agreement import agreement, monte_carlo_masks
+from advconf_lite.agreement import monte_carlo_masks, score_agreement
 from advconf_lite.experiment.heads import untrained_head
 from advconf_lite.experiment.run import Run
-from advconf_lite.figures.style import QUALITIES
 from advconf_lite.head import ConfidenceHead
 from advconf_lite.methods.finetuned import FinetunedHead
+from advconf_lite.quality import QUALITIES
 from advconf_lite.segmenter import Segmenter, label_map
 
 Way = Callable[[torch.Tensor], object]  # images in, scores out
@@ -74,8 +74,7 @@ def finetuned(segmenter: Segmenter, tuned: FinetunedHead) -> Way:
 
 def _agreement(run: Run, segmenter: Segmenter, n: int, name: str) -> Way:
     g = run.quality(name)
-    rest = name, g.num_classes, g.tolerance, g.spacing
-    return lambda images: agreement(monte_carlo_masks(segmenter, images, n, 0), *rest)
+    return lambda images: score_agreement(monte_carlo_masks(segmenter, images, n, 0), g)
 
 
 def cost_table(run: Run, segmenter: Segmenter, samples: Sequence[int] = (2, 15), repeats: int = 5) -> pd.DataFrame:
@@ -120,7 +119,7 @@ def table1(
             one, many = (1e3 * np.array(measure(partial(work, images), seconds, run.device)) for images in (x[:1], x))
             low, middle, high = np.percentile(one, [25, 50, 75])
             rows.append({
-                "method": way, "quality": QUALITIES[name], "ms, one image": f"{middle:.2f} [{low:.2f}, {high:.2f}]",
+                "method": way, "quality": name, "ms, one image": f"{middle:.2f} [{low:.2f}, {high:.2f}]",
                 f"ms per image, batch of {len(x)}": f"{np.median(many) / len(x):.2f}",
                 "paper, ms": f"{1e3 * PAPER[way, name]:.1f}" if (way, name) in PAPER else "",
             })  # fmt: skip

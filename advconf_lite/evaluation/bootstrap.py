@@ -15,13 +15,21 @@ def percentiles(values: np.ndarray) -> tuple[float, float]:
     return tuple(np.percentile(defined, [2.5, 97.5])) if len(defined) else (np.nan, np.nan)
 
 
+def draw_subjects(subjects: pd.Series, resamples: int, key: str | None = None, seed: int = 0) -> np.ndarray:
+    """(resamples, n): how often the subject of each of n rows is drawn, as many of them as there are.
+
+    `key` and `seed` name the draw. Without a key it is a function of the subjects alone, so that all tables that have
+    them see the same one.
+    """
+    unique, member = np.unique(subjects.astype(str).to_numpy(str), return_inverse=True)
+    rng = np.random.default_rng([seed, zlib.crc32(("|".join(unique) if key is None else key).encode())])
+    counts = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), size=resamples)
+    return counts[:, member].astype(np.float64)
+
+
 def subject_weights(table: pd.DataFrame, resamples: int) -> np.ndarray:
     """(1 + resamples, n): how often each row's subject is drawn; once each in the first row, which is the data."""
-    subjects, member = np.unique(table["subject"].astype(str), return_inverse=True)
-    # A function of the subjects alone, so that every seed and every domain that has them sees the same draw.
-    rng = np.random.default_rng([0, zlib.crc32("|".join(subjects).encode())])
-    counts = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
-    return np.vstack([np.ones(len(table)), counts[:, member]])
+    return np.vstack([np.ones(len(table)), draw_subjects(table["subject"], resamples)])
 
 
 def seed_weights(pairs: list[tuple[int, int]], resamples: int) -> np.ndarray:

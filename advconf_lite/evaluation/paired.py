@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles, seed_weights, subject_weights
-from advconf_lite.evaluation.per_domain import is_relative
 from advconf_lite.evaluation.predictions import SEEDS, SLICE
-from advconf_lite.metrics import weighted_metrics
+from advconf_lite.metrics import METRICS, REPORTED, weighted_metrics
 from advconf_lite.support.errors import BadInput
 
 
 def paired_difference(
     predictions: pd.DataFrame, first: str, second: str, source_domain: str | None = None, resamples: int = 1000
 ) -> pd.DataFrame:
-    """`second` minus `first` in Pearson, eAURC and MAE, averaged over the target domains and the pairs of seeds.
+    """`second` minus `first` in the reported metrics, averaged over the target domains and the pairs of seeds.
 
     The rows of `compare`, without the name of the method.
     """
@@ -31,7 +30,7 @@ def compare(
     source_domain: str | None = None,
     resamples: int = 1000,
 ) -> pd.DataFrame:
-    """`reference` minus each of `methods` in Pearson, eAURC and MAE, averaged over target domains and pairs of seeds.
+    """`reference` minus each of `methods` in the `REPORTED` metrics, averaged over target domains and pairs of seeds.
 
     Intervals are a paired bootstrap over subjects and seeds; both methods are evaluated on the same draw. Subjects are
     drawn anew within each domain, and domains with the same subjects (re-acquired ones) share the draw. Of several
@@ -42,15 +41,15 @@ def compare(
 
     Returns:
         One row per quality, method and metric: quality, method, metric, difference, low, high (2.5 % and 97.5 %),
-        n_domains, n_segmenters, n_pairs (of seeds). No row for the MAE of a method that does not estimate.
+        n_domains, n_segmenters, n_pairs (of seeds). No row for a metric that needs an estimate where one only ranks.
     """
-    names = ["pearson", "eaurc", "mae"]
     wanted = [reference, *methods]
+    rank_only = set(predictions.loc[~predictions["estimates"].astype(bool), "method"])
     rows = []
     targets = predictions[(predictions["domain"] != source_domain) & predictions["method"].isin(wanted)]
     for quality, of_quality in targets.groupby("quality", sort=False):
         domains, pairs = list(dict.fromkeys(of_quality["domain"])), sorted(set(zip(*(of_quality[c] for c in SEEDS))))
-        values = np.full((len(wanted), len(names), len(domains), len(pairs), 1 + resamples), np.nan)  # the data first
+        values = np.full((len(wanted), len(REPORTED), len(domains), len(pairs), 1 + resamples), np.nan)  # the data first
         for key, group in of_quality.groupby(["domain", *SEEDS], sort=False):
             found = [group[group["method"] == method].sort_values(SLICE) for method in wanted]
             for method, table in zip(wanted, found):
@@ -59,8 +58,8 @@ def compare(
             weights = subject_weights(found[0], resamples)
             for number, table in enumerate(found):
                 scores = (table[column].to_numpy(float) for column in ("predicted_score", "true_score"))
-                result = weighted_metrics(*scores, weights)
-                values[number, :, domains.index(key[0]), pairs.index(key[1:])] = [result[name] for name in names]
+                result = weighted_metrics(*scores, weights, REPORTED)
+                values[number, :, domains.index(key[0]), pairs.index(key[1:])] = list(result.values())
         of_seeds = seed_weights(pairs, resamples).T  # (pairs, 1 + resamples)
         estimable = of_quality.groupby("domain")["subject"].nunique().max() >= FEWEST_SUBJECTS
         for number, method in enumerate(methods, start=1):
@@ -68,8 +67,8 @@ def compare(
             weights = np.where(np.isnan(difference), 0, of_seeds)
             with np.errstate(invalid="ignore"):
                 per_domain = (np.nan_to_num(difference) * weights).sum(2) / weights.sum(2)
-            for name, of_domain in zip(names, per_domain):
-                if name == "mae" and (is_relative(reference) or is_relative(method)):
+            for name, of_domain in zip(REPORTED, per_domain):
+                if METRICS[name].needs_estimate and rank_only & {reference, method}:
                     continue
                 with np.errstate(invalid="ignore"):
                     mean = np.nansum(of_domain, 0) / (~np.isnan(of_domain)).sum(0)

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
-from functools import cache
-
 import numpy as np
 import pandas as pd
 
-from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles
+from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, draw_subjects, percentiles
 from advconf_lite.evaluation.predictions import KEYS, check_predictions, constant_predictions
-from advconf_lite.methods.registry import sampled_methods
 from advconf_lite.metrics import METRICS, weighted_metrics
 
 ENDS = ("", "_low", "_high")
 METRIC_COLUMNS = [*KEYS, "n_slices", "n_subjects", *(name + end for name in METRICS for end in ENDS)]
-
-
-@cache
-def is_relative(method: str) -> bool:
-    """Agreement and entropy rank slices but do not estimate the score (paper, section 4.3), so they have no MAE."""
-    return bool(sampled_methods([method]))
 
 
 def metrics_table(
@@ -32,7 +22,8 @@ def metrics_table(
     slices of one subject resemble each other, so resampling slices would give intervals that are too narrow.
     They are NaN (not estimable) for fewer than 3 subjects. Resamples in which a metric is undefined are left
     out. All methods of a domain see the same resamples, so their intervals are comparable, and they do not
-    depend on the other domains.
+    depend on the other domains. A metric that needs an estimate is NaN for a method that only ranks, as agreement and
+    entropy do (paper, section 4.3).
 
     `constant` gives one number per quality, such as the mean true score of the source's training slices, and
     adds the method "constant", which predicts it everywhere: what an MAE is worth is its distance from that
@@ -47,17 +38,15 @@ def metrics_table(
             group["predicted_score"].to_numpy(np.float64),
             group["true_score"].to_numpy(np.float64),
         )
-        subjects, member = np.unique(group["subject"].astype(str).to_numpy(str), return_inverse=True)
-        row = dict(zip(KEYS, key)) | {"n_slices": len(group), "n_subjects": len(subjects)}
+        n_subjects = group["subject"].astype(str).nunique()
+        row = dict(zip(KEYS, key)) | {"n_slices": len(group), "n_subjects": n_subjects}
         point = weighted_metrics(predicted, true, np.ones((1, len(group))))
         row |= {name: value[0] for name, value in point.items()}
-        if len(subjects) >= FEWEST_SUBJECTS and resamples > 0:
-            rng = np.random.default_rng([seed, zlib.crc32(str(key[1]).encode())])
-            drawn = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
-            resampled = weighted_metrics(predicted, true, drawn[:, member].astype(np.float64))
-            for name, values in resampled.items():
+        if n_subjects >= FEWEST_SUBJECTS and resamples > 0:
+            drawn = draw_subjects(group["subject"], resamples, key=str(key[1]), seed=seed)  # by the domain's name
+            for name, values in weighted_metrics(predicted, true, drawn).items():
                 row[name + "_low"], row[name + "_high"] = percentiles(values)
-        if is_relative(row["method"]):
-            row |= {"mae": np.nan, "mae_low": np.nan, "mae_high": np.nan}
+        if not group["estimates"].iloc[0]:
+            row |= {metric.name + end: np.nan for metric in METRICS.values() if metric.needs_estimate for end in ENDS}
         rows.append(row)
     return pd.DataFrame(rows, columns=METRIC_COLUMNS)

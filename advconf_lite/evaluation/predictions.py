@@ -15,7 +15,8 @@ SEEDS = ["segmenter_seed", "head_seed"]
 TEXT = [*SLICE[:4], "quality", "method"]
 WHOLE = ["slice", *SEEDS]
 KEYS = ["dataset", "domain", "quality", "method", *SEEDS]
-PREDICTION_COLUMNS = [*SLICE, "quality", "method", *SEEDS, "true_score", "predicted_score"]
+# `estimates`: whether predicted_score estimates true_score, or only ranks slices. Who writes the rows knows it.
+PREDICTION_COLUMNS = [*SLICE, "quality", "method", *SEEDS, "estimates", "true_score", "predicted_score"]
 
 CONSTANT = "constant"
 
@@ -24,7 +25,8 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     """A checked predictions table from a CSV file; text columns are strings even if they look like numbers.
 
     Raises:
-        BadInput: no such file, not a table, a column is missing, or a score is not a finite number.
+        BadInput: no such file, not a table, a column is missing, `estimates` is not True or False, or a score is not
+            a finite number.
     """
     try:
         # A subject or domain called "NA" is a name; only empty cells and NaN are missing values.
@@ -33,7 +35,9 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
         raise BadInput(f"{path} does not exist; run the evaluation first, or name the run's folder") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise BadInput(f"{path} cannot be read as a table ({error}); delete it and run the evaluation again") from error
-    for column in table.columns.difference(TEXT):
+    if "estimates" in table:
+        table["estimates"] = table["estimates"].map({"True": True, "False": False})
+    for column in table.columns.difference([*TEXT, "estimates"]):
         try:
             # Python's float() is exact, which the default parser of pandas 2 is not: a merge must not move
             # other rows.
@@ -47,14 +51,18 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
     # A data set without phases leaves that column empty.
     text = {column: table[column].astype(object).where(table[column].notna(), "").astype(str) for column in TEXT}
-    return table.assign(**text)
+    return table.assign(**text, estimates=table["estimates"].astype(bool))
 
 
 def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions table") -> pd.DataFrame:
-    """The same table, or BadInput: a column is missing, a score is not finite, or a slice is there twice."""
+    """The same table, or BadInput: a column is missing, a score is not finite, a slice is there twice, or it is unclear
+    whether a method estimates."""
     missing = [column for column in PREDICTION_COLUMNS if column not in table.columns]
     if missing:
-        raise BadInput(f"{name} lacks the column(s) {', '.join(missing)}; it needs {', '.join(PREDICTION_COLUMNS)}")
+        needed = ", ".join(PREDICTION_COLUMNS)
+        raise BadInput(
+            f"{name} lacks the column(s) {', '.join(missing)} of {needed}; delete it and run the evaluation again"
+        )
     for column in ("true_score", "predicted_score"):
         values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
         if not np.isfinite(values).all():
@@ -63,6 +71,14 @@ def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions t
                 f"{name}: {column} in data row {row + 1} is {table[column].iloc[row]}, not a finite number; "
                 f"remove the rows of method {table['method'].iloc[row]!r} and run it again"
             )
+    unclear = ~table["estimates"].isin([True, False])
+    if unclear.any():
+        row = int(np.flatnonzero(unclear)[0])
+        raise BadInput(f"{name}: estimates in data row {row + 1} is neither True nor False; delete it and evaluate again")
+    kinds = table.groupby("method")["estimates"].nunique()
+    if (kinds > 1).any():
+        method = kinds.index[kinds > 1][0]
+        raise BadInput(f"{name}: {method} estimates in some rows and only ranks in others; give its rows one kind")
     twice = table.duplicated([*SLICE, "quality", "method", *SEEDS])
     if twice.any():
         row = int(np.flatnonzero(twice)[0])
@@ -97,4 +113,5 @@ def constant_predictions(predictions: pd.DataFrame, constant: dict[str, float]) 
     rows = predictions[predictions["quality"].isin(list(constant))]
     # The true score belongs to the segmenter, so one row per slice and segmenter seed is all there is.
     rows = rows.drop_duplicates([*SLICE, "quality", "segmenter_seed"])[PREDICTION_COLUMNS]
-    return rows.assign(method=CONSTANT, head_seed=0, predicted_score=rows["quality"].map(constant).astype(float))
+    predicted = rows["quality"].map(constant).astype(float)
+    return rows.assign(method=CONSTANT, head_seed=0, estimates=True, predicted_score=predicted)

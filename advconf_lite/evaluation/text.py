@@ -1,4 +1,4 @@
-"""Tables as text: for the terminal, for Markdown and for the lessons."""
+"""Tables as text: for the terminal, for Markdown and for the lessons. A quality has the name that users type."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ import pandas as pd
 
 from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS
 from advconf_lite.evaluation.paired import compare
-from advconf_lite.evaluation.per_domain import is_relative
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
-from advconf_lite.figures.style import QUALITIES
+from advconf_lite.metrics import METRICS, REPORTED
 
 
 def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> str:
-    """Domain x method x {Pearson, eAURC, MAE} as text: the source's held-out subjects, the targets, the targets' mean.
+    """Domain x method x reported metric as text: the source's held-out subjects, the targets, the targets' mean.
 
     One pair of seeds: the value with its bootstrap interval. Several: mean +- standard deviation over them.
     Without `source_domain` the mean is over all domains. The method "constant" (see `metrics_table`) is what
     an MAE must stay below to say anything.
     """
-    shown = {
-        "pearson": "Pearson (higher better)",
-        "eaurc": "eAURC (lower better)",
-        "mae": "MAE (lower better)",
-    }
+    shown = {name: f"{METRICS[name].title} ({METRICS[name].better} better)" for name in REPORTED}
     domains = list(dict.fromkeys(metrics["domain"]))
     domains.sort(key=lambda domain: domain != source_domain)  # stable: the targets keep their order
     targets = [domain for domain in domains if domain != source_domain]
@@ -81,7 +76,6 @@ def _cell(rows: pd.DataFrame, name: str) -> str:
     return text + (" [n.e.]" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]")
 
 
-METRIC_NAMES = {"pearson": "Pearson", "eaurc": "eAURC", "mae": "MAE"}
 NOTHING = "–"
 
 
@@ -97,7 +91,7 @@ def domain_table(
         mean: also a column of the mean over `domains`: of each pair of seeds first, so that the spread is the mean's.
 
     Returns:
-        Index (quality, row); NaN, as for the MAE of a relative method, is a dash.
+        Index (quality, row); NaN, as for the MAE of a method that only ranks, is a dash.
     """
     found, index = [], []
     for quality in dict.fromkeys(metrics["quality"]):
@@ -108,7 +102,7 @@ def domain_table(
             of_pairs = part.pivot(index=SEEDS, columns="domain", values=metric).reindex(columns=list(domains))
             cells = {domain: spread(of_pairs[domain]) for domain in domains}
             found.append(cells | ({"mean": spread(of_pairs.mean(axis=1))} if mean else {}))
-            index.append((QUALITIES.get(quality, quality), title))
+            index.append((quality, title))
     columns = [*domains, *(["mean"] if mean else [])]
     return pd.DataFrame(found, pd.MultiIndex.from_tuples(index, names=["quality", "method"]), columns)
 
@@ -126,25 +120,26 @@ def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
 
     A row per quality and method, a column per metric.
     """
+    titles = {name: METRICS[name].title for name in REPORTED}
     if comparison.empty:
-        return pd.DataFrame(columns=list(METRIC_NAMES.values()))
+        return pd.DataFrame(columns=list(titles.values()))
     text = []
     for row in comparison.itertuples():
-        digits = 3 if row.metric == "pearson" else 4  # the others are smaller numbers
+        digits = METRICS[row.metric].digits
         interval = f"[{row.low:+.{digits}f}, {row.high:+.{digits}f}]" if np.isfinite(row.low) else "[n.e.]"
         text.append(f"{row.difference:+.{digits}f} {interval}")
-    table = comparison.assign(text=text, quality=comparison["quality"].map(lambda q: QUALITIES.get(q, q)),
-                              metric=comparison["metric"].map(METRIC_NAMES))  # fmt: skip
+    table = comparison.assign(text=text, metric=comparison["metric"].map(titles))
     order = list(dict.fromkeys(zip(table["quality"], table["method"])))
     table = table.pivot(index=["quality", "method"], columns="metric", values="text").reindex(order)
-    return table.reindex(columns=list(METRIC_NAMES.values())).fillna(NOTHING).rename_axis(columns=None)
+    return table.reindex(columns=list(titles.values())).fillna(NOTHING).rename_axis(columns=None)
 
 
 def mae_floor(metrics: pd.DataFrame, source_domain: str | None = None) -> pd.DataFrame:
     """MAE per target domain and its mean, of every method that estimates; the constant prediction comes first."""
     names = sorted(dict.fromkeys(metrics["method"]), key=lambda name: name != CONSTANT)
     domains = [domain for domain in dict.fromkeys(metrics["domain"]) if domain != source_domain]
-    return domain_table(metrics, "mae", {name: name for name in names if not is_relative(name)}, domains, mean=True)
+    estimates = metrics.groupby("method")["mae"].count() > 0  # it is NaN for a method that only ranks
+    return domain_table(metrics, "mae", {name: name for name in names if estimates[name]}, domains, mean=True)
 
 
 def comparison(predictions: pd.DataFrame, source_domain: str | None) -> str:

@@ -29,21 +29,17 @@ from advconf_lite.experiment.networks import Network, make_quality
 from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment, remarks_on
 from advconf_lite.experiment.profiles import PROFILES, Profile
 from advconf_lite.methods.registry import DEFAULT_METHODS, parse_methods
-from advconf_lite.quality import Quality
+from advconf_lite.quality import QUALITIES, Quality, find_measure
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 
 Key = tuple[str, str]  # (method, quality)
-QUALITIES = ("dice", "surface_dice")
 HISTORY_COLUMNS = ("quality", "method", "head_seed", "alpha", "predicted_drop", "true_drop", "delta_norm")
 
 
 def parse_qualities(names: Sequence[str] | str | None) -> list[str]:
     names = [names] if isinstance(names, str) else list(names or QUALITIES)
-    for name in names:
-        if name not in QUALITIES:
-            raise BadInput(f"--quality {name} is unknown; choose dice or surface_dice")
-    return names
+    return [find_measure(name).name for name in names]
 
 
 class RunFolder:
@@ -53,7 +49,7 @@ class RunFolder:
         folder: made if missing. A folder made from other data, with another profile or another network is refused.
         data: "phantom:cardiac", "phantom:prostate" or a slice-set folder.
         profile: a name in `PROFILES`, or a Profile.
-        quality: one of QUALITIES, several, or None for both.
+        quality: one of `quality.QUALITIES`, several, or None for all.
         network: one's own in place of our U-Net: a function, its name "package.module:function", or a `Network`.
     """
 

@@ -146,7 +146,7 @@ def new_head(segmenter: Segmenter, experiment: Experiment, settings: Settings, q
 
 
 def make_quality(name: str, experiment: Experiment, settings: Settings) -> Quality:
-    """Dice or surface Dice at the experiment's spacing and tolerance.
+    """A quality at the experiment's spacing and tolerance.
 
     On a grid coarser than the tolerance, the tolerance is one pixel: below it, only identical outlines would count.
     """

@@ -116,5 +116,7 @@ def done(run: RunFolder, methods: list[str], s: int, h: int) -> pd.DataFrame | N
 def keep(run: RunFolder, tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Put new rows into predictions.csv."""
     new = pd.concat(tables, ignore_index=True)
+    estimates = new["method"].map(lambda name: find_method(name).estimates)
+    new.insert(PREDICTION_COLUMNS.index("estimates"), "estimates", estimates)
     merge_predictions(run.predictions_path, new)
     return new

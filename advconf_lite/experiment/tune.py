@@ -26,6 +26,7 @@ from advconf_lite.experiment.parts import Experiment, load_experiment
 from advconf_lite.experiment.profiles import PROFILES, Profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import head_methods
+from advconf_lite.metrics import REPORTED
 from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
@@ -37,7 +38,6 @@ TUNABLE = (
     "head_output", "warmup_batches", "alpha", "eta", "eps", "objective",
     "finetune_lr", "finetune_steps", "finetune_alpha", "strong_probability",
 )  # fmt: skip
-SHOWN = ["pearson", "eaurc", "mae"]
 
 
 class Trial(Run):
@@ -114,7 +114,7 @@ def tune(
     equal ones the first trial.
 
     Returns:
-        The log: quality, method, trial, settings, pearson, eaurc, mae (means over the validation scanners), chosen.
+        The log: quality, method, trial, settings, the `REPORTED` metrics (means over the validation scanners), chosen.
 
     Raises:
         BadInput: an unknown profile, method or setting; or nothing to train.
@@ -133,12 +133,12 @@ def tune(
         trial = Trial(folder / f"trial-{number}", data, changed, quality, trained, progress=progress)
         predictions = trial.predict_heads(segmenter_seed, head_seed)
         scanners = predictions[predictions["domain"] != trial.experiment.slices.source_domain]
-        means = metrics_table(scanners, resamples=0).groupby(["quality", "method"], sort=False)[SHOWN].mean()
+        means = metrics_table(scanners, resamples=0).groupby(["quality", "method"], sort=False)[list(REPORTED)].mean()
         tables.append(means.reset_index().assign(trial=number, settings=_text(values)))
     log = pd.concat(tables, ignore_index=True)
     best = log.groupby(["method", "trial"], sort=False)["mae"].mean().unstack().idxmin(axis=1)
     log["chosen"] = log["trial"] == log["method"].map(best)
-    log = log[["quality", "method", "trial", "settings", *SHOWN, "chosen"]]
+    log = log[["quality", "method", "trial", "settings", *REPORTED, "chosen"]]
     write_atomically(folder / "trials.csv", lambda path: log.to_csv(path, index=False))
     chosen = {
         "data": data, "profile": profile, "segmenter_seed": segmenter_seed, "head_seed": head_seed, "trials": len(trials),

@@ -1,8 +1,6 @@
-"""Figures of scores: the paper's Figures 2 and 3, predicted against true scores, and their histogram."""
+"""Figures of scores: the paper's Figures 2 and 3, and predicted against true scores."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,19 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from advconf_lite.evaluation.per_domain import is_relative
 from advconf_lite.evaluation.predictions import CONSTANT, SLICE
-from advconf_lite.figures.style import BLACK, BLUE, METHODS, ORANGE, QUALITIES, SKY, method_cue, ordered, plain_array, styled
+from advconf_lite.figures.style import BLACK, METHODS, ORANGE, SKY, method_cue, ordered, quality_titles, styled
+from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.support.errors import BadInput
-
-METRIC_TITLES = {
-    "pearson": "Pearson r\n(higher is better)",
-    "spearman": "Spearman r\n(higher is better)",
-    "eaurc": "eAURC\n(lower is better)",
-    "aurc": "AURC\n(lower is better)",
-    "augrc": "AUGRC\n(lower is better)",
-    "mae": "MAE\n(lower is better)",
-}
 
 
 def _domains(table: pd.DataFrame, source_domain: str | None) -> list[str]:
@@ -45,11 +34,11 @@ def figure2(predictions: pd.DataFrame, source_domain: str | None = None) -> Figu
         rows.loc[source, "row"] = rows["domain"] + " (" + rows["split"].astype(str) + ")"
     known = list(dict.fromkeys(rows.loc[rows["domain"] == source_domain, "row"]))
     names = ordered(rows["row"], known)
-    qualities = ordered(rows["quality"], QUALITIES)
+    qualities = quality_titles(rows["quality"])
     fig = Figure(figsize=(3.5 * len(qualities) + 1, 0.36 * len(names) + 1.0), layout="constrained")
     rng = np.random.default_rng(0)
     axes = fig.subplots(1, len(qualities), sharey=True, squeeze=False)[0]
-    for ax, quality in zip(axes, qualities):
+    for ax, (quality, title) in zip(axes, qualities.items()):
         for position, name in enumerate(names):
             scores = rows.loc[(rows["row"] == name) & (rows["quality"] == quality), "true_score"].dropna().to_numpy()
             is_source = name in known
@@ -58,7 +47,7 @@ def figure2(predictions: pd.DataFrame, source_domain: str | None = None) -> Figu
                 _box(ax, scores, position, ORANGE if is_source else SKY, "////" if is_source else "")
         ax.set(
             xlim=(-0.02, 1.02),
-            xlabel=f"true {QUALITIES.get(quality, quality)} of a slice",
+            xlabel=f"true {title} of a slice",
             ylim=(len(names) - 0.4, -0.6),
         )
         ax.grid(False, axis="y")
@@ -87,19 +76,20 @@ def _box(ax: Axes, scores: np.ndarray, y: float, colour: str, hatch: str) -> Non
 def figure3(
     metrics: pd.DataFrame,
     source_domain: str | None = None,
-    names: tuple[str, ...] = ("pearson", "eaurc", "mae"),
+    names: tuple[str, ...] = REPORTED,
     methods: tuple[str, ...] | None = None,
 ) -> Figure:
     """The paper's Figure 3: bars per domain and method, a row for each metric and a column for each quality.
 
     Several pairs of seeds: bars are means, whiskers one standard deviation over the pairs. One pair: whiskers
     are the bootstrap interval over subjects, absent where it is not estimable. The figure says which. The
-    method "constant" is no competitor but the MAE's floor, drawn as a dashed line across its domain.
+    method "constant" is no competitor but the floor of a metric that needs an estimate (the MAE), a dashed line across its
+    domain.
     """
     table = metrics if methods is None else metrics[metrics["method"].isin(methods)]
     if table.empty:
         raise BadInput("the metrics table is empty; run the evaluation first")
-    domains, qualities = _domains(table, source_domain), ordered(table["quality"], QUALITIES)
+    domains, qualities = _domains(table, source_domain), quality_titles(table["quality"])
     floor, table = table[table["method"] == CONSTANT], table[table["method"] != CONSTANT]
     shown = ordered(table["method"], METHODS)
     several = len(table[["segmenter_seed", "head_seed"]].drop_duplicates()) > 1
@@ -128,7 +118,7 @@ def figure3(
                     elinewidth=0.8,
                     capsize=1.3,
                 )
-            if name == "mae":
+            if METRICS[name].needs_estimate:
                 lines = floor[floor["quality"] == quality]
                 level = [_bar(lines[lines["domain"] == d], name)[0] for d in domains]
                 x = np.arange(len(domains))
@@ -137,9 +127,9 @@ def figure3(
             ax.grid(False, axis="x")
             if source_domain in domains and len(domains) > 1:
                 ax.axvline(0.5, color="0.5", lw=0.8, ls=":")
-        line[0].set_ylabel(METRIC_TITLES.get(name, name))
-    for ax, quality in zip(axes[0], qualities):
-        ax.set_title(QUALITIES.get(quality, quality))
+        line[0].set_ylabel(f"{METRICS[name].title}\n({METRICS[name].better} is better)")
+    for ax, title in zip(axes[0], qualities.values()):
+        ax.set_title(title)
     for ax in axes[-1]:
         ax.set_xticks(range(len(domains)), domains, rotation=35, ha="right", rotation_mode="anchor")
         ax.set_xlim(-0.6, len(domains) - 0.4)
@@ -211,8 +201,8 @@ def scatter(
         ax.tick_params(labelbottom=True)
     for ax in axes[len(domains) :]:
         ax.axis("off")
-    title = QUALITIES.get(quality, quality)
-    kind = "agreement" if all(map(is_relative, methods)) else f"predicted {title}"
+    title = quality_titles([quality])[quality]
+    kind = f"predicted {title}" if rows["estimates"].any() else "agreement"
     note = f" (segmenter seed {segmenter_seed}, head seed {head_seed})" if several else ""
     fig.supxlabel(f"true {title} of a slice{note}", fontsize=8.5)
     fig.supylabel(kind, fontsize=8.5)
@@ -229,36 +219,4 @@ def scatter(
     ]
     handles.append(Line2D([], [], color="0.4", lw=0.8, ls="--"))
     fig.legend(handles, [*methods, "predicted = true"], loc="outside upper center", ncols=len(handles))
-    return fig
-
-
-@styled
-def score_histogram(clean: Any, perturbed: Any, quality: str = "dice") -> Figure:
-    """True scores that the head saw in training, of clean and of perturbed images, as shares of each kind.
-
-    Shows whether the perturbations widen the range of scores that the head learns from (paper, section 5).
-    """
-    fig = Figure(figsize=(5, 2.6), layout="constrained")
-    ax = fig.subplots()
-    bins = np.linspace(0, 1, 26)
-    for values, name, colour, hatch, line in (
-        (clean, "clean", BLUE, "", "-"),
-        (perturbed, "perturbed", ORANGE, "////", "--"),
-    ):
-        values = plain_array(values).astype(float).ravel()
-        values = values[np.isfinite(values)]
-        if len(values) == 0:
-            continue
-        share = np.histogram(values, bins)[0] / len(values) * 100
-        label = f"{name} (n = {len(values)}, 5th percentile {np.percentile(values, 5):.2f})"
-        ax.stairs(share, bins, fill=True, facecolor=(colour, 0.35), hatch=hatch, edgecolor=colour, lw=0, label=label)
-        ax.stairs(share, bins, color=colour, lw=1.4, ls=line)
-    ax.set(
-        xlabel=f"true {QUALITIES.get(quality, quality)} of a training image",
-        ylabel="share of images (%)",
-        xlim=(0, 1),
-    )
-    ax.grid(False, axis="x")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="upper left")
     return fig

@@ -51,8 +51,6 @@ CUES = (
 
 METHODS = dict(zip(("plain", "adversarial", "agreement-2", "agreement-15"), CUES)) | {"constant": CUES[6]}
 
-QUALITIES = {"dice": "Dice", "surface_dice": "surface Dice"}
-
 # Outlines lie on grey images: light or saturated colours only.
 CLASSES = (
     Cue(VERMILLION, "", "-", ""),
@@ -107,6 +105,13 @@ def ordered(names: Any, known: Any) -> list[str]:
     """Unique names, those in `known` first and in its order, the others as they come."""
     unique, known = list(dict.fromkeys(names)), list(known)
     return sorted(unique, key=lambda name: known.index(name) if name in known else len(known))
+
+
+def quality_titles(names: Any) -> dict[str, str]:
+    """Unique qualities, in the order of `quality.QUALITIES` -> their titles; one that it does not have has its own name."""
+    from advconf_lite.quality import QUALITIES  # imports torch, which a figure has no other use for
+
+    return {name: QUALITIES[name].title if name in QUALITIES else name for name in ordered(names, QUALITIES)}
 
 
 def plain_array(values: Any) -> np.ndarray:

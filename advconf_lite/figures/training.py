@@ -1,16 +1,29 @@
-"""Figures of training: learning curves, and the paper's Figure 1."""
+"""Figures of training: learning curves, the paper's Figure 1, and the true scores that heads saw."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator
 
-from advconf_lite.figures.style import BLACK, BLUE, CUES, METHODS, QUALITIES, VERMILLION, method_cue, ordered, styled
+from advconf_lite.figures.style import (
+    BLACK,
+    BLUE,
+    CUES,
+    METHODS,
+    VERMILLION,
+    method_cue,
+    ordered,
+    plain_array,
+    quality_titles,
+    styled,
+)
 from advconf_lite.support.errors import BadInput
 
 
@@ -36,9 +49,9 @@ def learning_curves(history: pd.DataFrame, stage: str = "segmenter") -> Figure:
         left.set(xlabel="optimiser step", ylabel="Dice + cross-entropy loss")
         _loss_legend(left)
         return fig
-    qualities = ordered(rows["quality"], QUALITIES)
+    qualities = quality_titles(rows["quality"])
     fig = Figure(figsize=(3.5 * len(qualities), 2.7), layout="constrained")
-    for ax, quality in zip(fig.subplots(1, len(qualities), squeeze=False)[0], qualities):
+    for ax, (quality, title) in zip(fig.subplots(1, len(qualities), squeeze=False)[0], qualities.items()):
         part = rows[rows["quality"] == quality]
         for number, method in enumerate(ordered(part["method"], METHODS)):
             runs = part[part["method"] == method].groupby(["segmenter_seed", "head_seed"])
@@ -48,7 +61,7 @@ def learning_curves(history: pd.DataFrame, stage: str = "segmenter") -> Figure:
             xlabel="optimiser step",
             ylabel="squared error of the score",
             yscale="log",
-            title=QUALITIES.get(quality, quality),
+            title=title,
         )
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
@@ -87,11 +100,11 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
     rows = rows.dropna(subset=["predicted_drop", "true_drop"])
     if rows.empty:
         raise BadInput("the history has no adversarial steps; train the method 'adversarial' for more than the warm-up")
-    qualities = ordered(rows["quality"], QUALITIES)
+    qualities = quality_titles(rows["quality"])
     segmenter_seeds, head_seeds = (sorted(rows[c].unique()) for c in ("segmenter_seed", "head_seed"))
     many = len(segmenter_seeds) > 1  # then the segmenter has the colour and the head the line style
     fig = Figure(figsize=(7, 2.2 * len(qualities) + 0.7), layout="constrained")
-    for (left, right), quality in zip(fig.subplots(len(qualities), 2, squeeze=False), qualities):
+    for (left, right), (quality, title) in zip(fig.subplots(len(qualities), 2, squeeze=False), qualities.items()):
         runs = list(rows[rows["quality"] == quality].groupby(["segmenter_seed", "head_seed"]))
         smooth = []
         for number, ((segmenter_seed, head_seed), run) in enumerate(runs):
@@ -128,9 +141,46 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
         # Single batches may reach far out; the view is set by the medians.
         low, high = min(0.0, *(s.min() for s in smooth)), max(delta_s, *(s.max() for s in smooth))
         left.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))
-        left.set(xlabel="optimiser step", ylabel=f"drop in {QUALITIES.get(quality, quality)}")
+        left.set(xlabel="optimiser step", ylabel=f"drop in {title}")
         right.set(xlabel="optimiser step", ylabel=r"gradient factor $\alpha$")
     for ax, place in ((left, "outside upper left"), (right, "outside lower right")):
         handles, labels = ax.get_legend_handles_labels()
         fig.legend(handles, labels, loc=place, ncols=min(3, len(labels)), handlelength=2.8)
+    return fig
+
+
+@styled
+def training_scores(seen: dict[str, Any], quality: str = "dice") -> Figure:
+    """Histograms of the true scores that heads saw in training, one above the other, on the same axes.
+
+    The first of `seen` is repeated as a grey outline in the others; a dashed line marks the 5th percentile. Shows
+    whether perturbations widen the range of scores that a head learns from (paper, section 5).
+    """
+    kinds = {name: plain_array(values).astype(float).ravel() for name, values in seen.items()}
+    kinds = {name: values[np.isfinite(values)] for name, values in kinds.items()}
+    kinds = {name: values for name, values in kinds.items() if len(values)}
+    if not kinds:
+        raise BadInput("no true scores were seen in training; train the heads first")
+    bins = np.linspace(0, 1, 26)
+    shares = [100 * np.histogram(values, bins)[0] / len(values) for values in kinds.values()]
+    fig = Figure(figsize=(5.6, 1.2 * len(kinds) + 0.6), layout="constrained")
+    axes = fig.subplots(len(kinds), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for ax, (name, values), share, cue in zip(axes, kinds.items(), shares, (CUES[1], CUES[0], *CUES[2:])):
+        ax.stairs(share, bins, fill=True, facecolor=(cue.colour, 0.35), hatch=cue.hatch, edgecolor=cue.colour, lw=0)
+        ax.stairs(share, bins, color=cue.colour, lw=1.4)
+        if ax is not axes[0]:
+            ax.stairs(shares[0], bins, color="0.45", lw=0.9, ls=":")
+        low = np.percentile(values, 5)
+        ax.axvline(low, color="0.1", ls="--", lw=1)
+        ax.set_title(f"{name}: n = {len(values)}, 5th percentile {low:.2f}", loc="left", fontsize=8.5)
+        ax.grid(False, axis="x")
+    axes[-1].set_xlim(0, 1)
+    fig.supxlabel(f"true {quality_titles([quality])[quality]} of a training image", fontsize=8.5)
+    fig.supylabel("share of images (%)", fontsize=8.5)
+    handles = [Line2D([], [], color="0.1", ls="--", lw=1)]
+    texts = ["5th percentile"]
+    if len(kinds) > 1:
+        handles.append(Patch(fc="none", ec="0.45", ls=":"))
+        texts.append(f"{next(iter(kinds))}, for comparison")
+    fig.legend(handles, texts, loc="outside upper right", ncols=2)
     return fig

@@ -74,16 +74,16 @@ class SampledMethod:
 
     samples: int
     needs_mean = False
+    estimates = False  # predictions.csv says so, and a metric of the number itself, as the MAE, is left out
 
     def __init__(self, name: str, *numbers: str) -> None:
         self.name = name
 
     def score(self, samples: Samples, g: Quality, empty: str) -> Tensor:
-        """(B, classes), high for images that are likely to be segmented well; `empty` as in `agreement.agreement`."""
+        """(B, classes), high for images that are likely to be segmented well; `empty` as in `score_agreement`."""
         raise NotImplementedError
 
 
 def sampled_methods(names: Sequence[str]) -> list[SampledMethod]:
-    """Those of `names` that are scores from samples; other words, such as "constant", may be among them."""
-    patterns = [pattern for pattern, cls in _REGISTRY.values() if issubclass(cls, SampledMethod)]
-    return [find_method(name) for name in names if any(pattern.fullmatch(name) for pattern in patterns)]
+    """Those of `names` that are scores from samples."""
+    return [find_method(name) for name in names if isinstance(find_method(name), SampledMethod)]

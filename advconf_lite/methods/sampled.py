@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from advconf_lite.agreement import Samples, agreement, certainty, monte_carlo
+from advconf_lite.agreement import Samples, certainty, monte_carlo, score_agreement
 from advconf_lite.methods.registry import SampledMethod, register
 from advconf_lite.quality import Quality
 
@@ -28,7 +28,7 @@ def sampled_scores(
     Args:
         images: (N, 1, H, W), on any device; they are moved to the segmenter's.
         seed: of the first batch; the following ones add 1 each.
-        empty: as in `agreement`, for methods that do not name a rule themselves.
+        empty: as in `score_agreement`, for methods that do not name a rule themselves.
 
     Returns:
         (method, quality) -> (N, classes).
@@ -56,8 +56,7 @@ class Agreement(SampledMethod):
         self.samples, self.empty = int(n), empty
 
     def score(self, samples: Samples, g: Quality, empty: str) -> Tensor:
-        masks, rule = samples.masks[: self.samples], self.empty or empty
-        return agreement(masks, g.name, g.num_classes, g.tolerance, g.spacing, g.include_background, rule)
+        return score_agreement(samples.masks[: self.samples], g, self.empty or empty)
 
 
 @register("entropy-N, entropy-N-foreground (N >= 1)", r"entropy-([1-9]\d*)(-foreground)?")
