@@ -93,14 +93,23 @@ def test_a_folder_of_another_run_is_refused(capsys, slice_set, tmp_path):
     assert (tmp_path / "r" / "config.json").read_bytes() == before
 
 
-def test_a_folder_from_before_a_setting_is_taken_up_with_its_default(slice_set, tmp_path):
-    run = Run(tmp_path / "r", str(slice_set), "smoke", progress=False)
+def test_a_folder_of_another_version_is_refused_in_one_sentence(slice_set, tmp_path):
+    Run(tmp_path / "r", str(slice_set), "smoke", progress=False)
     path = tmp_path / "r" / "config.json"
     config = json.loads(path.read_text())
     del config["profile"]["settings"]["strong_probability"]
+    config["profile"]["settings"]["of_old"] = 1
     path.write_text(json.dumps(config))
-    assert open_run(tmp_path / "r", progress=False).profile == run.profile
-    assert json.loads(path.read_text())["profile"]["settings"]["strong_probability"] == 0.5
+    with pytest.raises(BadInput, match="made with profile smoke with other values of settings; choose another"):
+        Run(tmp_path / "r", str(slice_set), "smoke", progress=False)
+    with pytest.raises(
+        BadInput, match="config.json was written by another version .*of_old.*; delete the folder and run again"
+    ):
+        open_run(tmp_path / "r", progress=False)
+    del config["network"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(BadInput, match="config.json was written by another version"):
+        Run(tmp_path / "r", str(slice_set), "smoke", progress=False)
 
 
 def test_full_disk_ends_in_one_sentence_and_keeps_what_was_there(capsys, slice_set, tmp_path, monkeypatch):

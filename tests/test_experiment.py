@@ -117,7 +117,7 @@ def predictions(offset: float, method: str, n_subjects: int = 6) -> pd.DataFrame
             "true_score",
             "predicted_score",
         ],
-    )
+    ).assign(estimates=not method.startswith("agreement"))
 
 
 def test_paired_difference_of_known_errors():

@@ -36,6 +36,7 @@ def a_run(folder, data, subjects, methods=METHODS, profile="smoke", classes=("gl
         table[f"true_{name}"], table[f"predicted_{name}"] = table["true_score"], table["predicted_score"]
     folder.mkdir(parents=True)
     config = {"data": str(data), "profile": PROFILES[profile].as_dict(), "qualities": ["dice"], "methods": list(methods)}
+    config["network"] = None
     (folder / "config.json").write_text(json.dumps(config))
     table.to_csv(folder / "predictions.csv", index=False)
     return folder
@@ -126,7 +127,9 @@ def test_what_cannot_be_pooled(folds, slice_set, tmp_path, capsys):
     (tmp_path / "other" / "predictions.csv").unlink()
     assert "predictions.csv does not exist; run the evaluation first" in refused(capsys, one, tmp_path / "other", out=out)
     (tmp_path / "other" / "config.json").write_text('{"data": 3}')
-    assert "is not that of a run" in refused(capsys, one, tmp_path / "other", out=out)
+    assert "was written by another version (profile is missing); delete the folder" in refused(
+        capsys, one, tmp_path / "other", out=out
+    )
     assert not out.exists()
 
 

@@ -168,11 +168,14 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """config.json of a run's folder."""
     path = Path(folder) / "config.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist; give the folder of a run made by python -m advconf_lite run") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not readable as JSON ({error}); delete the folder and run again") from None
+    if missing := [key for key in ("data", "profile", "network", "qualities", "methods") if key not in config]:
+        raise BadInput(f"{path} was written by another version ({missing[0]} is missing); delete the folder and run again")
+    return config
 
 
 def network_from_config(config: dict[str, Any]) -> Network | None:
@@ -189,7 +192,7 @@ def _difference(key: str, old: Any, new: Any) -> str:
         return "our own U-Net"
     name = {"profile": "name", "network": "factory"}[key]
     same = bool(new) and old[name] == new[name]
-    changed = ", ".join(k for k in old if old[k] != new[k]) if same else ""
+    changed = ", ".join(k for k in {**old, **new} if old.get(k) != new.get(k)) if same else ""
     return f"{key} {old[name]}" + (f" with other values of {changed}" if changed else "")
 
 

@@ -172,9 +172,11 @@ def load_weights(module: nn.Module, path: Path) -> None:
             weights = weights.get("state_dict", weights)
         module.load_state_dict(weights)
     except (SafetensorError, RuntimeError, OSError, AttributeError, TypeError, pickle.UnpicklingError) as error:
-        reason = " ".join(" ".join(str(error).split())[:300].split())
-        raise BadInput(f"{path} cannot be read as the weights of this network ({reason}); give the file that belongs to it, "
-                       "or, if a run made it, delete it and run again") from error  # fmt: skip
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(
+            f"{path} cannot be read as the weights of this network ({reason}); if a run made it, delete the file and run "
+            "again, otherwise give the weights that belong to the network"
+        ) from error
 
 
 @contextmanager

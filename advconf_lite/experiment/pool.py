@@ -95,10 +95,7 @@ def read_fold(folder: Path) -> Fold:
         BadInput: it is no run, its data set is gone, or it has no predictions yet.
     """
     config = read_config(folder)
-    try:
-        data, profile = str(config["data"]), profile_from_config(config["profile"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{folder / 'config.json'} is not that of a run ({error}); give the folder of a run") from error
+    data, profile = str(config["data"]), profile_from_config(config["profile"])
     # A copy that the run made stays with it, wherever the prepared set has gone since.
     kept = folder / "data" / "reacquired"
     made = folder / "data" / data.replace(":", "-") if data.startswith("phantom:") else Path(data)

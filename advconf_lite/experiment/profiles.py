@@ -46,9 +46,16 @@ class Profile(Schedule):
 
 
 def profile_from_config(values: dict[str, Any]) -> Profile:
-    """The Profile that `as_dict` has stored."""
-    settings = values["settings"] | {"augmentations": tuple(values["settings"]["augmentations"])}
-    return Profile(**values | {"channels": tuple(values["channels"]), "settings": Settings(**settings)})
+    """The Profile that `as_dict` has stored.
+
+    Raises:
+        BadInput: it was stored by a version with other fields.
+    """
+    try:
+        settings = Settings(**values["settings"] | {"augmentations": tuple(values["settings"]["augmentations"])})
+        return Profile(**values | {"channels": tuple(values["channels"]), "settings": settings})
+    except (TypeError, KeyError) as error:
+        raise BadInput(f"config.json was written by another version ({error}); delete the folder and run again") from None
 
 
 # What a run of minutes does differently: fewer, larger optimiser steps. alpha starts at delta_s and is counted per mean
