@@ -46,8 +46,7 @@ out: str = "runs/quick"  # the folder that the other lessons will fill
 # Each line is one requirement. A `[FAIL]` line says what to do. No GPU is needed for the quick profile.
 
 # %%
-from advconf_lite.course.check import print_report
-from advconf_lite.course.check import run_checks
+from advconf_lite.course.check import print_report, run_checks
 
 status = print_report(run_checks())
 
@@ -58,8 +57,7 @@ status = print_report(run_checks())
 # *scanner* is a set of acquisition parameters, so that a change of scanner is something you can read.
 
 # %%
-from advconf_lite.phantom.scanner_tables import source_scanner
-from advconf_lite.phantom.scanner_tables import target_scanners
+from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners
 
 organ = data.split(":")[1] if data.startswith("phantom:") else "cardiac"
 source, target = source_scanner(organ), target_scanners(organ)[1]
@@ -71,8 +69,8 @@ for name in ("field_T", "TR_ms", "TE_ms", "flip_deg", "resolution_mm", "snr", "c
 # and which parameter above is responsible?
 
 # %%
-from advconf_lite.phantom.subject import make_subject
 from advconf_lite.experiment.profiles import PROFILES
+from advconf_lite.phantom.subject import make_subject
 
 size, spacing_mm = PROFILES[profile].size[organ], PROFILES[profile].spacing_mm[organ]
 # The same stream of random numbers draws the same subject, here for two scanners.

@@ -127,8 +127,9 @@ print(f"mean {x.mean((1, 2, 3)).abs().max():.1e} at most, standard deviation {x.
 # %%
 import numpy as np
 import pandas as pd
-from advconf_lite.data.splits import split_by_subject
+
 from advconf_lite.data.slices import write_slice_set
+from advconf_lite.data.splits import split_by_subject
 
 masks = np.zeros((12, 64, 64), np.uint8)  # yours: (slices, height, width), 0 = background, 1 = the first class
 masks[:, 20:44, 24:40] = 1
@@ -153,8 +154,7 @@ own
 # tell?
 
 # %%
-from data_download.verify import as_table
-from data_download.verify import verify
+from data_download.verify import as_table, verify
 
 heading, findings = verify(own.folder)
 print(heading, as_table(findings), sep="\n")

@@ -34,8 +34,7 @@ experiment = run.experiment
 # keeps the topology and makes it narrower.
 
 # %%
-from advconf_lite.segmenter import build_unet
-from advconf_lite.segmenter import feature_layer
+from advconf_lite.segmenter import build_unet, feature_layer
 
 net = build_unet(run.profile.channels, experiment.num_classes, run.profile.num_res_units)
 print(f"{sum(p.numel() for p in net.parameters()):,} weights; z is read at {feature_layer(net)}")
@@ -56,8 +55,8 @@ print(f"{sum(p.numel() for p in net.parameters()):,} weights; z is read at {feat
 segmenters = {seed: run.segmenter(seed) for seed in segmenter_seeds}
 
 # %%
-from advconf_lite.figures.training import learning_curves
 from advconf_lite.figures.style import show
+from advconf_lite.figures.training import learning_curves
 
 history = run.history()
 figure = learning_curves(history[history["segmenter_seed"].isin(segmenter_seeds)], stage="segmenter")

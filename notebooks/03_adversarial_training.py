@@ -156,8 +156,8 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 heads = {pair: run.heads(*pair) for pair in seeds}
 
 # %%
-from advconf_lite.figures.training import figure1
 from advconf_lite.figures.style import show
+from advconf_lite.figures.training import figure1
 
 history = run.history()
 history = history[(history["stage"] == "head") & history["quality"].isin(run.qualities)]
@@ -213,8 +213,8 @@ for name in run.qualities:
 # $\Delta_s$.
 
 # %%
-from advconf_lite.course.probing import effects
 from advconf_lite.course.lessons import pick_slice
+from advconf_lite.course.probing import effects
 from advconf_lite.figures.images import figure4
 
 row = pick_slice(run, segmenter)

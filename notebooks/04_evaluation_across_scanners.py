@@ -78,8 +78,7 @@ for name in run.qualities:
 # %%
 import numpy as np
 
-from advconf_lite.metrics import aurc
-from advconf_lite.metrics import eaurc
+from advconf_lite.metrics import aurc, eaurc
 
 true, predicted = np.array([0.9, 0.5, 0.7]), np.array([0.8, 0.1, 0.4])
 by_hand = np.mean([0.1, (0.1 + 0.3) / 2, (0.1 + 0.3 + 0.5) / 3])

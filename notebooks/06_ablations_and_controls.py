@@ -65,8 +65,7 @@ Markdown(methods_text(run.methods))
 # was; what the folder already has is not made again.
 
 # %%
-from advconf_lite.course.tables import all_predictions
-from advconf_lite.course.tables import chosen_metrics
+from advconf_lite.course.tables import all_predictions, chosen_metrics
 
 predictions = all_predictions(run, seeds)
 metrics = chosen_metrics(run, seeds)
@@ -102,16 +101,16 @@ table3(metrics, source, run.settings.delta_s)
 # **Before you run the next cell:** which control will come closest to `adversarial`? Write down one name, and a reason.
 
 # %%
-from advconf_lite.evaluation.text import comparison_table
 from advconf_lite.evaluation.paired import compare
+from advconf_lite.evaluation.text import comparison_table
 
 others = [name for name in run.methods if name != "adversarial"]
 comparison = compare(predictions, "adversarial", others, source)
 comparison_table(comparison)
 
 # %%
-from advconf_lite.figures.style import show
 from advconf_lite.figures.controls import forest
+from advconf_lite.figures.style import show
 
 estimates = predictions.groupby("method")["estimates"].first()
 kinds = {
@@ -212,8 +211,7 @@ domain_table(metrics, "pearson", rules, list(dict.fromkeys(metrics["domain"])))
 # 1896 ms. Which of the two numbers depends on how the metric is programmed?
 
 # %%
-from advconf_lite.course.timings import FAULTS
-from advconf_lite.course.timings import table1
+from advconf_lite.course.timings import FAULTS, table1
 
 table1(run, run.segmenter(segmenter_seeds[0]))
 
