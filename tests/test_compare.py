@@ -109,6 +109,8 @@ def test_every_method_needs_every_slice_and_seed():
     with pytest.raises(BadInput, match="b and c did not score the same slices of two"):
         compare(missing, "b", ["a", "c"], "source", 10)
     assert len(compare(missing, "b", ["a"], "source", 10)) == 3
+    with pytest.raises(BadInput, match="lacks the column.s. estimates"):
+        compare(table.drop(columns="estimates"), "b", ["a"], "source", 10)
 
 
 def test_text_compares_adversarial_with_each_method_over_the_seeds_and_qualities_that_both_have():

@@ -10,7 +10,7 @@ import torch
 
 from advconf_lite.data.slices import read_slice_set
 from advconf_lite.evaluation.paired import paired_difference
-from advconf_lite.evaluation.predictions import constant_predictions, merge_predictions, read_predictions
+from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, constant_predictions, merge_predictions, read_predictions
 from advconf_lite.experiment.networks import new_segmenter
 from advconf_lite.experiment.parts import resplit_by_slice
 from advconf_lite.experiment.profiles import PROFILES
@@ -101,23 +101,9 @@ def predictions(offset: float, method: str, n_subjects: int = 6) -> pd.DataFrame
         for subject in range(n_subjects):
             for number in range(4):
                 true = rng.uniform(0.4, 1)
-                rows.append(("set", domain, f"{domain}{subject}", "ED", number, "dice", method, 0, 0, true, true + offset))
-    return pd.DataFrame(
-        rows,
-        columns=[
-            "dataset",
-            "domain",
-            "subject",
-            "phase",
-            "slice",
-            "quality",
-            "method",
-            "segmenter_seed",
-            "head_seed",
-            "true_score",
-            "predicted_score",
-        ],
-    ).assign(estimates=not method.startswith("agreement"))
+                slice_key = "set", domain, f"{domain}{subject}", "ED", number
+                rows.append((*slice_key, "dice", method, 0, 0, method != "agreement-2", true, true + offset))
+    return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
 
 
 def test_paired_difference_of_known_errors():

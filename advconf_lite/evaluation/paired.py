@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles, seed_weights, subject_weights
-from advconf_lite.evaluation.predictions import SEEDS, SLICE
+from advconf_lite.evaluation.predictions import SEEDS, SLICE, check_predictions
 from advconf_lite.metrics import METRICS, REPORTED, weighted_metrics
 from advconf_lite.support.errors import BadInput
 
@@ -42,8 +42,12 @@ def compare(
     Returns:
         One row per quality, method and metric: quality, method, metric, difference, low, high (2.5 % and 97.5 %),
         n_domains, n_segmenters, n_pairs (of seeds). No row for a metric that needs an estimate where one only ranks.
+
+    Raises:
+        BadInput: not a predictions table, or two of the methods did not score the same slices.
     """
     wanted = [reference, *methods]
+    predictions = check_predictions(predictions)
     rank_only = set(predictions.loc[~predictions["estimates"].astype(bool), "method"])
     rows = []
     targets = predictions[(predictions["domain"] != source_domain) & predictions["method"].isin(wanted)]
