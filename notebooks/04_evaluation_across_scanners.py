@@ -122,4 +122,4 @@ paired_difference(predictions, *shown[:2], source).round(3) if shown[1:] else No
 #
 # * A correlation per domain cannot see that a whole domain is judged too well; MAE and the scatter plot can.
 # * Intervals resample subjects, not slices; that of a comparison resamples seeds, too, where there are several.
-# * One seed is an example. The README's table has three by three.
+# * One seed is an example. [The phantom study](../docs/results/phantom.md) has three by three.

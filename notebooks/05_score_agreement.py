@@ -122,5 +122,5 @@ print(summary_table(metrics, source))
 #
 # * Score agreement needs $N$ passes and all pairs of masks; it ranks, but it does not estimate.
 # * A head needs one pass, and predicts the number itself.
-# * Which is better where is in the table above, for your run; the README has the seeds.
+# * Which is better where is in the table above, for your run; [several seeds](../docs/results/phantom.md) are on a page.
 # * Why one head is better than another is a question for controls. That is lesson 06.

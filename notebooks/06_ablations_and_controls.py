@@ -44,7 +44,7 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 # 4. sees images that are changed in the direction that the head itself fears.
 #
 # Only the fourth is the idea of the paper. A **control** keeps the others and leaves that one out. Here are the methods of
-# this lesson; each is a small class in `advconf_lite/methods.py`, and these are its words.
+# this lesson; each is a small class in `advconf_lite/methods/`, and these are its words.
 
 # %%
 from IPython.display import Markdown
@@ -207,8 +207,9 @@ domain_table(metrics, "pearson", rules, list(dict.fromkeys(metrics["domain"])))
 #
 # ## What it costs (Table 1)
 #
-# **Before you run the next cell:** direct prediction was 0.9 ms an image in the paper, and agreement with surface Dice
-# 1896 ms. Which of the two numbers depends on how the metric is programmed?
+# **Before you run the next cell:** direct prediction was 0.9<!--=table1:direct prediction/dice:paper_ms--> ms an image in
+# the paper, and agreement with surface Dice 1896<!--=table1:agreement N = 15/surface_dice/ours:paper_ms--> ms. Which of the
+# two numbers depends on how the metric is programmed?
 
 # %%
 from advconf_lite.course.timings import FAULTS, table1
@@ -238,7 +239,7 @@ print(FAULTS)
 # 6. Is it below the constant's MAE?
 #
 # What never follows from one run of this lesson: anything about another segmenter, about another kind of shift, or about
-# real scanners from a phantom. The study with several seeds is in the README.
+# real scanners from a phantom. [The study](../docs/results/controls.md) has several seeds.
 #
 # ## Summary
 #
