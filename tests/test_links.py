@@ -107,7 +107,13 @@ def in_text(option, text):
     return re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+def made_by():
+    """The commands of results/provenance.csv, as a page."""
+    made = [row["command"] for row in docs.Results(ROOT / "results").files["provenance.csv"]]
+    return docs.Page("results/provenance.csv", "\n".join(f"```bash\n{command}\n```" for command in made))
+
+
+@pytest.mark.parametrize("page", [*PAGES, made_by()], ids=lambda page: page.path)
 def test_commands_and_their_options_exist(page):
     for command in commands(page):
         words = command.split()
