@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from advconf_lite.experiment.run import Run, open_run
 from advconf_lite.figures.style import SKY, YELLOW, png
 from advconf_lite.head import predict_scores
-from advconf_lite.methods.registry import find_method
 from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners
 from advconf_lite.phantom.subject import make_subject
+from advconf_lite.segmenter import label_map
 
 ROOT = Path(__file__).resolve().parent.parent
 ORGAN, TARGET = "prostate", "1.5T-endorectal"
@@ -44,14 +44,12 @@ def slices(run: Run) -> list[tuple[str, np.ndarray, np.ndarray]]:
 @torch.inference_mode()
 def judged(run: Run, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
     """The segmenter's mask, its true Dice, and what each head predicts for it."""
-    segmenter, heads = run.segmenter(0), run.heads(0, 0)
+    segmenter = run.segmenter(0)
     x = torch.from_numpy((image - image.mean()) / image.std())[None, None].to(run.device)
-    logits, z = segmenter(x)
-    mask_hat = (logits.argmax(1) if logits.shape[1] > 1 else logits[:, 0] > 0).to(torch.long)
-    truth = torch.from_numpy(mask.astype(np.int64))[None].to(run.device)
-    scores = {"true": run.quality("dice")(mask_hat, truth).mean().item()}
-    for (method, _), head in heads.items():
-        scores[method] = predict_scores(head, find_method(method).features(head, x, z)).mean().item()
+    mask_hat = label_map(segmenter(x)[0])
+    scores = {"true": run.quality("dice")(mask_hat, torch.from_numpy(mask)[None].to(run.device)).item()}
+    for (method, _), head in run.heads(0, 0).items():
+        scores[method] = predict_scores(segmenter, head, x).item()
     return mask_hat[0].cpu().numpy(), scores
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from pages import ROOT, docs
 
+import advconf_lite
+
 PLACEHOLDER = re.compile(r"\b(NAME|NN_name|FOLDER|DIR|FILE|SPEC)\b")
 ELSEWHERE = {"pip", "venv", "jupytext", "pytest"}  # modules that are not ours
 PAGES = list(docs.pages(ROOT))
@@ -157,3 +159,11 @@ def test_options_that_stand_alone_exist(page):
 def test_what_is_gone_is_noticed(text, check):
     with pytest.raises((AssertionError, ModuleNotFoundError), match="gone"):
         check(docs.Page("README.md", text))
+
+
+def test_the_five_lines_are_those_of_the_package():
+    """README's and the package's own, word for word; every name in them is public."""
+    (shown,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S | re.M)
+    assert shown.strip() in advconf_lite.__doc__
+    imported = re.search(r"^from advconf_lite import (.+)$", shown, flags=re.M)[1].split(", ")
+    assert set(imported) <= set(advconf_lite.__all__)
