@@ -15,6 +15,7 @@ def run(chosen: argparse.Namespace) -> int:
     from advconf_lite.course.notebooks import PIPELINE, execute, lesson
     from advconf_lite.course.report import write_index
     from advconf_lite.evaluation.text import comparison, summary_table
+    from advconf_lite.experiment.parts import first_look
     from advconf_lite.experiment.run import Run
     from advconf_lite.experiment.tune import tuned_profile
     from advconf_lite.methods.registry import DEFAULT_METHODS
@@ -25,6 +26,7 @@ def run(chosen: argparse.Namespace) -> int:
     profile = tuned_profile(chosen.profile, chosen.tuned, methods) if chosen.tuned else chosen.profile
     work = Run(chosen.out, chosen.data, profile, chosen.quality, methods)  # refuses bad input at once
     describe(work)
+    print(*first_look(work.data, work.profile), sep="\n", flush=True)
     parameters = {
         "data": chosen.data,
         "profile": chosen.profile,

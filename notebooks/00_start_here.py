@@ -70,9 +70,10 @@ for name in ("field_T", "TR_ms", "TE_ms", "flip_deg", "resolution_mm", "snr", "c
 
 # %%
 from advconf_lite.experiment.profiles import PROFILES
+from advconf_lite.phantom.organs import find_organ
 from advconf_lite.phantom.subject import make_subject
 
-size, spacing_mm = PROFILES[profile].size[organ], PROFILES[profile].spacing_mm[organ]
+size, spacing_mm = find_organ(organ).grid(PROFILES[profile].max_size)
 # The same stream of random numbers draws the same subject, here for two scanners.
 pair = [make_subject(organ, scanner, 3, size, spacing_mm, seed=0, domain="demo") for scanner in (source, target)]
 images, masks = zip(*[(image[len(image) // 4], mask[len(mask) // 4]) for image, mask, _ in pair])
@@ -81,7 +82,7 @@ images, masks = zip(*[(image[len(image) // 4], mask[len(mask) // 4]) for image, 
 from advconf_lite.figures.images import samples
 from advconf_lite.figures.style import show
 
-names = ["LV", "MYO", "RV"] if organ == "cardiac" else ["prostate"]
+names = find_organ(organ).class_names
 figure = samples(images, masks, [source.name, target.name], names, spacing_mm)
 show(figure, "The same subject on the source scanner (left) and on a target scanner (right): same anatomy, other image.")
 

@@ -38,14 +38,15 @@ experiment = run.experiment
 experiment.slices.table.head()
 
 # %%
+from advconf_lite.experiment.parts import remarks_on_grid
+
 print(experiment.slices.info["name"], "with the classes", ", ".join(experiment.class_names))
-print(f"worked on as {experiment.size} x {experiment.size} pixels of {experiment.spacing_mm:g} mm")
-print("\n".join(run.remarks()))
+print(*remarks_on_grid(experiment.slices, run.profile), *run.remarks(), sep="\n")
 
 # %% [markdown]
 # ## Split by subject
 #
-# Neighbouring slices of one heart are nearly copies of each other. If one is used for training and the next one for
+# Neighbouring slices of one subject are nearly copies of each other. If one is used for training and the next one for
 # validation, the validation score measures memory. So each **subject** belongs to one split.
 #
 # **Before you run the next cell:** the published code splits by *slice*, 90 / 10 %. With about ten slices a subject, how
@@ -74,13 +75,13 @@ print("no source subject is in two splits")
 #
 # ## Where the contrast comes from
 #
-# A cardiac cine image is a balanced steady-state (bSSFP) image. On resonance, a tissue with relaxation times $T_1$, $T_2$
-# and proton density $PD$ gives the signal
+# The phantom computes its images from physics. Its cardiac cine image is a balanced steady-state (bSSFP) image. On
+# resonance, a tissue with relaxation times $T_1$, $T_2$ and proton density $PD$ gives the signal
 #
 # $$S = PD \sin a \, \frac{1 - E_1}{1 - (E_1 - E_2) \cos a - E_1 E_2} \, e^{-TE/T_2}, \qquad E_i = e^{-TR/T_i},$$
 #
-# with flip angle $a$. Field strength changes $T_1$ and $T_2$; the protocol changes $a$, $TR$ and $TE$. Prostate images
-# are T2-weighted spin echoes, $S = PD\,(1 - e^{-TR/T_1})\,e^{-TE/T_2}$.
+# with flip angle $a$. Field strength changes $T_1$ and $T_2$; the protocol changes $a$, $TR$ and $TE$. Its prostate
+# images are T2-weighted spin echoes, $S = PD\,(1 - e^{-TR/T_1})\,e^{-TE/T_2}$.
 #
 # **Before you run the next cell:** at 3 T the flip angle is limited by heating. Will blood stand out more or less against
 # muscle when $a$ falls from 60° to 30°?
@@ -89,7 +90,10 @@ print("no source subject is in two splits")
 from advconf_lite.figures.physics import contrast_figure
 from advconf_lite.figures.style import show
 
-show(contrast_figure(), "Blood (solid) and myocardium (dashed) by flip angle: their ratio shrinks towards small angles.")
+show(
+    contrast_figure(),
+    "The phantom's blood (solid) and myocardium (dashed) by flip angle: their ratio shrinks towards small angles.",
+)
 
 # %% [markdown]
 # Blood is brighter than myocardium at every angle, and the ratio shrinks towards small ones: a protocol change alone is
@@ -106,8 +110,8 @@ figure = samples(images, masks, titles, experiment.class_names, experiment.spaci
 show(figure, "One slice per domain, the source first; outlines are the ground truth, the bar gives the scale.")
 
 # %% [markdown]
-# Look for noise, blur, shading and the brightness of muscle against blood. Anatomy varies between subjects on top. The
-# heart's classes are the left ventricle's blood (LV), its muscle, the myocardium (MYO), and the right ventricle (RV).
+# Look for noise, blur, shading and contrast. Anatomy varies between subjects on top. The phantom's heart has the classes
+# left ventricle's blood (LV), its muscle, the myocardium (MYO), and the right ventricle (RV).
 #
 # ## Normalisation
 #
@@ -142,7 +146,8 @@ same = {"dataset": "mine", "domain": "our scanner", "phase": "T2", "spacing_mm":
 table = pd.DataFrame({"subject": subjects, "slice": [0, 1] * 6, "split": [split[subject] for subject in subjects]}).assign(
     **same
 )
-info = {"name": "mine", "class_names": ["lesion"], "source_domain": "our scanner", "tolerance_mm": 3.0}
+info = {"name": "mine", "class_names": ["lesion"], "source_domain": "our scanner"}
+info |= {"size": 64, "spacing_mm": 1.5, "tolerance_mm": 4.5}  # the grid to work on; a rule decides what you leave out
 own = write_slice_set(run.folder / "data" / "own", images, masks, table, info)
 own
 

@@ -30,7 +30,7 @@ def run_refused(capsys, out, *more, data="phantom:cardiac") -> str:
 
 
 def test_wrong_spec(capsys, tmp_path):
-    assert "--data phantom:liver is not a phantom" in run_refused(capsys, tmp_path / "r", data="phantom:liver")
+    assert "phantom:liver is not a phantom" in run_refused(capsys, tmp_path / "r", data="phantom:liver")
     assert not (tmp_path / "r").exists()
 
 
@@ -73,7 +73,7 @@ def test_unknown_label_and_nan_name_file_and_row(capsys, slice_set, tmp_path):
 def test_single_domain_targets_are_reacquired_held_out_subjects(slice_set, tmp_path):
     run = Run(tmp_path / "r", str(slice_set), "smoke", progress=False)
     experiment = run.experiment
-    assert experiment.reacquired and len(experiment.targets) == 5
+    assert experiment.reacquired and len(experiment.targets) == 6
     held_out = set(experiment.test.table["subject"])
     for part in experiment.targets.values():
         assert set(part.table["subject"]) == held_out

@@ -66,8 +66,10 @@ def test_tolerance_is_in_millimetres_or_pixels_and_never_below_a_pixel(slice_set
         g = run.quality("surface_dice")
         return g.tolerance, g.spacing
 
-    assert tolerance() == (4.0, 4.0)  # the set says 3 mm, a pixel is 4
-    assert tolerance(tolerance=10.0) == (10.0, 4.0)
+    assert tolerance() == (3.0, 3.0)  # the set says 3 mm, and so wide is its pixel
+    assert tolerance(tolerance=10.0) == (10.0, 3.0)
+    coarse = run_with(tmp_path / "coarse", slice_set, SMOKE.settings, max_size=32).quality("surface_dice")
+    assert (coarse.tolerance, coarse.spacing) == (4.5, 4.5)  # now a pixel is wider than 3 mm
     assert tolerance(tolerance=3.0, tolerance_unit="pixels") == (3.0, 1.0)
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from advconf_lite.experiment.profiles import PROFILES, profile_from_config
+from advconf_lite.phantom.organs import ORGANS
 from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 
@@ -73,7 +74,9 @@ def test_profiles_are_plain_values():
     for name, profile in PROFILES.items():
         assert profile.name == name and profile.as_dict()["settings"]["delta_s"] == 0.1
     assert PROFILES["paper"].settings == Settings.paper()
-    assert PROFILES["paper"].size == {"cardiac": 256, "prostate": 384}
+    grids = {name: [ORGANS[organ].grid(PROFILES[name].max_size) for organ in ("cardiac", "prostate")] for name in PROFILES}
+    assert grids["paper"] == grids["full"] == [(256, 1.0), (384, 0.5)]  # the phantom's; other sets have their own
+    assert grids["quick"] == [(96, 2.0)] * 2 and grids["smoke"] == [(48, 4.0)] * 2
 
 
 def test_description_lists_every_field():

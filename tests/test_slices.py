@@ -84,7 +84,7 @@ def test_what_is_written_is_what_is_read(folder):
     assert isinstance(data.images, np.memmap) and data.masks.dtype == np.uint8
     assert list(data.table["subject"]) == list(a_table()["subject"])  # "001" stays text and "NA" is a name
     assert (len(data), data.num_classes, data.class_names) == (8, 3, ["LV", "MYO"])
-    assert data.info["size"] == [12, 10] and data.spacing_mm == 1.0
+    assert (data.grid.size, data.spacing_mm, data.tolerance_mm, data.organ) == (16, 1.0, 3.0, None)  # by rule
     assert (data.source_domain, data.validation_domains, data.target_domains) == ("A", [], ["B"])
 
 
@@ -319,7 +319,11 @@ FAULTS = {
     "no name": (lambda f: edit_json(f, name="REMOVE"), "dataset.json has no 'name'"),
     "classes": (lambda f: edit_json(f, class_names="LV"), "class_names is 'LV'"),
     "class twice": (lambda f: edit_json(f, class_names=["LV", "LV"]), "names a class twice"),
-    "size": (lambda f: edit_json(f, size=256), r"size 256 but images.npy holds slices of \(12, 10\)"),
+    "size": (lambda f: edit_json(f, size=[16, 0]), r"size is \[16, 0\]; give pixels a side, or \[rows, columns\]"),
+    "half a pixel": (lambda f: edit_json(f, size=16.5), "size is 16.5; give pixels"),
+    "three sides": (lambda f: edit_json(f, size=[16, 16, 16]), r"size is \[16, 16, 16\]; give pixels"),
+    "tolerance": (lambda f: edit_json(f, tolerance_mm="3"), "tolerance_mm is '3'; give the tolerance of the surface Dice"),
+    "organ": (lambda f: edit_json(f, organ=["lung"]), r"organ is \['lung'\]; give a word"),
     "source": (lambda f: edit_json(f, source_domain="Z"), "names a domain 'Z'"),
     "target": (lambda f: edit_json(f, target_domains=["B", "Y"]), "names a domain 'Y'"),
     "mm": (lambda f: edit_json(f, spacing_mm=-1), "spacing_mm is -1"),

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from advconf_lite.data.slice_checks import BLOCK
 from advconf_lite.support.errors import BadInput
 
+Size = int | tuple[int, int]  # pixels a side of a square, or (rows, columns)
 
-def fit(array: np.ndarray, from_mm: float, to_mm: float | None, size: int, mode: str) -> torch.Tensor:
+
+def as_pair(size: Size) -> tuple[int, int]:
+    """(rows, columns) of a size."""
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def blocks(table: pd.DataFrame, to_mm: float | None) -> Iterator[tuple[np.ndarray, float]]:
+    """(positions, their spacing) of at most BLOCK rows, all of one spacing when there is resampling to do."""
+    spacings = table["spacing_mm"].to_numpy() if to_mm is not None else np.ones(len(table))
+    for from_mm in np.unique(spacings):
+        rows = np.flatnonzero(spacings == from_mm)
+        for start in range(0, len(rows), BLOCK):
+            yield rows[start : start + BLOCK], float(from_mm)
+
+
+def fit(array: np.ndarray, from_mm: float, to_mm: float | None, size: Size, mode: str) -> torch.Tensor:
+    """Slices (n, H, W) as the central (n, rows, columns) of their resampled selves."""
     if to_mm is not None:
         array = resample_in_plane(array, from_mm, to_mm, mode)
     return torch.from_numpy(np.ascontiguousarray(centre_crop_or_pad(array, size)))
@@ -22,6 +43,12 @@ def z_score(x: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Ten
     return torch.where(flat[:, None, None], 0.0, scored).float()
 
 
+def resampled_shape(shape: tuple[int, int], from_mm: float | tuple[float, float], to_mm: float) -> tuple[int, int]:
+    """Rows and columns of slices of `shape` after `resample_in_plane`."""
+    rows_mm, columns_mm = from_mm if isinstance(from_mm, tuple) else (from_mm, from_mm)
+    return max(1, round(shape[0] * rows_mm / to_mm)), max(1, round(shape[1] * columns_mm / to_mm))
+
+
 def resample_in_plane(
     array: np.ndarray, from_mm: float | tuple[float, float], to_mm: float, mode: str = "bilinear"
 ) -> np.ndarray:
@@ -31,10 +58,9 @@ def resample_in_plane(
     (antialias), or noise would be folded in; "nearest" takes the pixel under the new pixel's centre, so masks
     stay on their images. `from_mm` may be (row, column) spacing.
     """
-    rows_mm, columns_mm = from_mm if isinstance(from_mm, tuple) else (from_mm, from_mm)
-    n, height, width = array.shape
-    size = max(1, round(height * rows_mm / to_mm)), max(1, round(width * columns_mm / to_mm))
-    if size == (height, width):
+    n, *shape = array.shape
+    size = resampled_shape(tuple(shape), from_mm, to_mm)
+    if size == tuple(shape):
         return array
     x = torch.from_numpy(np.array(array, dtype=np.float32))[:, None]  # (N, 1, H, W)
     if n == 0:
@@ -48,13 +74,12 @@ def resample_in_plane(
     return x[:, 0].numpy().astype(array.dtype)
 
 
-def centre_crop_or_pad(array: np.ndarray, size: int | tuple[int, int], fill: float = 0) -> np.ndarray:
-    """The central (N, size, size) of slices (N, H, W), with `fill` where they are smaller.
+def centre_crop_or_pad(array: np.ndarray, size: Size, fill: float = 0) -> np.ndarray:
+    """The central (N, rows, columns) of slices (N, H, W), with `fill` where they are smaller.
 
     An odd pixel is cut from, or added to, the end.
     """
-    wanted = (size, size) if isinstance(size, int) else tuple(size)
-    for axis, target in zip((1, 2), wanted):
+    for axis, target in zip((1, 2), as_pair(size)):
         have = array.shape[axis]
         if have > target:
             start = (have - target) // 2

@@ -51,7 +51,7 @@ def load(folder: Path, shown: Path | None = None) -> tuple[np.ndarray, np.ndarra
     images = _open_array(folder, "images.npy", IMAGE_TYPE, shown)
     masks = _open_array(folder, "masks.npy", MASK_TYPE, shown) if (folder / "masks.npy").exists() else None
     table = _read_table(folder / "slices.csv", shown / "slices.csv")
-    info = _read_info(folder / "dataset.json", shown / "dataset.json", table, images.shape)
+    info = _read_info(folder / "dataset.json", shown / "dataset.json", table)
     if len(images) == 0:
         raise BadInput(f"{shown / 'images.npy'} holds no slices; write at least one")
     if masks is not None and masks.shape != images.shape:
@@ -62,11 +62,6 @@ def load(folder: Path, shown: Path | None = None) -> tuple[np.ndarray, np.ndarra
     if len(table) != len(images):
         raise BadInput(
             f"{shown / 'slices.csv'} has {len(table)} rows but images.npy {len(images)} slices; give one row each"
-        )
-    if info["size"] != list(images.shape[1:]) and [info["size"]] * 2 != list(images.shape[1:]):
-        raise BadInput(
-            f"{shown / 'dataset.json'} says size {info['size']} but images.npy holds slices of "
-            f"{images.shape[1:]}; correct or remove size"
         )
     return images, masks, table, info
 
@@ -104,18 +99,18 @@ def _read_table(path: Path, shown: Path) -> pd.DataFrame:
     return table
 
 
-def _read_info(path: Path, shown: Path, table: pd.DataFrame, shape: tuple[int, ...]) -> dict:
+def _read_info(path: Path, shown: Path, table: pd.DataFrame) -> dict:
     try:
         info = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError) as error:
         raise BadInput(f"{shown} cannot be read as JSON ({error}); write it again") from error
     if not isinstance(info, dict):
         raise BadInput(f'{shown} holds {type(info).__name__}, not an object; write {{"name": ..., ...}}')
-    return complete(info, table, shape, shown)
+    return complete(info, table, shown)
 
 
-def complete(info: dict, table: pd.DataFrame, shape: tuple[int, ...], shown: Path) -> dict:
-    """`info` with what the table and the images already say filled in.
+def complete(info: dict, table: pd.DataFrame, shown: Path) -> dict:
+    """`info` with the target domains that the table already says filled in.
 
     Raises:
         BadInput: a key is missing or of the wrong kind, naming `shown`.
@@ -134,14 +129,21 @@ def complete(info: dict, table: pd.DataFrame, shape: tuple[int, ...], shown: Pat
         raise BadInput(f"{shown}: validation_domains is {info['validation_domains']!r}; give a list of domains")
     taken = {info["source_domain"], *info["validation_domains"]}
     info.setdefault("target_domains", [name for name in dict.fromkeys(table["domain"]) if name not in taken])
-    info.setdefault("size", shape[1] if shape[1] == shape[2] else list(shape[1:]))
-    if "spacing_mm" not in info:
-        # With several spacings in one set, the median is a pixel size near most of them.
-        info["spacing_mm"] = float(np.median(table["spacing_mm"])) if len(table) else None
-    mm = info["spacing_mm"]
-    if not isinstance(mm, (int, float)) or isinstance(mm, bool) or not 0 < mm < np.inf:
-        raise BadInput(f"{shown}: spacing_mm is {mm!r}; give the pixel size in millimetres")
+    _check_grid(info, shown)
+    if not isinstance(info.get("organ"), str | None):
+        raise BadInput(f"{shown}: organ is {info['organ']!r}; give a word, or leave it out")
     return info
+
+
+def _check_grid(info: dict, shown: Path) -> None:
+    for key, what in (("spacing_mm", "the pixel size"), ("tolerance_mm", "the tolerance of the surface Dice")):
+        mm = info.get(key, 1.0)
+        if not isinstance(mm, (int, float)) or isinstance(mm, bool) or not 0 < mm < np.inf:
+            raise BadInput(f"{shown}: {key} is {mm!r}; give {what} in millimetres, or leave it out")
+    size = info.get("size", 1)
+    sides = size if isinstance(size, list | tuple) else [size, size]
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise BadInput(f"{shown}: size is {size!r}; give pixels a side, or [rows, columns], or leave it out")
 
 
 def _check_table(table: pd.DataFrame, info: dict, has_masks: bool, shown: Path) -> None:

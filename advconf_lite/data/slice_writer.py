@@ -116,7 +116,7 @@ class SliceSetWriter:
             file.write(_npy_header(len(table), self._shape, IMAGE_TYPE if name == "images.npy" else MASK_TYPE))
             _flush(file)
             file.close()
-        info = complete(self.info, table, (len(table), *self._shape), self.folder / "dataset.json")
+        info = complete(self.info, table, self.folder / "dataset.json")
         with open(self._part / "slices.csv", "w", encoding="utf-8", newline="") as file:
             table[COLUMNS + extra].to_csv(file, index=False, lineterminator="\n")
             _flush(file)

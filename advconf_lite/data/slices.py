@@ -4,8 +4,10 @@
     masks.npy     uint8 (N, H, W), 0 = background; absent in image-only sets
     slices.csv    one row per slice: dataset, domain, subject, phase, slice, spacing_mm, split
     dataset.json  name, class_names (foreground), source_domain, validation_domains, target_domains,
-                  spacing_mm, size, tolerance_mm, version, licence, citation, how_made; "split": "slice"
-                  where subjects were not kept apart; sha256 of the other files as they were written
+                  version, licence, citation, how_made; organ, where one is known that has scanners of its own;
+                  "split": "slice" where subjects were not kept apart; sha256 of the other files as they were written;
+                  the grid to work on: size (pixels a side, or [rows, columns]), spacing_mm, and tolerance_mm of the
+                  surface Dice. Without them `grid.find_grid` has a rule, and the tolerance is 3 pixels.
 
 Rows count from 0, in error messages too. Two sites may both have a subject "Case00", so a person
 is known by domain and subject together.
@@ -20,7 +22,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from advconf_lite.data.resampling import fit, z_score
+from advconf_lite.data.grid import TOLERANCE_PIXELS, Grid, find_grid
+from advconf_lite.data.resampling import Size, as_pair, blocks, fit, z_score
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, load_and_check
 from advconf_lite.data.slice_writer import SliceSetWriter
 from advconf_lite.support.errors import BadInput
@@ -59,8 +62,24 @@ class SliceSet:
         return len(self.class_names) + 1
 
     @property
+    def grid(self) -> Grid:
+        """The grid that the whole set is worked on, whatever is selected."""
+        return find_grid(self.info, self._whole_table, self._images.shape)
+
+    @property
     def spacing_mm(self) -> float:
-        return self.info["spacing_mm"]
+        """Width of the grid's pixels; those of a stored image are in the table."""
+        return self.grid.spacing_mm
+
+    @property
+    def tolerance_mm(self) -> float:
+        """Tolerance of the surface Dice; 3 pixels of the grid where dataset.json says none."""
+        return float(self.info.get("tolerance_mm", TOLERANCE_PIXELS * self.spacing_mm))
+
+    @property
+    def organ(self) -> str | None:
+        """What dataset.json says. Nothing else tells an organ."""
+        return self.info.get("organ")
 
     @property
     def source_domain(self) -> str | None:
@@ -106,31 +125,31 @@ class SliceSet:
         return SliceSet(self.folder, self._images, self._masks, self._whole_table, self.info, self._rows[rows])
 
     def tensors(
-        self, size: int, spacing_mm: float | None = None, normalise: str = "image"
+        self, size: Size, spacing_mm: float | None = None, normalise: str = "image"
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What a network is fed with: resampled in-plane, centre-cropped or zero-padded, z-scored.
 
         Args:
-            size: height and width in pixels after cropping or padding.
+            size: pixels a side after cropping or padding, or (rows, columns).
             spacing_mm: resample to this pixel size; None keeps each slice's own.
             normalise: "image", by the slice's own mean and standard deviation, or "domain", by those of all
                 the slices that the set holds of its domain, whatever is selected. "domain" is the published
                 choice; it is transductive, for it needs the test domain's images.
 
         Returns:
-            images (N, 1, size, size) float32 and masks (N, size, size) int64, or None for an image-only set.
+            images (N, 1, rows, columns) float32 and masks (N, rows, columns) int64, or None for an image-only set.
             A constant image becomes zeros.
         """
         if normalise not in ("image", "domain"):
             raise BadInput(f"there is no normalisation {normalise!r}; choose from: image, domain")
-        images = torch.zeros(len(self), 1, size, size)
-        masks = None if self._masks is None else torch.zeros(len(self), size, size, dtype=torch.int64)
+        images = torch.zeros(len(self), 1, *as_pair(size))
+        masks = None if self._masks is None else torch.zeros(len(self), *as_pair(size), dtype=torch.int64)
         statistics = {}
         if normalise == "domain":
             statistics = {name: self._domain_statistics(name, size, spacing_mm) for name in self.domains}
-        for rows, from_mm in _blocks(self.table, spacing_mm):
+        for rows, from_mm in blocks(self.table, spacing_mm):
             source = self._rows[rows]
-            x = fit(self._images[source], from_mm, spacing_mm, size, "bilinear")  # (n, size, size)
+            x = fit(self._images[source], from_mm, spacing_mm, size, "bilinear")  # (n, rows, columns)
             if normalise == "image":
                 std, mean = torch.std_mean(x.double(), dim=(1, 2), correction=0)
             else:
@@ -142,10 +161,10 @@ class SliceSet:
                 masks[rows] = y.long()
         return images, masks
 
-    def _domain_statistics(self, domain: str, size: int, spacing_mm: float | None) -> tuple[float, float]:
+    def _domain_statistics(self, domain: str, size: Size, spacing_mm: float | None) -> tuple[float, float]:
         whole = SliceSet(self.folder, self._images, self._masks, self._whole_table, self.info).select(domain)
         count, total, squares = 0, 0.0, 0.0
-        for rows, from_mm in _blocks(whole.table, spacing_mm):
+        for rows, from_mm in blocks(whole.table, spacing_mm):
             x = fit(self._images[whole._rows[rows]], from_mm, spacing_mm, size, "bilinear").double()
             count, total, squares = count + x.numel(), total + float(x.sum()), squares + float((x * x).sum())
         mean = total / count
@@ -170,15 +189,6 @@ class _Rows:
         return np.asarray(self._array[self._rows], dtype=dtype)
 
 
-def _blocks(table: pd.DataFrame, to_mm: float | None):
-    """(positions, their spacing) of at most BLOCK rows, all of one spacing when there is resampling to do."""
-    spacings = table["spacing_mm"].to_numpy() if to_mm is not None else np.ones(len(table))
-    for from_mm in np.unique(spacings):
-        rows = np.flatnonzero(spacings == from_mm)
-        for start in range(0, len(rows), BLOCK):
-            yield rows[start : start + BLOCK], float(from_mm)
-
-
 def read_slice_set(folder: str | Path) -> SliceSet:
     """Open a slice set and check all of it; the pixels stay on disk.
 
@@ -198,8 +208,9 @@ def write_slice_set(
     Args:
         images, masks: (N, H, W); masks None makes an image-only set.
         table: N rows with the columns of slices.csv; for image-only sets `split` is "test".
-        info: at least name, class_names and source_domain (None for image-only sets). size, spacing_mm,
-            validation_domains (none) and target_domains (the remaining) are filled in from the table.
+        info: at least name, class_names and source_domain (None for image-only sets). validation_domains (none) and
+            target_domains (the remaining) are filled in from the table. size, spacing_mm and tolerance_mm are the grid
+            to work on, which need not be that of the stored pixels; best said, for a rule decides what is not.
 
     Raises:
         BadInput: what `read_slice_set` would refuse, a full disk, or a folder that holds something else.

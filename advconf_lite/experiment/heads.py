@@ -13,7 +13,6 @@ from advconf_lite.experiment.folder import Key, RunFolder
 from advconf_lite.experiment.networks import load_weights, new_head, save_weights
 from advconf_lite.experiment.parts import to_device
 from advconf_lite.experiment.profiles import Profile
-from advconf_lite.experiment.reacquired import organ_of
 from advconf_lite.head_training import Learner, train_heads
 from advconf_lite.methods.registry import find_method
 from advconf_lite.segmenter import Segmenter
@@ -90,5 +89,5 @@ def _new_learner(run: RunFolder, segmenter: Segmenter, key: Key, s: int, h: int)
     if method.starts_from:
         load_weights(head, run.head_path(method.starts_from, quality, s, h))
     settings, experiment = own_profile(name, run.profile).settings, run.experiment
-    head, organ = method.build(head, segmenter), organ_of(experiment.slices)
+    head, organ = method.build(head, segmenter), experiment.slices.organ
     return Learner(method, head, run.quality(quality), settings, organ, experiment.spacing_mm)

@@ -10,14 +10,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from advconf_lite.data.cropping import labels_lost
+from advconf_lite.data.grid import Grid, assumed
+from advconf_lite.data.resampling import Size
+from advconf_lite.data.slice_checks import load
 from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.data.splits import split_by_slice
 from advconf_lite.experiment.profiles import Profile
-from advconf_lite.experiment.reacquired import organ_of, reacquire_held_out
+from advconf_lite.experiment.reacquired import reacquire_held_out
+from advconf_lite.phantom.organs import ORGANS, find_organ
 from advconf_lite.phantom.phantom import make_phantom
 from advconf_lite.support.errors import BadInput
-
-PHANTOMS = ("cardiac", "prostate")
 
 
 @dataclass
@@ -40,14 +43,22 @@ class Experiment:
     """What a run works on. `targets` and `validation` map a scanner's name to its slices."""
 
     slices: SliceSet  # the source's slice set
-    size: int  # pixels a side, after resampling
-    spacing_mm: float  # after resampling
+    grid: Grid  # that every part is on: the set's own, or a coarser one if the profile asks for it
     train: Part
     val: Part
     test: Part
     validation: dict[str, Part]
     targets: dict[str, Part]
     reacquired: bool  # targets are held-out source subjects, re-acquired by virtual scanners
+
+    @property
+    def size(self) -> Size:
+        """Pixels a side of a square; (rows, columns) of other images."""
+        return self.grid.size
+
+    @property
+    def spacing_mm(self) -> float:
+        return self.grid.spacing_mm
 
     @property
     def class_names(self) -> list[str]:
@@ -59,7 +70,7 @@ class Experiment:
 
     @property
     def tolerance_mm(self) -> float:
-        return float(self.slices.info["tolerance_mm"])
+        return self.slices.tolerance_mm
 
     def evaluated(self) -> dict[str, Part]:
         """Domains to report, the source's held-out subjects first."""
@@ -69,13 +80,13 @@ class Experiment:
 def check_spec(spec: str) -> None:
     """Refuse a SPEC that is neither a phantom nor a slice-set folder, before anything is made."""
     if spec.startswith("phantom:"):
-        if spec.split(":", 1)[1] not in PHANTOMS:
-            known = " or ".join(f"phantom:{organ}" for organ in PHANTOMS)
-            raise BadInput(f"--data {spec} is not a phantom that exists; give {known}, or a slice-set folder")
+        if spec.split(":", 1)[1] not in ORGANS:
+            known = " or ".join(f"phantom:{organ}" for organ in ORGANS)
+            raise BadInput(f"{spec} is not a phantom that exists; give {known}, or a slice-set folder")
     elif not Path(spec).is_dir():
         raise BadInput(
-            f"--data {spec} is neither a phantom (phantom:cardiac, phantom:prostate) nor a folder that exists; "
-            "make a slice set with python -m data_download prepare, or correct the path"
+            f"{spec} is not a folder that exists; make a slice set with python -m data_download prepare, or correct the "
+            "path (a built-in phantom is called phantom:NAME)"
         )
 
 
@@ -92,36 +103,47 @@ def remarks_on(spec: str, source: str, reacquired: bool) -> list[str]:
     return remarks
 
 
-def grid(slices: SliceSet, profile: Profile) -> tuple[int, float]:
-    """Pixels a side and spacing in mm that the profile works at: its own for the organ."""
-    organ = organ_of(slices)
-    return profile.size[organ], profile.spacing_mm[organ]
+def first_look(spec: str, profile: Profile) -> list[str]:
+    """Sentences for the top of a run, before anything is made: the grid that it works on, what of it was assumed, and
+    what a crop cuts off.
+
+    Raises:
+        BadInput: the files of the set are not those of a slice set, or its grid cuts off more than 0.5 % of the labelled
+            area.
+    """
+    if spec.startswith("phantom:"):
+        size, spacing_mm = find_organ(spec.split(":", 1)[1]).grid(profile.max_size)
+        return [f"worked on as {Grid(size, size, spacing_mm)}"]
+    return remarks_on_grid(SliceSet(Path(spec), *load(Path(spec))), profile)
+
+
+def remarks_on_grid(slices: SliceSet, profile: Profile) -> list[str]:
+    """`first_look` at a set that is open."""
+    own, grid = slices.grid, slices.grid.within(profile.max_size)
+    coarser = "" if grid == own else f" (profile {profile.name}; the set's own grid has {own})"
+    lost = labels_lost(slices, own)
+    return [f"worked on as {grid}{coarser}", *assumed(slices.info, own), *([lost] if lost else [])]
 
 
 def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
     """The data behind a SPEC.
 
     Args:
-        spec: "phantom:cardiac", "phantom:prostate" or a slice-set folder with masks.
+        spec: "phantom:NAME" or a slice-set folder with masks.
         folder: the run's folder; what has to be made (a phantom, re-acquired targets) is kept in it.
 
     Raises:
-        BadInput: no such phantom or folder, or a slice set without masks or without source subjects for a split.
+        BadInput: no such phantom or folder; or a slice set without masks, without source subjects for a split, or whose
+            grid cuts off more than 0.5 % of its labelled area.
     """
     check_spec(spec)
     if spec.startswith("phantom:"):
         organ = spec.split(":", 1)[1]
         made = folder / "data" / f"phantom-{organ}"
         if not made.exists():
-            make_phantom(
-                organ,
-                made,
-                profile.size[organ],
-                profile.spacing_mm[organ],
-                profile.phantom_subjects[organ],
-                seed=0,
-                progress=progress,
-            )
+            size, spacing_mm = find_organ(organ).grid(profile.max_size)
+            subjects = find_organ(organ).subjects[profile.phantom_subjects]
+            make_phantom(organ, made, size, spacing_mm, subjects, seed=0, progress=progress)
         slices = read_slice_set(made)
     else:
         slices = read_slice_set(spec)
@@ -136,7 +158,9 @@ def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = 
 def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
     """Tensors of every part; single-domain sets get their targets by re-acquisition."""
     settings = profile.settings
-    size, spacing_mm = grid(slices, profile)
+    if lost := labels_lost(slices, slices.grid):
+        print(lost, flush=True)
+    grid = slices.grid.within(profile.max_size)
     source = slices.source_domain
     if settings.split == "slice":  # the published protocol, to show what leaks
         slices = resplit_by_slice(slices)
@@ -148,18 +172,22 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
                 f"{of.folder / 'slices.csv'} has no slices with domain {domain} and split {split}; "
                 "give every split at least one subject"
             )
-        images, masks = chosen.tensors(size, spacing_mm, settings.normalise)
+        images, masks = chosen.tensors(grid.size, grid.spacing_mm, settings.normalise)
         keep = masks.flatten(1).any(1)  # the paper reports non-empty slices
         if settings.segmenter_empty_slices and split == "train":
             keep[:] = True
+        if not keep.any():
+            raise BadInput(
+                f"{of.folder} has no label on any slice with domain {domain} and split {split}, as {grid}; label some, "
+                "or choose a larger profile if the labelled parts are smaller than a pixel"
+            )
         return Part(images[keep], masks[keep], chosen.table[keep.numpy()].reset_index(drop=True))
 
     reacquired = not slices.target_domains
-    others = reacquire_held_out(slices, folder, progress) if reacquired else slices
+    others = reacquire_held_out(slices, folder, grid.spacing_mm, progress) if reacquired else slices
     return Experiment(
         slices,
-        size,
-        spacing_mm,
+        grid,
         part(slices, source, "train"),
         part(slices, source, "val"),
         part(slices, source, "test"),

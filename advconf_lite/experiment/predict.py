@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 
 from advconf_lite.data.slices import read_slice_set
-from advconf_lite.experiment.parts import grid
 from advconf_lite.experiment.run import open_run
 from advconf_lite.head import head_scores
 from advconf_lite.methods.registry import find_method, head_methods
@@ -50,10 +49,9 @@ def predict(
             f"{data} has the classes {', '.join(slices.class_names)} but the run was trained on "
             f"{', '.join(classes)}; give images of the same anatomy"
         )
-    size, spacing_mm = grid(run.experiment.slices, run.profile)
     segmenter, heads = run.segmenter(segmenter_seed), run.heads(segmenter_seed, head_seed)
     table = slices.table[["dataset", "domain", "subject", "phase", "slice"]].copy()
-    images, _ = slices.tensors(size, spacing_mm, run.settings.normalise)
+    images, _ = slices.tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
     with torch.inference_mode():
         x = images.to(run.device)
         z = torch.cat([segmenter(some)[1] for some in x.split(64)])

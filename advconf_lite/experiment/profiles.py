@@ -18,11 +18,10 @@ class Profile(Schedule):
     """How large a run is. Nothing else in the code asks which profile it is."""
 
     name: str
-    size: dict[str, int]  # pixels a side, per organ
-    spacing_mm: dict[str, float]  # in-plane, per organ
+    max_size: int | None = None  # pixels a side, at most; a larger grid is made coarser over the same field of view
     channels: tuple[int, ...] = (32, 64, 128, 256)  # of the U-Net's levels
     num_res_units: int = 4  # per level
-    phantom_subjects: dict[str, dict[str, int]]  # per organ: source; per validation scanner; per target scanner
+    phantom_subjects: str = "many"  # how many virtual patients: few, some or many, of each organ as `phantom.organs` has it
     base: str = "paper"  # the settings that the profile's own changes stand on, one of BASES
     method_settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # of single methods, from `tune`
     trials: int = 0  # that each of those methods had
@@ -73,19 +72,13 @@ QUICK = Settings(
 )
 
 
-def _subjects(source: int, validation: int, target: int) -> dict[str, dict[str, int]]:
-    one = {"source": source, "validation": validation, "target": target}
-    return {"cardiac": one, "prostate": one}
-
-
 PROFILES = {
     "smoke": Profile(  # seconds: for tests
         name="smoke",
-        size={"cardiac": 48, "prostate": 48},
-        spacing_mm={"cardiac": 4.0, "prostate": 4.0},
+        max_size=48,
         channels=(4, 8, 8, 8),
         num_res_units=1,
-        phantom_subjects=_subjects(5, 1, 1),
+        phantom_subjects="few",
         steps_per_epoch=4,
         segmenter_steps=12,
         segmenter_batch=8,
@@ -93,15 +86,11 @@ PROFILES = {
         checkpoint_steps=4,
         settings=replace(QUICK, batch_size=4, warmup_batches=4),
     ),
-    "quick": Profile(  # minutes on two CPU cores; 18 hearts to train on, as many as the real ones it is set beside (ACDC)
+    "quick": Profile(  # minutes on two CPU cores
         name="quick",
-        size={"cardiac": 96, "prostate": 96},
-        spacing_mm={"cardiac": 2.0, "prostate": 2.0},
+        max_size=96,
         channels=(8, 16, 32, 64),
-        phantom_subjects={
-            "cardiac": {"source": 30, "validation": 6, "target": 12},
-            "prostate": {"source": 40, "validation": 6, "target": 12},
-        },
+        phantom_subjects="some",
         steps_per_epoch=50,
         segmenter_steps=1000,
         segmenter_batch=8,
@@ -109,17 +98,6 @@ PROFILES = {
         checkpoint_steps=50,
         settings=QUICK,
     ),
-    "full": Profile(  # one GPU, phantom at the paper's size
-        name="full",
-        size={"cardiac": 256, "prostate": 384},
-        spacing_mm={"cardiac": 1.0, "prostate": 0.5},
-        phantom_subjects=_subjects(170, 20, 40),
-        segmenter_steps=20_000,
-    ),
-    "paper": Profile(  # one GPU, real data
-        name="paper",
-        size={"cardiac": 256, "prostate": 384},
-        spacing_mm={"cardiac": 1.0, "prostate": 0.5},
-        phantom_subjects=_subjects(170, 20, 40),
-    ),
+    "full": Profile(name="full", segmenter_steps=20_000),  # one GPU, phantom at the paper's size
+    "paper": Profile(name="paper"),  # one GPU, real data
 }

@@ -8,26 +8,34 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite.data.slices import SliceSet, read_slice_set, write_slice_set
+from advconf_lite.phantom.offered import offered_scanners
 from advconf_lite.phantom.reacquire import reacquire
-from advconf_lite.phantom.scanner import Scanner
-from advconf_lite.phantom.scanner_tables import target_scanners, validation_scanners
+from advconf_lite.phantom.scanner import Receiver
+from advconf_lite.support.errors import BadInput
 from advconf_lite.support.progress import bar as tqdm
 from advconf_lite.support.randomness import derived_seed
 
 
-def organ_of(slices: SliceSet) -> str:
-    """dataset.json's `organ`; without one, a single foreground class is taken for a gland and several for a heart."""
-    return slices.info.get("organ") or ("prostate" if len(slices.class_names) == 1 else "cardiac")
-
-
-def reacquire_held_out(slices: SliceSet, folder: Path, progress: bool) -> SliceSet:
+def reacquire_held_out(slices: SliceSet, folder: Path, spacing_mm: float, progress: bool) -> SliceSet:
     """Targets for a set with one domain: its test subjects seen by the virtual target scanners (validation subjects by
-    the validation scanners). The scanner takes the image alone and no mask; the masks are copied."""
+    the validation scanners). The scanner takes the image alone and no mask; the masks are copied.
+
+    Args:
+        folder: the run's; what was made is kept in it.
+        spacing_mm: of the grid that the run works on.
+
+    Raises:
+        BadInput: the set's own domain has the name of one of the scanners.
+    """
     made = folder / "data" / "reacquired"
     if made.exists():
         return read_slice_set(made)
-    organ, source = organ_of(slices), slices.source_domain
-    scanners = {"val": validation_scanners(organ), "test": target_scanners(organ)}
+    source, scanners = slices.source_domain, offered_scanners(slices.organ, spacing_mm)
+    if source in [scanner.name for each in scanners.values() for scanner in each]:
+        raise BadInput(
+            f"{slices.folder} has one domain, {source}, and so has one of the virtual scanners that re-acquire it; "
+            "give the domain another name"
+        )
     # The held-out slices as they are come first: a slice set has a source domain.
     jobs = [(split, scanner) for split in scanners for scanner in (None, *scanners[split])]
     images, masks, tables = [], [], []
@@ -47,7 +55,7 @@ def reacquire_held_out(slices: SliceSet, folder: Path, progress: bool) -> SliceS
     return write_slice_set(made, np.stack(images), np.concatenate(masks), pd.concat(tables, ignore_index=True), info)
 
 
-def reacquired_image(chosen: SliceSet, row: int, scanner: Scanner) -> np.ndarray:
+def reacquired_image(chosen: SliceSet, row: int, scanner: Receiver) -> np.ndarray:
     """One slice through one scanner, (H, W); the noise is a function of the scanner's name and the slice."""
     where = chosen.table.iloc[row]
     key = (scanner.name, str(where["subject"]), str(where["phase"]), int(where["slice"]))

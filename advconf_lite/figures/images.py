@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from advconf_lite.figures.style import CLASSES, plain_array, styled
+from advconf_lite.figures.style import class_cue, plain_array, styled
+
+LEGEND_COLUMNS = 5
 
 
 @styled
@@ -42,7 +44,7 @@ def samples(
         if number < len(images):
             _image(ax, images[number])
             if masks is not None:
-                _outlines(ax, plain_array(masks)[number], len(class_names))
+                _outlines(ax, plain_array(masks)[number])
             if titles:
                 ax.set_title(titles[number])
     _scale_bar(axes[0], images.shape[-2:], spacing_mm)
@@ -79,7 +81,6 @@ def figure4(
     deltas = [case.image - image for case in cases.values()]
     limit = max(1e-6, *(float(np.percentile(np.abs(delta), 99.5)) for delta in deltas))
     window = np.percentile(image, [1, 99])
-    classes = len(class_names) or int(max(mask.max(), *(case.mask.max() for case in cases.values())))
     crop = _crop([mask, *(case.mask for case in cases.values())])
 
     fig = Figure(figsize=(7.6, 1.95 * len(cases) + 0.8), layout="compressed")
@@ -94,7 +95,7 @@ def figure4(
         _image(row[2], case.image, window)
         for ax, shown, labels, number in ((row[3], image, mask, 0), (row[4], case.image, case.mask, 1)):
             _image(ax, shown[crop], window)
-            _outlines(ax, labels[crop], classes)
+            _outlines(ax, labels[crop])
             ax.set_xlabel(f"predicted {case.predicted[number]:.2f}\ntrue {case.true[number]:.2f}")
         for ax in row:
             ax.set(xticks=[], yticks=[])
@@ -107,7 +108,12 @@ def figure4(
     bar = fig.colorbar(coloured, ax=list(axes[:, 1]), location="bottom", shrink=0.9, aspect=18, pad=0.02)
     bar.set_label("change of intensity\n(standard deviations)", fontsize=8)
     if class_names:
-        fig.legend(handles=_class_handles(class_names), loc="lower right", ncols=len(class_names), handlelength=2.6)
+        fig.legend(
+            handles=_class_handles(class_names),
+            loc="lower right",
+            ncols=min(len(class_names), LEGEND_COLUMNS),
+            handlelength=2.6,
+        )
     return fig
 
 
@@ -130,23 +136,28 @@ def _image(ax: Axes, image: np.ndarray, window: Any = None) -> None:
     ax.grid(False)
 
 
-def _outlines(ax: Axes, mask: np.ndarray, classes: int) -> None:
-    # Neighbours share a border; label 1 is drawn last, on top.
-    for label in range(max(classes, int(mask.max())), 0, -1):
+def _outlines(ax: Axes, mask: np.ndarray) -> None:
+    present = [int(label) for label in np.unique(mask)[::-1] if label]
+    # Neighbours share a border. What lies inside another is drawn after it, or it could not be seen.
+    for label in sorted(present, key=lambda label: _extent(mask == label), reverse=True):
         inside = np.pad(mask == label, 1)  # so that an outline closes at the border of the image
-        if inside.any():
-            cue = CLASSES[(label - 1) % len(CLASSES)]
-            height, width = inside.shape
-            ax.contour(
-                np.arange(width) - 1,
-                np.arange(height) - 1,
-                inside,
-                levels=[0.5],
-                colors=[cue.colour],
-                linewidths=1.2,
-                linestyles=[cue.line],
-            )
+        cue = class_cue(label)
+        height, width = inside.shape
+        ax.contour(
+            np.arange(width) - 1,
+            np.arange(height) - 1,
+            inside,
+            levels=[0.5],
+            colors=[cue.colour],
+            linewidths=1.2,
+            linestyles=[cue.line],
+        )
     ax.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
+
+
+def _extent(inside: np.ndarray) -> int:
+    """Pixels of the box around a region, which is larger than that around anything in the region."""
+    return int(np.prod([np.ptp(places) + 1 for places in np.nonzero(inside)]))
 
 
 def _scale_bar(ax: Axes, shape: tuple[int, int], spacing_mm: float) -> None:
@@ -162,13 +173,14 @@ def _scale_bar(ax: Axes, shape: tuple[int, int], spacing_mm: float) -> None:
 
 
 def _class_handles(class_names: list[str]) -> list[Line2D]:
-    return [Line2D([], [], color=cue.colour, ls=cue.line, lw=2, label=name) for cue, name in zip(CLASSES, class_names)]
+    cues = [class_cue(label) for label, _ in enumerate(class_names, start=1)]
+    return [Line2D([], [], color=cue.colour, ls=cue.line, lw=2, label=name) for cue, name in zip(cues, class_names)]
 
 
 def _class_legend(fig: Figure, class_names: list[str]) -> None:
     fig.legend(
         handles=_class_handles(class_names),
         loc="outside lower center",
-        ncols=len(class_names),
+        ncols=min(len(class_names), LEGEND_COLUMNS),
         handlelength=2.6,
     )

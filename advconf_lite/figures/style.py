@@ -101,6 +101,12 @@ def method_cue(method: str, position: int = 0) -> Cue:
     return Cue(CUES[position % 6].colour, other.marker, other.line, other.hatch)
 
 
+def class_cue(label: int) -> Cue:
+    """The cue of the outline of a label, from 1; the first four have a colour each, and 16 differ."""
+    cue = CLASSES[(label - 1) % len(CLASSES)]
+    return cue._replace(line=CLASSES[(label - 1 + (label - 1) // len(CLASSES)) % len(CLASSES)].line)
+
+
 def ordered(names: Any, known: Any) -> list[str]:
     """Unique names, those in `known` first and in its order, the others as they come."""
     unique, known = list(dict.fromkeys(names)), list(known)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from advconf_lite.phantom.scanner import Scanner, _table, fat_sign, signal, tissue_signals
+from advconf_lite.phantom.scanner import Receiver, Scanner, _table, fat_sign, signal, tissue_signals
 from advconf_lite.phantom.tissue import IS_FAT, TEXTURE, TISSUES
 
 FIELD_OF_VIEW_FACTOR = 1.25  # the simulated field of view is wider than the stored image, which is cropped from it
@@ -19,7 +19,7 @@ ENDORECTAL_RADIUS_MM = 15.0
 SUPERSAMPLING = 2  # tissue pixels per image pixel and axis, which gives partial volume
 
 
-def coil_profile(scanner: Scanner, x_mm: np.ndarray, y_mm: np.ndarray, endorectal_mm=(0.0, 28.0)) -> np.ndarray:
+def coil_profile(scanner: Receiver, x_mm: np.ndarray, y_mm: np.ndarray, endorectal_mm=(0.0, 28.0)) -> np.ndarray:
     """Receive sensitivity at pixel positions, 1 in the middle of the organ.
 
     Sum of squares over circular loops of radius a, each with the on-axis Biot-Savart fall-off
@@ -117,7 +117,7 @@ def acquire(maps: TissueMaps, scanner: Scanner, size: int, spacing_mm: float, rn
 
 def through_kspace(
     received: np.ndarray,
-    scanner: Scanner,
+    scanner: Receiver,
     pixel_mm: float,
     noise: float,
     rng: np.random.Generator,

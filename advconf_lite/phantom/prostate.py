@@ -12,7 +12,7 @@ import numpy as np
 from advconf_lite.phantom.texture import Plane
 from advconf_lite.phantom.tissue import INDEX
 
-CLASS_NAMES = ["prostate"]
+CLASS_NAMES = ("prostate",)
 
 PHASES = ("",)
 

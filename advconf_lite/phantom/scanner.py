@@ -5,7 +5,7 @@ Ideal physics: no flow, no magnetisation transfer, no motion beyond ghosting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -20,45 +20,56 @@ FAT_TSE_T2_FACTOR = 1.7
 
 
 @dataclass(frozen=True)
-class Scanner:
-    """One protocol on one scanner. Named for its physics, never after a real machine.
+class Receiver:
+    """The part of a scanner that works on any image: coil, k-space, noise.
 
     Attributes:
-        sequence: "bSSFP" (heart) or "TSE" (prostate, T2-weighted).
-        field_T, TR_ms, TE_ms, flip_deg: as on the protocol sheet.
         coil: "body array" (8 elements around the body), "surface array" (4 in front, 4 behind) or
             "endorectal".
         coil_correction: 0 = raw brightness of the coil, 1 = fully corrected by the scanner's normalisation
             filter.
         resolution_mm, phase_resolution: acquired voxel along readout; the phase axis acquires this fraction
             of its lines.
-        slice_mm: slice thickness.
-        snr: the reference tissue's signal (myocardium; prostate) over the noise of one acquired voxel.
+        snr: the reference's signal over the noise of one acquired voxel.
         ghost, ghost_period: amplitude of a periodic error over the phase lines, and its period in lines; the
             ghost lies field-of-view / period away from its source.
-        off_resonance_hz: field error at the border of the field of view (banding in bSSFP).
-        b1_shading: relative error of the flip angle between centre and border (dielectric effect, 3 T).
-        fat_suppression: share of the fat signal that a saturation pulse removes.
         kspace_filter: 0 = sharp truncation with ringing, 1 = Hann window.
     """
 
     name: str
+    _: KW_ONLY
+    coil: str = "body array"
+    coil_correction: float = 0.7
+    resolution_mm: float = 1.4
+    phase_resolution: float = 1.0
+    snr: float = 30.0
+    ghost: float = 0.0
+    ghost_period: float = 2.0
+    kspace_filter: float = 0.5
+
+
+@dataclass(frozen=True)
+class Scanner(Receiver):
+    """One protocol on one scanner. Named for its physics, never after a real machine.
+
+    Attributes:
+        sequence: "bSSFP" (heart) or "TSE" (prostate, T2-weighted).
+        field_T, TR_ms, TE_ms, flip_deg: as on the protocol sheet.
+        slice_mm: slice thickness.
+        snr: that of the reference tissue (myocardium; prostate).
+        off_resonance_hz: field error at the border of the field of view (banding in bSSFP).
+        b1_shading: relative error of the flip angle between centre and border (dielectric effect, 3 T).
+        fat_suppression: share of the fat signal that a saturation pulse removes.
+    """
+
     sequence: str
     field_T: float
     TR_ms: float
     TE_ms: float
     flip_deg: float = 90.0
-    coil: str = "body array"
-    coil_correction: float = 0.7
-    resolution_mm: float = 1.4
-    phase_resolution: float = 1.0
     slice_mm: float = 8.0
-    snr: float = 30.0
-    ghost: float = 0.0
-    ghost_period: float = 2.0
     off_resonance_hz: float = 0.0
     b1_shading: float = 0.0
-    kspace_filter: float = 0.5
     fat_suppression: float = 0.0
 
     @property

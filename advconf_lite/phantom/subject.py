@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-from advconf_lite.phantom import heart, prostate
 from advconf_lite.phantom.kspace import FIELD_OF_VIEW_FACTOR, SUPERSAMPLING, TissueMaps, acquire
+from advconf_lite.phantom.organs import find_organ
 from advconf_lite.phantom.scanner import Scanner
 from advconf_lite.phantom.texture import EXTENT_MM, Plane, subject_fields
 from advconf_lite.phantom.tissue import subject_factors
@@ -39,29 +39,28 @@ def make_subject(
     Raises:
         BadInput: unknown organ, or an image wider than the simulated body.
     """
-    anatomy, draw, phases, depths = _organ(organ)
+    anatomy = find_organ(organ)
     pixels = SUPERSAMPLING * 2 * int(round(size * FIELD_OF_VIEW_FACTOR / 2))
     axis = (np.arange(pixels) - (pixels - 1) / 2) * spacing_mm / SUPERSAMPLING
     if size * spacing_mm > 2 * EXTENT_MM / FIELD_OF_VIEW_FACTOR * 1.02:
         limit = 2 * EXTENT_MM / FIELD_OF_VIEW_FACTOR
         raise BadInput(f"{size} pixels of {spacing_mm} mm exceed the phantom's {limit:.0f} mm; choose a smaller size")
     streams = [_generator(seed, organ, domain or scanner.name, subject, purpose) for purpose in range(4)]
-    shape, fields, factors = draw(streams[0]), subject_fields(streams[1]), subject_factors(streams[2])
+    shape, fields, factors = anatomy.draw(streams[0]), subject_fields(streams[1]), subject_factors(streams[2])
     endorectal = scanner.coil == "endorectal"
-    coil_at = prostate.coil_place(shape) if organ == "prostate" else (0.0, 28.0)
     images, masks, keys = [], [], []
-    for phase in phases:
-        for number, depth in enumerate(depths(shape)):
+    for phase in anatomy.phases:
+        for number, depth in enumerate(anatomy.depths(shape)):
             noise = np.random.default_rng(streams[3].integers(2**63, size=2))
             plane = Plane(fields, axis, axis, depth)
             # two planes, a quarter of the thickness to each side, stand for the slice: partial volume across
             # it
             offsets = (-scanner.slice_mm / 4, scanner.slice_mm / 4)
-            labels, drawn = anatomy(shape, plane, offsets, phase if organ == "cardiac" else endorectal)
+            labels, drawn = anatomy.planes(shape, plane, offsets, phase, endorectal)
             mask = _majority(drawn, size)
             if not mask.any():
                 continue
-            maps = TissueMaps(labels, *_texture(plane), factors, coil_at)
+            maps = TissueMaps(labels, *_texture(plane), factors, anatomy.coil_at(shape))
             images.append(acquire(maps, scanner, size, spacing_mm, noise))
             masks.append(mask)
             keys.append((phase, number))
@@ -69,14 +68,6 @@ def make_subject(
         empty = np.zeros((0, size, size))
         return empty.astype(np.float32), empty.astype(np.uint8), []
     return np.stack(images), np.stack(masks), keys
-
-
-def _organ(organ: str):
-    if organ == "cardiac":
-        return heart.heart_planes, heart.draw_heart, heart.PHASES, heart.slice_depths
-    if organ == "prostate":
-        return prostate.prostate_planes, prostate.draw_prostate, prostate.PHASES, prostate.slice_depths
-    raise BadInput(f"unknown organ {organ!r}; choose 'cardiac' or 'prostate'")
 
 
 def _texture(plane: Plane) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,85 @@
+"""The grid that a slice set is worked on: its size in pixels and their width. The set says it, or a rule does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from advconf_lite.data.resampling import Size, as_pair, resampled_shape
+
+MULTIPLE = 16  # sides of a grid that a rule makes: what a network with three or four halvings can take
+NEARLY_SQUARE = 7 / 8  # sides closer to each other than this make a square
+TOLERANCE_PIXELS = 3  # of the surface Dice where a set says none: 3 pixels, as published for both organs of the paper
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows and columns, and the width of a pixel in millimetres."""
+
+    rows: int
+    columns: int
+    spacing_mm: float
+
+    @property
+    def size(self) -> Size:
+        """Pixels a side of a square; (rows, columns) of another grid."""
+        return self.rows if self.rows == self.columns else (self.rows, self.columns)
+
+    def within(self, max_size: int | None) -> Grid:
+        """The grid of at most `max_size` pixels a side over the same field of view; itself where it is no larger.
+
+        A side that comes out between two multiples of 16 takes the larger one, so that nothing is cut.
+        """
+        longest = max(self.rows, self.columns)
+        if max_size is None or longest <= max_size:
+            return self
+        sides = (max_size if side == longest else _up(side * max_size / longest) for side in (self.rows, self.columns))
+        return Grid(*sides, self.spacing_mm * longest / max_size)
+
+    def __str__(self) -> str:
+        return f"{self.rows} x {self.columns} pixels of {self.spacing_mm:.3g} mm"
+
+
+def find_grid(info: dict[str, Any], table: pd.DataFrame, shape: tuple[int, ...]) -> Grid:
+    """The grid of a slice set: what dataset.json says.
+
+    Without `spacing_mm`: the pixel that the images have; of several the middle one, each slice counted. Without `size`:
+    the smallest multiple of 16 that holds the largest image at that spacing; one for both sides if they are nearly equal.
+
+    Args:
+        info: of dataset.json, checked.
+        table: of slices.csv.
+        shape: (N, H, W) of the images.
+    """
+    spacings = np.sort(table["spacing_mm"].to_numpy())
+    spacing_mm = float(info["spacing_mm"] if "spacing_mm" in info else spacings[(len(spacings) - 1) // 2])
+    if "size" in info:
+        return Grid(*as_pair(info["size"]), spacing_mm)
+    rows, columns = map(_up, resampled_shape(shape[1:], float(spacings[-1]), spacing_mm))
+    if min(rows, columns) / max(rows, columns) >= NEARLY_SQUARE:
+        rows = columns = max(rows, columns)
+    return Grid(rows, columns, spacing_mm)
+
+
+def assumed(info: dict[str, Any], grid: Grid) -> list[str]:
+    """A sentence for each thing of the grid that dataset.json does not say, and that a rule decided."""
+    sentences = []
+    if "spacing_mm" not in info:
+        sentences.append(f"dataset.json says no spacing_mm: {grid.spacing_mm:.3g} mm, the images' own")
+    if "size" not in info:
+        sentences.append(f"dataset.json says no size: {grid.rows} x {grid.columns} pixels, which hold every image")
+    if "tolerance_mm" not in info:
+        sentences.append(
+            f"dataset.json says no tolerance_mm: {TOLERANCE_PIXELS * grid.spacing_mm:.3g} mm for the surface Dice, "
+            f"{TOLERANCE_PIXELS} pixels of the set's own grid"
+        )
+    return sentences
+
+
+def _up(side: float) -> int:
+    """The next multiple of 16, at least 16; what rounding of floats adds to a whole number does not count."""
+    return max(1, math.ceil(side / MULTIPLE - 1e-9)) * MULTIPLE
