@@ -16,7 +16,9 @@ from advconf_lite.data.cropping import labels_lost
 from advconf_lite.data.grid import Grid
 from advconf_lite.data.slices import read_slice_set, write_slice_set
 from advconf_lite.experiment.parts import check_spec, first_look, load_experiment
+from advconf_lite.experiment.predict import predict
 from advconf_lite.experiment.profiles import PROFILES
+from advconf_lite.experiment.run import Run
 from advconf_lite.figures.images import samples
 from advconf_lite.figures.style import class_cue
 from advconf_lite.methods.oracle import rescanned
@@ -61,10 +63,10 @@ def lungs(tmp_path):
 def brains(tmp_path):
     """Four nested classes, three domains, 128 x 96 pixels; dataset.json says organ and grid."""
     shape, masks = (128, 96), []
-    domains = ["north"] * 10 + ["south"] * 2 + ["east"] * 2
+    domains = ["north"] * 14 + ["south"] * 2 + ["east"] * 2
     subjects = [f"{domain}-{number // 2}" for number, domain in enumerate(domains)]
-    splits = ["train"] * 6 + ["val"] * 2 + ["test"] * 6
-    for number in range(14):
+    splits = ["train"] * 8 + ["val"] * 2 + ["test"] * 8
+    for number in range(18):
         mask = disc(shape, 64, 48, 40 + number % 3).astype(int) + disc(shape, 64, 48, 32)
         mask[disc(shape, 56, 48, 10)], mask[disc(shape, 82, 48, 7)] = 3, 4
         masks.append(mask)
@@ -222,7 +224,7 @@ def test_a_part_without_a_label_is_named(lungs, tmp_path):
 
 def test_tensors_of_a_pair_of_sizes(brains):
     x, y = brains.tensors((128, 96), 1.0)
-    assert x.shape == (14, 1, 128, 96) and y.shape == (14, 128, 96)
+    assert x.shape == (18, 1, 128, 96) and y.shape == (18, 128, 96)
     np.testing.assert_array_equal(y, np.asarray(brains.masks))
     cut, padded = brains.tensors((64, 112), 1.0)[1], brains.tensors(128, 1.0, "domain")[1]
     np.testing.assert_array_equal(cut[:, :, 8:104], y[:, 32:96])
@@ -232,10 +234,10 @@ def test_tensors_of_a_pair_of_sizes(brains):
 def test_an_experiment_that_is_not_square(brains, tmp_path):
     made = load_experiment(str(brains.folder), tmp_path / "r", replace(SMOKE, max_size=64), progress=False)
     assert made.size == (64, 48) and made.spacing_mm == 2.0 and not made.reacquired
-    assert made.train.images.shape == (6, 1, 64, 48) and set(made.targets) == {"south", "east"}
+    assert made.train.images.shape == (8, 1, 64, 48) and set(made.targets) == {"south", "east"}
     # The nearest pixel to the middle of two by two is the last of them.
     np.testing.assert_array_equal(
-        made.train.masks, np.asarray(brains.masks)[:6, 1::2, 1::2]
+        made.train.masks, np.asarray(brains.masks)[:8, 1::2, 1::2]
     )  # nothing cut, nothing stretched
 
 
@@ -377,3 +379,13 @@ def test_a_whole_run_names_no_organ_that_is_not_there(which, request, tmp_path, 
     targets = {"south", "east"} if which == "brains" else {scanner.name for scanner in any_image.target_scanners(1.0)}
     assert domains == targets | {slices.source_domain}
     assert read_slice_set(slices.folder).info.get("organ") == {"lungs": None, "brains": "brain"}[which]
+
+
+@pytest.mark.slow
+def test_images_that_are_not_square_go_through_training_and_prediction(brains, tmp_path):
+    run = Run(tmp_path / "r", str(brains.folder), replace(SMOKE, max_size=64), "dice", ["adversarial"], progress=False)
+    segmenter = run.segmenter()
+    assert segmenter.feature_shape(run.experiment.size)[1:] == (16, 12)
+    assert np.isfinite(run.predict_heads()["predicted_score"]).all()
+    table = predict(run.folder, brains.folder, tmp_path / "scores.csv", progress=False)
+    assert len(table) == len(brains) and np.isfinite(table["predicted_dice_stem"]).all()

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from advconf_lite.figures.style import class_cue, plain_array, styled
+from advconf_lite.figures.style import CLASSES, class_cue, plain_array, styled
 
 LEGEND_COLUMNS = 5
 
@@ -108,12 +108,9 @@ def figure4(
     bar = fig.colorbar(coloured, ax=list(axes[:, 1]), location="bottom", shrink=0.9, aspect=18, pad=0.02)
     bar.set_label("change of intensity\n(standard deviations)", fontsize=8)
     if class_names:
-        fig.legend(
-            handles=_class_handles(class_names),
-            loc="lower right",
-            ncols=min(len(class_names), LEGEND_COLUMNS),
-            handlelength=2.6,
-        )
+        few = len(class_names) <= len(CLASSES)  # then the names fit beside the colour bar
+        place, columns = ("lower right", len(class_names)) if few else ("outside lower center", LEGEND_COLUMNS)
+        fig.legend(handles=_class_handles(class_names), loc=place, ncols=columns, handlelength=2.6)
     return fig
 
 
