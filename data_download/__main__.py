@@ -53,36 +53,11 @@ def _run(arguments: list[str]) -> int:
     command, *rest = arguments
     if command not in COMMANDS:
         raise BadInput(f"there is no command {command!r}; choose from: {', '.join(COMMANDS)}")
-    if command == "prepare":
-        return _prepare(rest)
-    # Imported only now: `list` and `fetch` need not wait for PyTorch.
-    module = import_module({"list": ".listing", "fetch": ".fetch", "verify": ".verify"}[command], __package__)
+    # Imported only now: `list` and `fetch` need not wait for what `verify` imports.
+    module = import_module("data_download." + ("listing" if command == "list" else command))
     parser = _Parser(prog=f"python -m data_download {command}", description=COMMANDS[command])
     module.add_options(parser)
     return module.run(parser.parse_args(rest))
-
-
-def _prepare(arguments: list[str]) -> int:
-    """`prepare NAME ...`: the options are those of the data set's module."""
-    from data_download.sets.datasets import DATASETS, find
-
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(
-            f"usage: python -m data_download prepare NAME ...\n\n{COMMANDS['prepare']}; NAME is one of "
-            f"{', '.join(DATASETS)}.\nIts options: python -m data_download prepare NAME --help"
-        )
-        return 0
-    if not arguments:
-        raise BadInput(f"name the data set: python -m data_download prepare NAME; choose from: {', '.join(DATASETS)}")
-    module = find(arguments[0])
-    parser = _Parser(
-        prog=f"python -m data_download prepare {module.NAME}",
-        description=module.WHAT,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    module.add_options(parser)
-    print(module.prepare(parser.parse_args(arguments[1:])))
-    return 0
 
 
 if __name__ == "__main__":

@@ -16,17 +16,19 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from advconf_lite.support.errors import BadInput
+from data_download.dataset import DataSet
 from data_download.fetching.archive import damage, extract
 from data_download.fetching.download import download
-from data_download.fetching.sources import DOWNLOADS, SOURCES, Source, find_source
+from data_download.fetching.source import DOWNLOADS, Source
 from data_download.fetching.terms import accept_terms
+from data_download.sets import FETCHED, find_data_set
 
 BLOCK = 1 << 20
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `fetch`."""
-    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(SOURCES)}")
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(FETCHED)}")
     parser.add_argument("--out", type=Path, default=DOWNLOADS, metavar="DIR", help=f"where to put it (default: {DOWNLOADS})")
     parser.add_argument(
         "--accept-terms", action="store_true", help="accept the licence and the citation it asks for, without a question"
@@ -36,22 +38,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
+def run(chosen: argparse.Namespace) -> int:
     """Fetch one data set and say what to do next.
 
     Raises:
         BadInput: see `fetch`.
     """
-    source = find_source(options.name)
+    data = find_data_set(chosen.name)
     ask = input if sys.stdin is not None and sys.stdin.isatty() else None
-    folder = fetch(source, options.out, options.accept_terms, url=options.url, ask=ask)
-    print(f"{source.name} is in {folder}; next:")
-    print(f"  python -m data_download prepare {source.name} --source {folder} --out data/{source.name}")
+    folder = fetch(data, chosen.out, chosen.accept_terms, url=chosen.url, ask=ask)
+    print(f"{data.name} is in {folder}; next:")
+    print(f"  python -m data_download prepare {data.name} --source {folder} --out data/{data.name}")
     return 0
 
 
 def fetch(
-    source: Source,
+    data: DataSet,
     out: str | Path,
     accepted: bool = False,
     url: str | None = None,
@@ -62,7 +64,7 @@ def fetch(
 
     Args:
         accepted: the terms are accepted. Otherwise `ask` is called with a question, once per folder.
-        url: where to take the archive from, instead of `source.url`.
+        url: where to take the archive from, instead of its publisher.
         how: passed to `download`, such as attempts, timeout, sleep.
 
     Returns:
@@ -72,18 +74,19 @@ def fetch(
         BadInput: the terms are not accepted; the data set has to be got by hand; somebody else is fetching it to `out`;
             or the download or the archive is bad in a way that the sentence names.
     """
+    source = data.source
     out, url = Path(out), url or source.url
-    archive, folder = out / source.archive, out / source.name
-    with _alone(out, source.name):
+    archive, folder = out / source.archive, out / data.name
+    with _alone(out, data.name):
         if folder.is_dir() and any(folder.iterdir()):
             print(f"{folder} is there already", file=sys.stderr)
             return _innermost(folder)
         if not archive.is_file() and url is None:
-            print(source.instructions(out), file=sys.stderr)
+            print(source.instructions(data.name, out), file=sys.stderr)
             others = [path for path in sorted(out.iterdir()) if path.suffix.lower() in (".rar", ".7z")]
             there = f"there is {others[0]}, which you have to unpack by hand" if others else "the archive is not there yet"
             raise BadInput(f"{there}; follow the steps above")
-        accept_terms(source, out, accepted, ask)
+        accept_terms(data, out, accepted, ask)
         if not archive.is_file():
             check = checksum_check(source)
             download(url, archive, check, source.by_hand(out), source.size_bytes, source.unpacks_to, **how)
@@ -95,7 +98,7 @@ def fetch(
 def checksum_check(source: Source) -> Callable[[Path], str | None]:
     """What is wrong with a file that should be the archive of `source`, or None.
 
-    Where no checksum is published, the archive's own ones are read: zip and gzip have them.
+    Where no checksum is published, the archive's own ones are read.
     """
     if source.checksum is None:
         return damage

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_download.fetching.sources import DOWNLOADS, SOURCES, Source
+from data_download.dataset import DataSet
+from data_download.fetching.source import DOWNLOADS
+from data_download.sets import FETCHED
 
 PREPARED = Path("data")  # where the commands below put slice sets
 
@@ -21,9 +23,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
+def run(chosen: argparse.Namespace) -> int:
     """Print the list; downloads and writes nothing."""
-    print(describe(options.out))
+    print(describe(chosen.out))
     return 0
 
 
@@ -35,15 +37,16 @@ def describe(out: Path = DOWNLOADS, prepared: Path = PREPARED) -> str:
         prepared: the folder whose subfolders may be slice sets.
     """
     sets = _slice_sets(prepared)
-    blocks = [_entry(source, out, sets.get(source.name, [])) for source in SOURCES.values()]
+    blocks = [_entry(data, out, sets.get(name, [])) for name, data in FETCHED.items()]
     blocks.append(
         f"'here' looks at {out}, fetch's folder (another one: list --out DIR), and at the slice sets in {prepared}."
     )
     return "\n\n".join(blocks)
 
 
-def _entry(source: Source, out: Path, sets: list[Path]) -> str:
-    fetch = f"python -m data_download fetch {source.name} --out {out}"
+def _entry(data: DataSet, out: Path, sets: list[Path]) -> str:
+    source = data.source
+    fetch = f"python -m data_download fetch {data.name} --out {out}"
     if source.url is None:
         how = f"by hand, after registration at {source.page}; the steps: {fetch}"
     else:
@@ -55,8 +58,8 @@ def _entry(source: Source, out: Path, sets: list[Path]) -> str:
         "cite": source.citation,
         "page": source.page,
         "get it": how,
-        "here": "; ".join(_here(source, out, sets)) or "nothing",
-        "then": f"python -m data_download prepare {source.name} --source {out / source.name} --out data/{source.name}",
+        "here": "; ".join(_here(data, out, sets)) or "nothing",
+        "then": f"python -m data_download prepare {data.name} --source {out / data.name} --out data/{data.name}",
     }
     width = 110  # commands are not broken: they are there to be copied
     text = [
@@ -67,13 +70,11 @@ def _entry(source: Source, out: Path, sets: list[Path]) -> str:
         if label not in ("get it", "then") else f"    {label:9s}{value}"
         for label, value in lines.items()
     ]  # fmt: skip
-    return "\n".join(
-        [source.name, *textwrap.wrap(source.what, width, initial_indent="    ", subsequent_indent="    "), *text]
-    )
+    return "\n".join([data.name, *textwrap.wrap(data.what, width, initial_indent="    ", subsequent_indent="    "), *text])
 
 
-def _here(source: Source, out: Path, sets: list[Path]) -> list[str]:
-    archive, folder = out / source.archive, out / source.name
+def _here(data: DataSet, out: Path, sets: list[Path]) -> list[str]:
+    archive, folder = out / data.source.archive, out / data.name
     part = archive.with_name(archive.name + ".part")
     found = []
     if archive.is_file():

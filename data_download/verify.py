@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ import pandas as pd
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, load
 from advconf_lite.support.files import sha256
 from advconf_lite.support.progress import bar as progress_bar
-from data_download.sets.expected import Expected, Range, expected_counts
+from data_download.dataset import Expected, Range
+from data_download.sets import DATASETS
 
 # Wide enough for every organ, field of view and crop; a mask that is inverted, or that lost its organ, lies outside.
 SHARE = (0.001, 0.6)
@@ -37,13 +39,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="a slice set, prepared by this command or your own")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(chosen: argparse.Namespace) -> int:
     """Print the report; 0 if all is as expected, 1 if something differs.
 
     Raises:
         BadInput: the folder is not a slice set, or its files cannot be read or do not belong together.
     """
-    heading, findings = verify(options.folder)
+    heading, findings = verify(chosen.folder)
     wrong = [finding for finding in findings if finding.ok is False]
     print(heading, "", as_table(findings), "", sep="\n")
     if wrong:
@@ -71,6 +73,13 @@ def verify(folder: str | Path) -> tuple[str, list[Finding]]:
     findings += _splits(slices, info, masks is not None)
     findings += _checksums(folder, info)
     return "\n".join(_heading(folder, slices, info, masks is not None, expected)), findings
+
+
+def expected_counts(info: dict) -> Expected | None:
+    """What to expect of the set that dataset.json describes; None if nobody published it."""
+    match = re.match(r"python -m data_download prepare (\S+)(.*)", str(info.get("how_made")))
+    data = DATASETS.get(match[1]) if match else None
+    return data.expected(match[2]) if data and data.expected else None
 
 
 def _heading(folder: Path, slices: pd.DataFrame, info: dict, has_masks: bool, expected: Expected | None) -> Iterator[str]:

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import gzip
 import io
-import logging
 import sys
 import tempfile
 import traceback
@@ -75,16 +74,18 @@ def either(rng: np.random.Generator, pair: Pair) -> np.ndarray:
 # ---- classes: each spoils a pair
 
 
-def wrong_magic(rng, pair):
-    either(rng, pair)["magic"] = rng.choice([b"", b"n+3", b"nix", b"\xff\xff\xff", b"N+1", b"PK\x03"])
-
-
-def zero_dimension(rng, pair):
-    either(rng, pair)["dim"][0, rng.integers(0, 4)] = 0
-
-
-def negative_dimension(rng, pair):
-    either(rng, pair)["dim"][0, rng.integers(0, 4)] = -rng.integers(1, 30000)
+def no_nifti_header(rng, pair):
+    """What nibabel itself refuses, one field at a time."""
+    field, values = [
+        ("magic", [b"", b"n+3", b"nix", b"\xff\xff\xff", b"N+1", b"PK\x03"]),
+        ("dim", [0, -1, -30000]),
+        ("datatype", CODES),
+    ][rng.integers(3)]
+    header, value = either(rng, pair), rng.choice(values)
+    if field == "dim":
+        header["dim"][0, rng.integers(0, 4)] = value
+    else:
+        header[field] = value
 
 
 def too_many_dimensions(rng, pair):
@@ -97,10 +98,6 @@ def too_many_dimensions(rng, pair):
 
 def larger_than_the_data(rng, pair):
     either(rng, pair)["dim"][0, rng.integers(1, 4)] += rng.choice([1, 2, 100, 30000])
-
-
-def unsupported_type(rng, pair):
-    either(rng, pair)["datatype"] = rng.choice(CODES)
 
 
 def affine_not_finite(rng, pair):
@@ -194,12 +191,9 @@ def damaged(rng, data: bytes) -> bytes | None:
 
 
 HEADERS: dict[str, Callable] = {
-    "wrong magic": wrong_magic,
-    "dimension 0": zero_dimension,
-    "negative dimension": negative_dimension,
+    "no NIfTI header": no_nifti_header,
     "4-D to 7-D": too_many_dimensions,
     "larger than the data": larger_than_the_data,
-    "unsupported type": unsupported_type,
     "NaN or infinite affine": affine_not_finite,
     "affine without a direction": affine_flat,
     "NaN or infinite quaternion": quaternion_not_finite,
@@ -327,7 +321,6 @@ def main() -> int:
     parser.add_argument("--number", type=int, default=2000, help="mutated files")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         counts, wrong = campaign(options.number, options.seed, Path(folder))
     print(as_table(counts))

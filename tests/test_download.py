@@ -15,7 +15,7 @@ import data_download.fetch
 from advconf_lite.support.errors import BadInput
 from data_download.fetching.archive import damage
 from data_download.fetching.download import BLOCK, LONGEST_PAUSE, download
-from data_download.fetching.sources import SOURCES
+from data_download.sets import FETCHED
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def site():
 def checked(payload=PAYLOAD):
     """The check of a published checksum."""
     expected = hashlib.sha256(payload).hexdigest()
-    return data_download.fetch.checksum_check(dataclasses.replace(SOURCES["acdc"], checksum=f"sha256:{expected}"))
+    return data_download.fetch.checksum_check(dataclasses.replace(FETCHED["acdc"].source, checksum=f"sha256:{expected}"))
 
 
 def get(site, folder, check=None, **how):

@@ -1,14 +1,12 @@
 """Archives from strangers: whole inside their folder, or refused with nothing left anywhere."""
 
 import gzip
-import io
 import random
 import signal
 import stat
 import struct
 import subprocess
 import sys
-import tarfile
 import time
 import zipfile
 import zlib
@@ -32,15 +30,6 @@ def make_zip(path, files, mode=None, **how):
             info.external_attr = (mode or stat.S_IFREG | 0o644) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, content)
-    return path
-
-
-def make_tar(path, files, type=tarfile.REGTYPE, link="", mode="w:gz"):
-    with tarfile.open(path, mode) as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname, info.size = type, link, len(content)
-            archive.addfile(info, io.BytesIO(content))
     return path
 
 
@@ -73,13 +62,8 @@ def refused(archive, *words, limits=module.LIMITS):
 # ---- what is whole
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
-def test_files_come_out_as_they_went_in(yard, kind):
-    archive = yard / f"a.{kind}"
-    if kind == "zip":
-        make_zip(archive, FILES)
-    else:
-        make_tar(archive, FILES, mode="w:gz" if kind == "tar.gz" else "w")
+def test_files_come_out_as_they_went_in(yard):
+    archive = make_zip(yard / "a.zip", FILES)
     assert damage(archive) is None and list(yard.iterdir()) == [archive]
     assert extract(archive, yard / "out") == yard / "out"
     assert inside(yard / "out") == FILES
@@ -103,8 +87,8 @@ def test_modes_and_owners_of_the_archive_are_not_taken_over(yard):
 
 def test_kinds_by_their_first_bytes(yard):
     assert archive_kind(make_zip(yard / "a", FILES).read_bytes()[:512]) == "zip"
-    assert archive_kind(make_tar(yard / "a", FILES, mode="w").read_bytes()[:512]) == "tar"
-    for head, kind in ((b"\x1f\x8b\x08", "gzip"), (b"Rar!\x1a\x07", "rar"), (b"7z\xbc\xaf'\x1c", "7z"), (b"", "unknown"),
+    for head, kind in ((b"\x1f\x8b\x08", "gz"), (bytes(257) + b"ustar\0", "tar"),
+                       (b"Rar!\x1a\x07", "rar"), (b"7z\xbc\xaf'\x1c", "7z"), (b"", "unknown"),
                        (b"\xef\xbb\xbf \n<!DOCTYPE html>", "web page"), (b"{}", "unknown")):  # fmt: skip
         assert archive_kind(head) == kind
 
@@ -119,30 +103,12 @@ OUTSIDE = ["../outside/x", "a/../../outside/x", "../victim", "..", "/tmp/x", "//
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_names_that_could_leave_the_folder_are_refused(yard, name):
     refused(make_zip(yard / "a.zip", {"good": b"1", name: b"bad"}), "is refused", "nothing of it was unpacked")
-    (yard / "a.zip").unlink()
-    if "\0" not in name:  # a tar header ends a name there
-        refused(make_tar(yard / "a.tar.gz", {"good": b"1", name: b"bad"}), "is refused", "nothing of it was unpacked")
 
 
 @pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK])
 def test_links_and_devices_in_a_zip_are_refused(yard, mode):
     archive = make_zip(yard / "a.zip", {"good": b"1", "door": b"../outside"}, mode=mode | 0o777)
     refused(archive, "a link" if mode == stat.S_IFLNK else "a device or pipe")
-
-
-@pytest.mark.parametrize("type", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_in_a_tar_are_refused(yard, type):
-    archive = make_tar(yard / "a.tar.gz", {"door": b""}, type, link="../outside")
-    refused(archive, "a link" if type in (tarfile.SYMTYPE, tarfile.LNKTYPE) else "a device or pipe")
-
-
-def test_a_file_through_a_link_of_the_same_archive_is_refused(yard):
-    with tarfile.open(yard / "a.tar", "w") as archive:
-        door, through = tarfile.TarInfo("door"), tarfile.TarInfo("door/x")
-        door.type, door.linkname, through.size = tarfile.SYMTYPE, "../../outside", 3
-        archive.addfile(door)
-        archive.addfile(through, io.BytesIO(b"bad"))
-    refused(yard / "a.tar", "'door', a link")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -197,24 +163,6 @@ def test_a_bomb_that_lies_about_its_size_writes_no_more_than_it_says(yard, monke
     assert sum(written) <= 5_000_000 and time.monotonic() - start < 2
 
 
-def test_ten_gigabytes_of_zeros_in_a_tar_are_refused(yard):
-    info = tarfile.TarInfo("zeros")
-    info.size = 10**10
-    wrap = b"\x1f\x8b\x08\0\0\0\0\0\0\x03"
-    (yard / "a.tar.gz").write_bytes(wrap + zeros(10, info.tobuf()) + bytes(8))
-    start = time.monotonic()
-    refused(yard / "a.tar.gz", "10.0GB", "out of proportion")
-    assert time.monotonic() - start < 2
-
-
-def test_a_tar_header_of_ten_gigabytes_is_not_read_into_memory(yard):
-    info = tarfile.TarInfo("././@LongLink")
-    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 10**9
-    header = info.create_gnu_header(info.get_info(), "utf-8", "strict")
-    (yard / "a.tar.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + zeros(1, header) + bytes(8))
-    refused(yard / "a.tar.gz", "unreasonable length")
-
-
 def test_the_sum_counts_and_so_does_the_number(yard):
     archive = make_zip(yard / "a.zip", {f"f{i}": bytes(1000) for i in range(50)})
     assert archive.stat().st_size * 2 < 50_000
@@ -231,17 +179,6 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_it_is_written(yard, mon
     refused(archive, "are free; free some space")
 
 
-@pytest.mark.parametrize("size, words", [(10**6, "a file with holes"), (10**12, "out of proportion")])
-def test_holes_are_refused(yard, size, words):
-    header = bytearray(tarfile.TarInfo("a").tobuf(tarfile.GNU_FORMAT))
-    header[156:157] = b"S"  # a sparse file, of which nothing is stored
-    header[483:495] = b"\x80\0\0\0" + size.to_bytes(8, "big")
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    (yard / "a.tar").write_bytes(bytes(header) + bytes(1024))
-    refused(yard / "a.tar", words)
-
-
 # ---- what is broken
 
 
@@ -253,28 +190,11 @@ def test_a_zip_cut_anywhere_is_refused(yard):
         assert damage(yard / "a.zip")
 
 
-@pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_a_tar_cut_anywhere_is_refused(yard, mode):
-    # tarfile itself takes a tar that ends between two members, or in a header, for whole.
-    whole = make_tar(yard / "a.tar", FILES, mode=mode).read_bytes()
-    end_mark = 512 * (1 + 21 + 1 + 1 + 1) if mode == "w" else len(whole)
-    for end in [*range(0, end_mark, 97), *range(0, end_mark, 512)]:
-        (yard / "a.tar").write_bytes(whole[:end])
-        refused(yard / "a.tar")
-    (yard / "a.tar").write_bytes(whole[: end_mark + 512])
-    extract(yard / "a.tar", yard / "out")
-
-
-@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
-def test_mutated_archives_end_in_a_sentence_or_in_the_very_files(yard, kind):
-    rng = random.Random(kind)
-    path = yard / "a"
-    if kind == "zip":
-        make_zip(path, FILES)
-    else:
-        make_tar(path, FILES, mode="w:gz" if kind == "tar.gz" else "w")
+def test_mutated_archives_end_in_a_sentence_or_in_the_very_files(yard):
+    rng = random.Random("zip")
+    path = make_zip(yard / "a", FILES)
     whole = path.read_bytes()
-    for _ in range(150):
+    for _ in range(400):
         broken = bytearray(whole)
         for _ in range(rng.choice((1, 1, 2, 8))):
             broken[rng.randrange(len(broken))] = rng.randrange(256)
@@ -284,9 +204,7 @@ def test_mutated_archives_end_in_a_sentence_or_in_the_very_files(yard, kind):
         except BadInput as error:
             assert "\n" not in str(error)
         else:
-            found = inside(yard / "out")
-            if kind != "tar":  # which has no checksum of what is in its files
-                assert sorted(found.values()) == sorted(FILES.values())
+            assert sorted(inside(yard / "out").values()) == sorted(FILES.values())
             module.shutil.rmtree(yard / "out")
         assert [entry.name for entry in yard.iterdir()] == ["a"]
 
@@ -302,9 +220,12 @@ def test_locked_and_unknown_archives_say_what_to_do(yard):
     archive.write_bytes(raw)
     refused(archive, "compression method 9", "by hand")
     for content, words in ((b"Rar!\x1a\x07\x01\0", ".rar"), (b"7z\xbc\xaf'\x1c", ".7z"), (b"<html>", "a web page"),
-                           (b"", "is empty"), (b"hi", "something else"), (gzip.compress(b"hi"), "damaged")):  # fmt: skip
+                           (b"", "is empty"), (b"hi", "something else")):  # fmt: skip
         archive.write_bytes(content)
         refused(archive, words)
+    for content, kind in ((gzip.compress(b"hi"), ".gz"), (bytes(257) + b"ustar\0", ".tar")):
+        archive.write_bytes(content)
+        refused(archive, f"is a {kind}", "only a .zip is unpacked here", "unpack it by hand", "--source")
     make_zip(archive, {})
     refused(archive, "holds no files")
     archive.unlink()

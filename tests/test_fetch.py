@@ -22,11 +22,16 @@ from advconf_lite.support.errors import BadInput
 from data_download.__main__ import main
 from data_download.fetch import fetch
 from data_download.fetching.download import BLOCK
-from data_download.fetching.sources import SOURCES, find_source
 from data_download.fetching.terms import accept_terms
 from data_download.listing import describe
+from data_download.sets import FETCHED, find_data_set
 
 ROOT = Path(__file__).parent.parent
+
+
+def changed(data, **source):
+    """A data set with another source."""
+    return dataclasses.replace(data, source=dataclasses.replace(data.source, **source))
 
 
 @pytest.fixture
@@ -74,7 +79,7 @@ def test_a_wrong_checksum_leaves_nothing_under_the_final_name(site, tmp_path, ca
     site.plan = [serve(), serve()]
     for _ in range(2):  # and a second run starts clean
         assert main(fetch_acdc) == 2
-        assert SOURCES["acdc"].checksum.removeprefix("sha256:") in sentence(capsys.readouterr().err)
+        assert FETCHED["acdc"].source.checksum.removeprefix("sha256:") in sentence(capsys.readouterr().err)
         assert not (tmp_path / "ACDC.zip").exists() and not (tmp_path / "acdc").exists()
         assert "Range" not in site.requests[-1][1]
     (tmp_path / "ACDC.zip").write_bytes(PAYLOAD)
@@ -83,10 +88,10 @@ def test_a_wrong_checksum_leaves_nothing_under_the_final_name(site, tmp_path, ca
 
 
 def test_checksums_may_be_md5(site, tmp_path):
-    right = dataclasses.replace(SOURCES["acdc"], checksum="md5:" + hashlib.md5(PAYLOAD).hexdigest())
+    right = changed(FETCHED["acdc"], checksum="md5:" + hashlib.md5(PAYLOAD).hexdigest())
     fetch(right, tmp_path, accepted=True, url=site.url)
     assert (tmp_path / "ACDC.zip").read_bytes() == PAYLOAD
-    wrong = dataclasses.replace(right, name="other", archive="other.zip", checksum="md5:" + "0" * 32)
+    wrong = dataclasses.replace(changed(right, archive="other.zip", checksum="md5:" + "0" * 32), name="other")
     with pytest.raises(BadInput, match="its md5 is"):
         fetch(wrong, tmp_path, accepted=True, url=site.url)
 
@@ -115,7 +120,7 @@ def test_a_folder_that_cannot_be_written_and_names_that_do_not_exist(tmp_path, c
     assert main(["fetch", "pmri", "--out", str(tmp_path / "file")]) == 2
     assert "cannot write to" in sentence(capsys.readouterr().err)
     assert main(["fetch", "mnist"]) == 2
-    assert "choose from: mnms2, pmri, acdc, promise12" in sentence(capsys.readouterr().err)
+    assert "choose from: acdc, mnms2, pmri, promise12" in sentence(capsys.readouterr().err)
     assert main(["fetch"]) == 2 and "NAME" in sentence(capsys.readouterr().err)
 
 
@@ -207,27 +212,27 @@ def test_killed_while_unpacking_and_started_again(site, tmp_path):
 
 
 def test_terms_are_asked_once_and_recorded(tmp_path):
-    source, questions = SOURCES["acdc"], []
+    data, questions = FETCHED["acdc"], []
 
     def answer(text):
         return lambda question: questions.append(question) or text
 
     for text in ("no", "", "y"):
         with pytest.raises(BadInput, match="not accepted"):
-            accept_terms(source, tmp_path, False, answer(text))
+            accept_terms(data, tmp_path, False, answer(text))
     with pytest.raises(BadInput, match="nobody is here .*--accept-terms"):
-        accept_terms(source, tmp_path, False, None)
+        accept_terms(data, tmp_path, False, None)
     assert not list(tmp_path.iterdir()) and len(questions) == 3
-    record = accept_terms(source, tmp_path, False, answer(" Yes "))
+    record = accept_terms(data, tmp_path, False, answer(" Yes "))
     assert json.loads(record.read_text())["how"] == "typed yes"
     before = record.read_bytes()
-    assert accept_terms(source, tmp_path, False, None) == record and record.read_bytes() == before
+    assert accept_terms(data, tmp_path, False, None) == record and record.read_bytes() == before
     # Other terms are another question, and so is a record that cannot be read.
     with pytest.raises(BadInput, match="nobody is here"):
-        accept_terms(dataclasses.replace(source, licence="none of your business"), tmp_path, False, None)
+        accept_terms(changed(data, licence="none of your business"), tmp_path, False, None)
     record.write_text("{")
     with pytest.raises(BadInput, match="nobody is here"):
-        accept_terms(source, tmp_path, False, None)
+        accept_terms(data, tmp_path, False, None)
 
 
 def test_end_of_input_is_no_yes(tmp_path):
@@ -235,7 +240,7 @@ def test_end_of_input_is_no_yes(tmp_path):
         raise EOFError
 
     with pytest.raises(BadInput, match="not accepted"):
-        accept_terms(SOURCES["acdc"], tmp_path, False, closed)
+        accept_terms(FETCHED["acdc"], tmp_path, False, closed)
 
 
 def test_a_script_without_a_terminal_is_told_about_the_option(site, tmp_path):
@@ -271,14 +276,14 @@ def test_no_address_is_invented():
         "acdc": "humanheart-project.creatis.insa-lyon.fr/database/api/v1/collection/637218c173e9f0047faa00fb/download",
         "promise12": "zenodo.org/records/8026660/files/training_data.zip?download=1",
     }
-    assert set(SOURCES) == set(known)
+    assert set(FETCHED) == set(known)
     for name, part in known.items():
-        url = SOURCES[name].url
+        url = FETCHED[name].source.url
         assert (url is None) if part is None else (part in url)
-    addresses = {word for word in SOURCES["mnms2"].instructions(Path("x")).split() if "://" in word}
+    addresses = {word for word in FETCHED["mnms2"].source.instructions("mnms2", Path("x")).split() if "://" in word}
     assert addresses == {"https://www.ub.edu/mnms-2/"}
     with pytest.raises(BadInput, match="choose from"):
-        find_source("ACDC")
+        find_data_set("ACDC")
 
 
 # ---- list
@@ -287,11 +292,11 @@ def test_no_address_is_invented():
 def test_list_says_what_is_here(tmp_path):
     downloads, prepared = tmp_path / "downloads", tmp_path / "data"
     text = describe(downloads, prepared)
-    entries = dict(zip(SOURCES, text.split("\n\n")))
+    entries = dict(zip(FETCHED, text.split("\n\n")))
     assert all("here     nothing" in entry for entry in entries.values())
-    for source in SOURCES.values():
-        for fact in (source.size, source.page, f"prepare {source.name} --source", "licence", "cite"):
-            assert fact in entries[source.name]
+    for name, data in FETCHED.items():
+        for fact in (data.what[:40], data.source.size, data.source.page, f"prepare {name} --source", "licence", "cite"):
+            assert fact in entries[name]
     assert "not stated" in entries["pmri"] and "not stated" in entries["mnms2"] and "not published" in entries["pmri"]
     assert "by hand" in entries["mnms2"] and "sha256" in entries["acdc"] and "no checksum" in entries["pmri"]
     assert str(downloads) in text.split("\n\n")[-1] and str(prepared) in text.split("\n\n")[-1]
@@ -305,7 +310,7 @@ def test_list_says_what_is_here(tmp_path):
     for name, made in (("heart", "python -m data_download prepare acdc --spacing 1"), ("mine", "by hand"), ("broken", None)):
         (prepared / name).mkdir(parents=True)
         (prepared / name / "dataset.json").write_text("{" if made is None else json.dumps({"how_made": made}))
-    entries = dict(zip(SOURCES, describe(downloads, prepared).replace("\n             ", " ").split("\n\n")))
+    entries = dict(zip(FETCHED, describe(downloads, prepared).replace("\n             ", " ").split("\n\n")))
     here = f"archive {downloads / 'ACDC.zip'} (1.50kB); unpacked in {downloads / 'acdc'}; prepared in {prepared / 'heart'}"
     assert f"here     {here}" in entries["acdc"]
     assert "a part of the archive (20.0B); the same fetch goes on" in entries["promise12"]
@@ -315,4 +320,4 @@ def test_list_says_what_is_here(tmp_path):
 def test_list_is_a_command_that_does_not_wait_for_pytorch():
     code = "import sys; from data_download.__main__ import main; main(['list']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.startswith("mnms2\n") and done.stderr == ""
+    assert done.returncode == 0 and done.stdout.startswith("acdc\n") and done.stderr == ""

@@ -1,12 +1,15 @@
 """The phantom: deterministic, labelled, no toy."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from advconf_lite.data.slices import read_slice_set
 from advconf_lite.phantom import heart, phantom, prostate
 from advconf_lite.phantom.texture import Plane, SmoothField, subject_fields
-from advconf_lite.support import processes
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.processes import in_processes
 
@@ -181,22 +184,35 @@ def test_the_number_of_workers_does_not_matter(organ, tmp_path):
         assert a[0].tobytes() == b[0].tobytes() and a[1].tobytes() == b[1].tobytes() and a[2] == b[2]
 
 
-def test_work_goes_on_in_one_process_when_no_pool_can_start(monkeypatch):
-    def refuse(*_, **__):
-        raise OSError("no semaphores here")
+def test_work_goes_on_in_one_process_where_none_can_be_started():
+    code = (
+        "from advconf_lite.support.processes import in_processes\n"
+        "import os\nassert list(in_processes(os.getpid, [(), ()], 2)) == [os.getpid()] * 2"
+    )
+    environment = {**os.environ, "JOBLIB_MULTIPROCESSING": "0"}  # what joblib finds where semaphores are forbidden
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
-    monkeypatch.setattr(processes, "ProcessPoolExecutor", refuse)
-    jobs = [("prostate", phantom.source_scanner("prostate"), n, 32, 4.5, 0) for n in range(2)]
-    assert len(list(in_processes(phantom.make_subject, jobs, 4))) == 2
 
-
-def test_results_come_in_order_whoever_does_the_work_and_errors_arrive():
+def test_results_come_in_order_and_as_they_are_done_and_errors_arrive():
     jobs = [(number, 7) for number in range(60)]
-    for helping in (False, True):
-        assert list(in_processes(divmod, jobs, 3, helping)) == [divmod(*job) for job in jobs]
-    for place in (0, 59):
-        with pytest.raises(ZeroDivisionError):
-            list(in_processes(divmod, [*jobs[:place], (1, 0), *jobs[place:]], 2, helping=True))
+    for workers in (1, 3):
+        assert list(in_processes(divmod, jobs, workers)) == [divmod(*job) for job in jobs]
+        for place in (0, 59):
+            with pytest.raises(ZeroDivisionError):
+                list(in_processes(divmod, [*jobs[:place], (1, 0), *jobs[place:]], workers))
+    started = []
+    first = next(in_processes(lambda job: started.append(job) or job, [(number,) for number in range(60)], 1))
+    assert first == 0 and len(started) < 5  # a set larger than the memory is never asked for all at once
+
+
+def test_a_script_without_a_main_guard_may_use_processes(tmp_path):
+    script = tmp_path / "students.py"
+    script.write_text(
+        "from advconf_lite.support.processes import in_processes\n"
+        "print('once')\nprint(list(in_processes(divmod, [(7, 2), (9, 4)], 2)))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout == "once\n[(3, 1), (2, 1)]\n" and "Error" not in done.stderr
 
 
 def test_bad_requests_are_named(tmp_path):

@@ -184,7 +184,7 @@ def test_promise12_sites_follow_from_the_case(tmp_path):
 # ---- which way up
 
 
-@pytest.mark.parametrize("organ", ["heart", "prostate"])
+@pytest.mark.parametrize("organ", ["cardiac", "prostate"])
 def test_turning_undoes_every_way_to_store_a_plane(organ):
     view = np.eye(4)  # a plane whose columns and rows already point as the organ's view wants
     if organ == "prostate":
@@ -220,7 +220,7 @@ def test_a_folder_of_nifti_files_with_and_without_masks(tmp_path):
     assert prepare("nifti", tmp_path / "own", tmp_path / "out", *options) == 0
     data = read_slice_set(tmp_path / "out")
     assert len(data) == 12 and data.class_names == ["gland"] and data.domains == ["here"] == [data.source_domain]
-    assert data.info["how_made"].endswith(" --organ prostate --classes gland --domain here --tolerance 3.0")
+    assert data.info["how_made"].endswith(" --organ prostate --classes gland --domain here")
     assert ((np.asarray(data.images[:]) > 50) == np.asarray(data.masks[:])).all()
 
 
@@ -290,17 +290,18 @@ def test_a_bad_first_scan_leaves_nothing_behind(hearts, tmp_path):
 
 
 def test_what_was_done_with_other_options_is_not_taken(hearts, tmp_path):
-    from data_download.preparing.scans import Job, Scan, work_through
+    from data_download.preparing.inventory import Scan
+    from data_download.preparing.scans import Job, work_through
 
     image = sorted(hearts.rglob("*_SA_ED.nii.gz"))[0]
     scans = [Scan("m", "d", "s", "ED", image, None)]
-    job = Job({1: 1}, 1.0, 16, "aligned", "heart", "in-plane", True)
+    job = Job({1: 1}, 1.0, 16, "cardiac", "in-plane", True, "")
     with pytest.raises(KeyboardInterrupt), work_through(scans, job, tmp_path / "out", 1, False, "x") as results:
         assert len(list(results)) == 1
         raise KeyboardInterrupt
     (kept,) = tmp_path.glob(".out-preparing-*")
     assert list(kept.glob("*.npz"))  # Ctrl-C loses nothing
-    other = Job({1: 1}, 2.0, 16, "aligned", "heart", "in-plane", True)
+    other = Job({1: 1}, 2.0, 16, "cardiac", "in-plane", True, "")
     with work_through(scans, other, tmp_path / "out", 1, False, "x") as results:
         assert next(results).load()[0].shape[1:] == (16, 16)
         assert not kept.exists()

@@ -26,7 +26,7 @@ from urllib3.util import Retry
 
 import advconf_lite
 from advconf_lite.support.errors import BadInput
-from data_download.fetching.archive import archive_kind
+from data_download.fetching.archive import BY_HAND, archive_kind
 from data_download.fetching.drive import confirmation
 
 BLOCK = 1 << 14  # what is lost when a connection is reset: urllib3 keeps a block that was begun to itself
@@ -210,7 +210,7 @@ class _Job:
                 while len(head) < HEAD and (more := next(body, b"")):
                     head += more
                 kind = archive_kind(head)
-                if kind not in ("zip", "gzip", "tar"):
+                if kind != "zip":
                     while kind == "web page" and len(head) < PAGE and (more := next(body, b"")):
                         head += more
                     if kind == "web page" and not asked and (form := confirmation(head, response.url)):
@@ -286,10 +286,9 @@ class _Job:
         return BadInput(f"{urlsplit(self.url).hostname or self.url}: {what}; {self.by_hand}")
 
     def _no_archive(self, kind: str, head: bytes) -> BadInput:
-        if kind in ("rar", "7z"):
+        if kind not in ("web page", "unknown"):
             return BadInput(
-                f"{self.url} is a .{kind}, which Python cannot unpack; download it in a browser, unpack it by hand (7-Zip, "
-                "unar) and give the folder to prepare with --source"
+                f"{self.url} is a .{kind}, and only a .zip is unpacked here; download it in a browser, {BY_HAND}"
             )
         title = re.search(rb"<title[^>]*>\s*(.*?)\s*</title>", head, flags=re.IGNORECASE | re.DOTALL)
         named = f" ({' '.join(title[1].decode(errors='replace').split())[:100]!r})" if title else ""

@@ -12,11 +12,11 @@ from pathlib import Path
 import advconf_lite
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_text
-from data_download.fetching.sources import Source
+from data_download.dataset import DataSet
 
 
-def accept_terms(source: Source, folder: Path, accepted: bool, ask: Callable[[str], str] | None = None) -> Path:
-    """Make sure that somebody accepted the terms of `source`; returns the record, folder/NAME.terms.json.
+def accept_terms(data: DataSet, folder: Path, accepted: bool, ask: Callable[[str], str] | None = None) -> Path:
+    """Make sure that somebody accepted the terms of `data`; returns the record, folder/NAME.terms.json.
 
     A record of the same terms means that nobody is asked again.
 
@@ -27,22 +27,22 @@ def accept_terms(source: Source, folder: Path, accepted: bool, ask: Callable[[st
     Raises:
         BadInput: nobody can answer, or the answer is not yes.
     """
-    record = folder / f"{source.name}.terms.json"
-    terms = {"licence": source.licence, "citation": source.citation, "page": source.page}
+    record = folder / f"{data.name}.terms.json"
+    terms = {"licence": data.source.licence, "citation": data.source.citation, "page": data.source.page}
     if _read(record).items() >= terms.items():
         return record
-    print(source.what, *(f"  {label}: {text}" for label, text in terms.items()), sep="\n", file=sys.stderr)
+    print(data.what, *(f"  {label}: {text}" for label, text in terms.items()), sep="\n", file=sys.stderr)
     if not accepted:
         if ask is None:
-            raise BadInput(f"nobody is here to accept the terms of {source.name}; give --accept-terms if you accept them")
+            raise BadInput(f"nobody is here to accept the terms of {data.name}; give --accept-terms if you accept them")
         try:
-            answer = ask(f"Do you accept the licence, and will you cite as asked? Type yes to download {source.name}: ")
+            answer = ask(f"Do you accept the licence, and will you cite as asked? Type yes to download {data.name}: ")
         except EOFError:
             answer = ""
         if answer.strip().lower() != "yes":
-            raise BadInput(f"the terms of {source.name} were not accepted, so nothing was done; type yes, or leave it")
+            raise BadInput(f"the terms of {data.name} were not accepted, so nothing was done; type yes, or leave it")
     entry = {
-        "dataset": source.name,
+        "dataset": data.name,
         **terms,
         "accepted_by": _user(),
         "accepted_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),

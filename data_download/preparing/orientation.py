@@ -11,11 +11,11 @@ from itertools import product
 import numpy as np
 
 # Towards what the image's columns and rows should grow (right, front, head; a patient lies at the negative of each for
-# left, back, feet), before both are projected on the plane. Prostate: the radiological view. Heart: the wall between the
+# left, back, feet), before both are projected on the plane. Prostate: the radiological view. Cardiac: the wall between the
 # ventricles runs from the front right to the back left, so these put the right ventricle to the left of the left one and
 # the diaphragm below; both lie nearly across the heart's long axis, so they keep most of their length in the plane.
 VIEWS = {
-    "heart": ((-1.0, -1.0, 0.0), (0.0, -1.0, -1.0)),
+    "cardiac": ((-1.0, -1.0, 0.0), (0.0, -1.0, -1.0)),
     "prostate": ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)),
 }
 PLACEHOLDER = 0.9999  # cosine: a short-axis plane that lies exactly along the body's axes was never measured
@@ -24,7 +24,7 @@ PLACEHOLDER = 0.9999  # cosine: a short-axis plane that lies exactly along the b
 def is_placeholder(affine: np.ndarray, organ: str) -> bool:
     """Does this affine say nothing about the plane? A heart's short axis is never parallel to an axis of the body."""
     columns = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return organ == "heart" and bool((np.abs(columns).max(axis=0) > PLACEHOLDER).all())
+    return organ == "cardiac" and bool((np.abs(columns).max(axis=0) > PLACEHOLDER).all())
 
 
 def turns(affine: np.ndarray, organ: str) -> tuple[bool, bool, bool]:

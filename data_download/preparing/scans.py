@@ -22,6 +22,7 @@ from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.processes import in_processes
+from data_download.preparing.inventory import Scan
 from data_download.preparing.orientation import is_placeholder, turned, turns
 from data_download.preparing.volumes import read_mask, read_volume
 
@@ -31,53 +32,45 @@ WORTH_A_POOL = 80_000_000
 
 
 @dataclass(frozen=True)
-class Scan:
-    """One volume and where it belongs; `mask` is None in a set without masks."""
-
-    dataset: str
-    domain: str
-    subject: str
-    phase: str
-    image: Path
-    mask: Path | None
-
-    @property
-    def person(self) -> tuple[str, str]:
-        """Two sites may both have a Case00."""
-        return self.domain, self.subject
-
-
-@dataclass(frozen=True)
 class Job:
     """What is done to every scan.
 
     Attributes:
         labels: stored label -> ours.
         spacing_mm, size: of the result's pixels, and how many a side.
-        orientation: "aligned" or "as-stored".
-        organ: "heart" or "prostate".
+        organ: whose view the planes are turned to (`orientation.VIEWS`); None leaves them as stored.
         geometry: "in-plane"; or "published-code", which reproduces a slip of the published loader: it resamples the
             rows and the slice axis, by the ratio of the first pixel size, and leaves the columns as they are.
         keep_empty: keep slices without a foreground pixel.
+        wrong_label: what to do about a label that `labels` lacks.
     """
 
     labels: dict[int, int]
     spacing_mm: float
     size: int
-    orientation: str
-    organ: str
+    organ: str | None
     geometry: str
     keep_empty: bool
+    wrong_label: str
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of one scan: a file with its slices, or an error."""
+    """What came of one scan: a file with its slices, or an error.
+
+    Attributes:
+        empty: slices without a foreground pixel.
+        labelled, lost: pixels with a label before the crop, and how many of them it cut off.
+        needed: pixels a side that hold all of them.
+    """
 
     scan: Scan
     path: Path
     notes: tuple[str, ...] = ()
     empty: int = 0
+    labelled: int = 0
+    lost: int = 0
+    needed: int = 0
     error: str = ""
 
     def load(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
@@ -87,13 +80,13 @@ class Done:
 
 
 def prepare_scan(scan: Scan, job: Job) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Images (Z, size, size) float32 and masks (Z, size, size) uint8 (None without a mask file), and remarks.
+    """Images (Z, H, W) float32 and masks (Z, H, W) uint8 (None without a mask file) before the crop, and remarks.
 
     Raises:
         BadInput: see `read_volume` and `read_mask`.
     """
     volume, notes = read_volume(scan.image), []
-    mask = None if scan.mask is None else read_mask(scan.mask, volume, job.labels, notes)
+    mask = None if scan.mask is None else read_mask(scan.mask, volume, job.labels, notes, job.wrong_label)
     notes += volume.notes
     if volume.zooms_disagree:
         notes.append("the header's zooms disagree with its affine, which was believed")
@@ -107,17 +100,13 @@ def prepare_scan(scan: Scan, job: Job) -> tuple[np.ndarray, np.ndarray | None, l
     else:
         images = resample_in_plane(images, spacing, job.spacing_mm, "bilinear")
         mask = None if mask is None else resample_in_plane(mask, spacing, job.spacing_mm, "nearest")
-    if job.orientation == "aligned":
+    if job.organ is not None:
         if is_placeholder(volume.affine, job.organ):
             notes.append("an affine does not say how the heart's plane lies, so its slices stay as stored")
         else:
             turn = turns(volume.affine, job.organ)
             images, mask = turned(images, turn), None if mask is None else turned(mask, turn)
-    return (
-        centre_crop_or_pad(images, job.size),
-        None if mask is None else centre_crop_or_pad(mask, job.size),
-        notes,
-    )
+    return images, mask, notes
 
 
 def _slipped(slices: np.ndarray, scale: float, mode: str) -> np.ndarray:
@@ -131,34 +120,52 @@ def _slipped(slices: np.ndarray, scale: float, mode: str) -> np.ndarray:
 def _work(scan: Scan, job: Job, path: Path) -> Done:
     """Prepare one scan into `path`; a bad file becomes an error and not an exception, so that others go on."""
     try:
-        images, masks, notes = prepare_scan(scan, job)
+        images, whole, notes = prepare_scan(scan, job)
     except BadInput as error:
         return Done(scan, path, error=str(error))
-    filled = np.ones(len(images), bool) if masks is None else masks.any(axis=(1, 2))
+    images = centre_crop_or_pad(images, job.size)
+    filled, arrays = np.ones(len(images), bool), {}
+    labelled = lost = needed = 0
+    if whole is not None:
+        masks = centre_crop_or_pad(whole, job.size)
+        labelled, needed = int(np.count_nonzero(whole)), size_for(whole)
+        lost = labelled - int(np.count_nonzero(masks))
+        filled = masks.any(axis=(1, 2))
     keep = np.ones(len(images), bool) if job.keep_empty else filled
-    arrays = {"images": images[keep], "numbers": np.flatnonzero(keep), "notes": np.array(notes, dtype=str)}
-    if masks is not None:
+    if whole is not None:
         arrays["masks"] = masks[keep]
-    empty = int((~filled).sum())
-    arrays["empty"] = np.array(empty)
+    counts = int((~filled).sum()), labelled, lost, needed
+    arrays |= {
+        "images": images[keep],
+        "numbers": np.flatnonzero(keep),
+        "notes": np.array(notes, dtype=str),
+        "counts": counts,
+    }
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:  # np.savez given a name would add .npz to it
             np.savez(file, **arrays)
 
-    try:
-        write_atomically(path, write)
-    except OSError as error:
-        raise BadInput(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
-        ) from error
-    return Done(scan, path, tuple(notes), empty)
+    write_atomically(path, write)
+    return Done(scan, path, tuple(notes), *counts)
+
+
+def size_for(masks: np.ndarray) -> int:
+    """Pixels a side that `centre_crop_or_pad` has to leave for all labels of (Z, H, W) masks to stay; 0 without any."""
+    needed = 0
+    for axis in (1, 2):
+        have = masks.shape[axis]
+        held = np.flatnonzero(masks.any(axis=(0, 3 - axis)))
+        if held.size:
+            sides = (s for s in range(1, have + 1) if (have - s) // 2 <= held[0] and held[-1] < (have - s) // 2 + s)
+            needed = max(needed, next(sides))
+    return needed
 
 
 def _read(scan: Scan, path: Path) -> Done:
     """What an earlier run had done with a scan."""
     with np.load(path) as file:
-        return Done(scan, path, tuple(map(str, file["notes"])), int(file["empty"]))
+        return Done(scan, path, tuple(map(str, file["notes"])), *map(int, file["counts"]))
 
 
 def kept_in(out: Path, job: Job) -> Path:
@@ -198,7 +205,7 @@ def work_through(
         begun = len(scans) - len(waiting)
         with tqdm(total=len(scans), initial=begun, desc=title, unit="scan", file=sys.stderr) as bar:
             # closed, so that no worker writes on after an error
-            with closing(in_processes(_work, jobs, workers, helping=True)) as outcomes:
+            with closing(in_processes(_work, jobs, workers)) as outcomes:
                 yield _in_order(scans, paths, set(waiting), outcomes, skip_bad, bar)
     except BadInput:
         if done := sum(path.is_file() for path in paths):

@@ -7,15 +7,17 @@ are not orthogonal, so NIfTI does not go through it.
 from __future__ import annotations
 
 import gzip
-import logging
-import math
+import io
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
+from nibabel.imageglobals import LoggingOutputSuppressor
 
 from advconf_lite.support.errors import BadInput
 
@@ -29,8 +31,6 @@ UNREADABLE = (
     nibabel.filebasedimages.ImageFileError,
     nibabel.spatialimages.HeaderDataError,
 )
-
-logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it tells of each repair; what matters is said below
 
 SHEAR = 1e-3  # cosine between two columns of an affine from which it is called not orthogonal
 GRID_TOLERANCE = 0.5  # of a pixel: by how much corners of image and mask may lie apart
@@ -62,16 +62,8 @@ def read_volume(path: Path, what: str = "image") -> Volume:
         BadInput: the file is missing, damaged, not 3-D, or holds NaN or infinity, or its affine is no grid of voxels; the
             sentence names the file.
     """
-    if not path.is_file():
-        raise BadInput(f"{what} {path} is missing; complete the download or leave this subject out")
-    read = _read_metaimage if path.suffix == ".mhd" else _read_nifti
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # what is wrong with a header is said below, once
-            array, affine, zooms = read(path)
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(f"{what} {path} cannot be read ({reason}); download it again") from error
+    with _reading(path, what):
+        array, affine, zooms = (_read_metaimage if path.suffix == ".mhd" else _read_nifti)(path)
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != 3 or 0 in array.shape:
@@ -81,11 +73,7 @@ def read_volume(path: Path, what: str = "image") -> Volume:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         where = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
         raise BadInput(f"{what} {path} holds {array[where]} at voxel {where}; repair it or leave this subject out")
-    with np.errstate(all="ignore"):
-        sizes = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-        volume = abs(np.linalg.det(affine[:3, :3] / sizes))  # of the parallelepiped of unit columns
-    if not np.isfinite(affine).all() or not (np.isfinite(sizes) & (sizes > 0)).all() or not volume > 1e-3:
-        raise BadInput(f"{what} {path} has an affine without voxel sizes; repair its header or leave this subject out")
+    sizes = _voxel_sizes(affine, f"{what} {path}")
     cosines = (affine[:3, :3] / sizes).T @ (affine[:3, :3] / sizes) - np.eye(3)
     notes = ("an affine's columns are not orthogonal; its pixel sizes were believed",) * bool(abs(cosines).max() > SHEAR)
     return Volume(
@@ -97,31 +85,65 @@ def read_volume(path: Path, what: str = "image") -> Volume:
     )
 
 
+def read_grid(path: Path) -> tuple[tuple[int, int], tuple[float, float]]:
+    """(rows, columns) of a NIfTI file's slices and their spacing in mm, from its header alone.
+
+    Raises:
+        BadInput: the file is missing, its header cannot be read, or its affine is no grid of voxels.
+    """
+    with _reading(path, "image"):
+        image = nibabel.load(path)
+        width, height = image.shape[:2]
+        affine = image.affine
+    sizes = _voxel_sizes(affine, f"image {path}")
+    return (height, width), (float(sizes[1]), float(sizes[0]))
+
+
+@contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    """Whatever a library says of a file inside becomes one sentence."""
+    if not path.is_file():
+        raise BadInput(f"{what} {path} is missing; complete the download or leave this subject out")
+    try:
+        # What is wrong with a header is said below, once; nibabel tells of each of its repairs.
+        with warnings.catch_warnings(), np.errstate(all="ignore"), LoggingOutputSuppressor():
+            warnings.simplefilter("ignore")
+            yield
+    except BadInput:  # a ValueError, as some damage is
+        raise
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"{what} {path} cannot be read ({reason}); download it again") from error
+
+
+def _voxel_sizes(affine: np.ndarray, name: str) -> np.ndarray:
+    """(3,) mm along the array's axes.
+
+    Raises:
+        BadInput: the affine says none.
+    """
+    with np.errstate(all="ignore"):
+        sizes = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+        volume = abs(np.linalg.det(affine[:3, :3] / sizes))  # of the parallelepiped of unit columns
+    if not np.isfinite(affine).all() or not (np.isfinite(sizes) & (sizes > 0)).all() or not volume > 1e-3:
+        raise BadInput(f"{name} has an affine without voxel sizes; repair its header or leave this subject out")
+    return sizes
+
+
 def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Array (X, Y, Z), affine and the zooms as stored, before nibabel repairs them."""
     data = path.read_bytes()
     if path.suffix == ".gz":
         data = gzip.decompress(data)  # to its end: nibabel would not reach the checksum
-    if len(data) < 352:
-        raise EOFError(f"{len(data)} bytes are no NIfTI header")
-    kind = nibabel.Nifti2Image if int.from_bytes(data[:4], "little") == 540 else nibabel.Nifti1Image
-    raw = kind.header_class(data[: kind.header_class.sizeof_hdr], check=False)
-    if not bytes(raw["magic"]).startswith(b"n+"):
+    kinds = (kind for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image) if kind.header_class.may_contain_header(data))
+    if (kind := next(kinds, None)) is None:
         raise ValueError("it does not begin as a NIfTI file does")
-    dims, zooms = raw["dim"].astype(np.int64), raw["pixdim"][1:4].astype(float)
-    if not 1 <= dims[0] <= 7 or (dims[1 : dims[0] + 1] < 1).any():
-        raise ValueError(f"its dimensions are {dims.tolist()}")
-    if not int(raw["sform_code"]) and not (np.isfinite(zooms) & (zooms > 0)).all():
+    stored = kind.header_class.from_fileobj(io.BytesIO(data), check=False)
+    zooms = stored["pixdim"][1:4].astype(float)
+    if not int(stored["sform_code"]) and not (np.isfinite(zooms) & (zooms > 0)).all():
         raise ValueError(f"its voxel sizes are {zooms.tolist()}, and nothing else in it says them")
-    if np.isinf(raw["scl_slope"]) or np.isinf(raw["scl_inter"]):
+    if np.isinf(stored["scl_slope"]):
         raise ValueError("its intensity scale is infinite")
-    try:
-        bytes_each = raw.get_data_dtype().itemsize
-    except KeyError as error:
-        raise ValueError(f"its data type {int(raw['datatype'])} is unknown") from error
-    needed = math.prod(dims[1 : dims[0] + 1].tolist()) * bytes_each
-    if needed > len(data):
-        raise EOFError(f"it should hold {needed} bytes of voxels and has {len(data)}")
     image = kind.from_bytes(data)
     return np.asanyarray(image.dataobj), image.affine, zooms
 
@@ -148,12 +170,18 @@ def _read_metaimage(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return array, affine, zooms
 
 
-def read_mask(path: Path, image: Volume, labels: dict[int, int], notes: list[str] | None = None) -> np.ndarray:
+def read_mask(
+    path: Path,
+    image: Volume,
+    labels: dict[int, int],
+    notes: list[str],
+    wrong_label: str = "correct the mask or leave this subject out",
+) -> np.ndarray:
     """The labels (Z, Y, X) uint8 of `image`, translated by `labels` from stored to ours; 0 is background in both.
 
     Args:
-        notes: where given, remarks are added, and negative values, as in some masks of M&Ms-2, are taken for background
-            and counted.
+        notes: remarks are added to it. Negative values, as in some masks of M&Ms-2, are taken for background and counted.
+        wrong_label: what to do about a value that `labels` lacks; it ends a sentence.
 
     Raises:
         BadInput: what `read_volume` refuses, another grid than the image's, or a value that `labels` lacks; the sentence
@@ -170,7 +198,7 @@ def read_mask(path: Path, image: Volume, labels: dict[int, int], notes: list[str
             f"mask {path} lies up to {apart:.3g} mm away from its image by their affines; download both again or leave this "
             "subject out"
         )
-    if notes is not None and volume.zooms_disagree:
+    if volume.zooms_disagree:
         notes.append("a mask header's zooms disagree with its affine, which was believed")
     mask = np.zeros(stored.shape, dtype=np.uint8)
     known = stored == 0
@@ -178,13 +206,13 @@ def read_mask(path: Path, image: Volume, labels: dict[int, int], notes: list[str
         here = stored == theirs
         mask[here] = ours
         known |= here
-    if notes is not None and (negative := stored < 0).any():
+    if (negative := stored < 0).any():
         notes.append(f"{path.name}: {int(negative.sum())} negative values in the mask were taken for background")
         known |= negative
     if not known.all():
         value = stored[~known][0]
         expected = ", ".join(str(label) for label in sorted({0, *labels}))
-        raise BadInput(f"mask {path} holds the unknown label {value}; expected are {expected}")
+        raise BadInput(f"mask {path} holds the unknown label {value}; expected are {expected}: {wrong_label}")
     return mask
 
 

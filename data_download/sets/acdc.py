@@ -7,49 +7,24 @@ LV, 2 MYO, 3 RV, as in M&Ms-2.
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
-from advconf_lite.data.slices import SliceSet
 from advconf_lite.support.errors import BadInput
-from data_download.fetching.sources import SOURCES
-from data_download.prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
-
-NAME = "acdc"
-WHAT = SOURCES[NAME].what
-LICENCE, CITATION = SOURCES[NAME].licence, SOURCES[NAME].citation
-LABELS = {3: 1, 2: 2, 1: 3}  # stored -> ours
+from data_download.dataset import DataSet, Expected
+from data_download.fetching.source import Source
+from data_download.preparing.inventory import Inventory, Scan
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `prepare acdc`."""
-    add_common_options(parser, spacing_mm=1.0, size=256)
-
-
-def prepare(options: argparse.Namespace) -> SliceSet:
-    """ACDC's folders to a slice set with one domain, named ACDC.
+def find(folder: Path, inventory: Inventory) -> None:
+    """The ED and the ES scan of every patient.
 
     Raises:
-        BadInput: no patients, a missing or damaged file, an unknown label, NaN; the sentence names the file.
+        BadInput: no patients, a patient twice, or frames that are missing; the sentence names the file or folder.
     """
-    with unpacked(options) as source:
-        archive = Archive(options.skip_bad)
-        for folder in find_patients(source):
-            with archive.subject("ACDC", folder.name):
-                archive.scans += find_scans(folder, archive.notes)
-        return prepare_scans(NAME, archive, LABELS, _info(), options, organ="heart")
-
-
-def _info() -> dict:
-    return {
-        "name": "ACDC",
-        "class_names": ["LV", "MYO", "RV"],
-        "source_domain": "ACDC",
-        "tolerance_mm": 3.0,
-        "licence": LICENCE,
-        "citation": CITATION,
-    }
+    for patient in find_patients(folder):
+        with inventory.subject("ACDC", patient.name):
+            inventory.scans += find_scans(patient, inventory.notes)
 
 
 def find_patients(source: Path) -> list[Path]:
@@ -58,8 +33,6 @@ def find_patients(source: Path) -> list[Path]:
     Raises:
         BadInput: there are none, or a patient occurs twice.
     """
-    if not source.is_dir():
-        raise BadInput(f"there is no folder {source}; give the unpacked ACDC folder with --source")
     nested = (source, *(folder for depth in ("*", "*/*", "*/*/*") for folder in source.glob(depth) if folder.is_dir()))
     found = [path for folder in nested for path in folder.glob("patient*") if re.fullmatch(r"patient\d+", path.name)]
     patients: dict[str, Path] = {}
@@ -101,3 +74,32 @@ def find_scans(folder: Path, notes: list[str]) -> list[Scan]:
         notes.append("no Info.cfg: the first stored frame was taken as ED and the second as ES")
         phases = dict(zip(("ED", "ES"), sorted(frames)))
     return [Scan("ACDC", "ACDC", folder.name, phase, *frames[number]) for phase, number in phases.items()]
+
+
+def expected(flags: str) -> Expected:
+    """150 patients, by the data set's own description."""
+    return Expected("ACDC", "the data set's own description", {"ACDC": 150}, phases=frozenset({"ED", "ES"}))
+
+
+DATA_SET = DataSet(
+    name="acdc",
+    what="ACDC: cardiac cine MR, short axis, ED and ES; LV, MYO, RV; 150 patients of one hospital, 1.5 T and 3 T",
+    labels={3: 1, 2: 2, 1: 3},
+    info={"name": "ACDC", "class_names": ["LV", "MYO", "RV"], "source_domain": "ACDC", "tolerance_mm": 3.0},
+    find=find,
+    organ="cardiac",
+    spacing_mm=1.0,
+    size=256,
+    expected=expected,
+    source=Source(
+        size_bytes=2_000_000_000,
+        licence="CC BY-NC-SA 4.0, citation mandatory",
+        citation="Bernard et al., Deep Learning Techniques for Automatic MRI Cardiac Multi-Structures Segmentation "
+        "and Diagnosis: Is the Problem Solved?, IEEE TMI 37(11), 2018",
+        page="https://www.creatis.insa-lyon.fr/Challenge/acdc/",
+        archive="ACDC.zip",
+        url="https://humanheart-project.creatis.insa-lyon.fr/database/api/v1/collection/637218c173e9f0047faa00fb/download",
+        checksum="sha256:2787e08b0d3525cbac710fc3bdf69ee7c5fd7446472e49db8bc78548802f6b5e",
+        browser="https://humanheart-project.creatis.insa-lyon.fr/database/#collection/637218c173e9f0047faa00fb",
+    ),
+)

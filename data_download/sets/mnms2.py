@@ -2,59 +2,47 @@
 
 Stored as MnM2/dataset_information.csv and MnM2/dataset/NNN/NNN_SA_{ED,ES}[_gt].nii.gz. Labels are 1 LV, 2 myocardium,
 3 RV, as ours. The table of the distributed archive ends in a million blank rows, and some masks hold negative values.
+The organisers send an address to those who register, so none is here.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-import pandas as pd
-
-from advconf_lite.data.slices import SliceSet
 from advconf_lite.support.errors import BadInput
-from data_download.fetching.sources import SOURCES
-from data_download.prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
+from data_download.dataset import DataSet, Expected
+from data_download.fetching.source import Source
+from data_download.preparing.inventory import Inventory, Scan
 
-NAME = "mnms2"
-WHAT = SOURCES[NAME].what
-DOMAINS = ("Symphony", "Trio", "Avanto", "HDxt", "EXCITE", "Explorer", "Achieva")  # parts of the SCANNER strings
-LABELS = {1: 1, 2: 2, 3: 3}
 TABLE = "dataset_information.csv"
+# Domain, which is a part of the table's SCANNER strings: subjects and slices with a foreground, of the paper's Table 2, and
+# all slices, of the notes in the published code.
+DOMAINS = {
+    "Symphony": (172, 2998, 4024),
+    "Trio": (5, 94, 128),
+    "Avanto": (42, 695, 904),
+    "HDxt": (25, 426, 618),
+    "EXCITE": (27, 459, 632),
+    "Explorer": (1, 18, 26),
+    "Achieva": (88, 1422, 1796),
+}
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `prepare mnms2`."""
-    add_common_options(parser, spacing_mm=1.0, size=256)
-
-
-def prepare(options: argparse.Namespace) -> SliceSet:
-    """M&Ms-2 to a slice set with seven domains, Symphony being the source.
+def find(folder: Path, inventory: Inventory) -> None:
+    """ED and ES of every subject of the table.
 
     Raises:
-        BadInput: no table or subjects, an unknown scanner, or a bad file; the sentence names it.
+        BadInput: no table or subjects, or an unknown scanner; the sentence names it.
     """
-    with unpacked(options) as folder:
-        archive = Archive(options.skip_bad)
-        table = find_table(folder)
-        dataset = find_dataset(folder, table)
-        for subject, scanner in read_table(table, archive).items():
-            with archive.subject(scanner, subject):
-                domain = domain_of(scanner, subject, table)
-                for phase in ("ED", "ES"):
-                    start = dataset / subject / f"{subject}_SA_{phase}"
-                    paths = Path(f"{start}.nii.gz"), Path(f"{start}_gt.nii.gz")
-                    archive.scans.append(Scan(NAME, domain, subject, phase, *paths))
-        info = {
-            "name": "M&Ms-2",
-            "class_names": ["LV", "MYO", "RV"],
-            "source_domain": DOMAINS[0],
-            "target_domains": list(DOMAINS[1:]),
-            "tolerance_mm": 3.0,
-            "licence": SOURCES[NAME].licence,
-            "citation": SOURCES[NAME].citation,
-        }
-        return prepare_scans(NAME, archive, LABELS, info, options, organ="heart")
+    table = find_table(folder)
+    dataset = find_dataset(folder, table)
+    for subject, scanner in read_table(table, inventory).items():
+        with inventory.subject(scanner, subject):
+            domain = domain_of(scanner, subject, table)
+            for phase in ("ED", "ES"):
+                start = dataset / subject / f"{subject}_SA_{phase}"
+                paths = Path(f"{start}.nii.gz"), Path(f"{start}_gt.nii.gz")
+                inventory.scans.append(Scan("mnms2", domain, subject, phase, *paths))
 
 
 def find_table(folder: Path) -> Path:
@@ -86,12 +74,14 @@ def find_dataset(folder: Path, table: Path) -> Path:
     raise BadInput(f"{folder} holds no folders like 001 with 001_SA_ED.nii.gz; complete the download or correct --source")
 
 
-def read_table(path: Path, archive: Archive) -> dict[str, str]:
+def read_table(path: Path, inventory: Inventory) -> dict[str, str]:
     """Subject, as three digits -> SCANNER. Blank rows are counted in a note.
 
     Raises:
         BadInput: it cannot be read, lacks a column, names a subject twice or one by no number.
     """
+    import pandas as pd  # takes longer than all of `list`
+
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", usecols=lambda name: True)
     except (OSError, ValueError) as error:
@@ -102,7 +92,7 @@ def read_table(path: Path, archive: Archive) -> dict[str, str]:
             raise BadInput(f"{path} has no column {column}; get the table of M&Ms-2 again")
     blank = (table == "").all(axis=1)
     if blank.any():
-        archive.notes.append(f"{int(blank.sum())} blank rows of {path.name} were left out")
+        inventory.notes.append(f"{int(blank.sum())} blank rows of {path.name} were left out")
     scanners: dict[str, str] = {}
     for code, scanner in table.loc[~blank, ["SUBJECT_CODE", "SCANNER"]].itertuples(index=False):
         number = pd.to_numeric(code.strip(), errors="coerce")  # "7", "007" and "7.0" are one subject
@@ -127,3 +117,46 @@ def domain_of(scanner: str, subject: str, table: Path) -> str:
         if domain.lower() in scanner.lower():
             return domain
     raise BadInput(f"{table} names an unknown scanner {scanner!r} for subject {subject}; known are: {', '.join(DOMAINS)}")
+
+
+def expected(flags: str) -> Expected:
+    """Table 2 of the paper."""
+    return Expected(
+        "M&Ms-2",
+        "Table 2 of the paper",
+        {name: row[0] for name, row in DOMAINS.items()},
+        {name: (row[1], row[1]) for name, row in DOMAINS.items()},
+        {name: (row[2], row[2]) for name, row in DOMAINS.items()},
+        frozenset({"ED", "ES"}),
+    )
+
+
+DATA_SET = DataSet(
+    name="mnms2",
+    what="M&Ms-2: cardiac cine MR, short axis, ED and ES; LV, MYO, RV; 360 subjects, 7 scanners, 3 vendors",
+    labels={1: 1, 2: 2, 3: 3},
+    info={
+        "name": "M&Ms-2",
+        "class_names": ["LV", "MYO", "RV"],
+        "source_domain": "Symphony",
+        "target_domains": [name for name in DOMAINS if name != "Symphony"],
+        "tolerance_mm": 3.0,
+    },
+    find=find,
+    organ="cardiac",
+    spacing_mm=1.0,
+    size=256,
+    expected=expected,
+    source=Source(
+        size_bytes=4_330_000_000,
+        licence="not stated; whatever the registration form asks you to agree to",
+        citation="Campello et al., Multi-Centre, Multi-Vendor and Multi-Disease Cardiac Segmentation: The M&Ms "
+        "Challenge, IEEE TMI 40(12), 2021; Martin-Isla et al., Deep Learning Segmentation of the Right Ventricle "
+        "in Cardiac MRI: The M&Ms Challenge, IEEE JBHI 27(7), 2023",
+        page="https://www.ub.edu/mnms-2/",
+        archive="MnM2.zip",
+        url=None,
+        checksum=None,
+        browser="https://www.ub.edu/mnms-2/",
+    ),
+)

@@ -1,4 +1,4 @@
-"""Any folder of NIfTI files: your own images, or a public set that this package does not know.
+"""Any folder of NIfTI files: your own images of any organ, or a public set that this package does not know.
 
 An image is NAME.nii.gz and its mask, if there is one, NAME_gt.nii.gz (or _seg, _segmentation, _mask). A NAME that ends in
 _ED or _ES (or _sa_ED, _sa_ES) is a phase of the subject before it.
@@ -8,53 +8,21 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from advconf_lite.data.slices import SliceSet
 from advconf_lite.support.errors import BadInput
-from data_download.prepare import Archive, Scan, add_common_options, prepare_scans, unpacked
+from data_download.dataset import DataSet
+from data_download.preparing.inventory import Inventory, Scan
+from data_download.preparing.options import positive
+from data_download.preparing.orientation import VIEWS
 
-NAME = "nifti"
-WHAT = "Any folder of NIfTI images, with or without masks: one domain"
 MASK = r"(?P<image>.+)_(?:gt|seg|segmentation|mask)"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `prepare nifti`."""
-    add_common_options(parser, spacing_mm=1.0, size=256)
-    parser.add_argument("--organ", choices=("heart", "prostate"), default="heart", help="decides which way is up")
-    parser.add_argument(
-        "--classes", nargs="+", default=["LV", "MYO", "RV"], metavar="NAME", help="what labels 1, 2, ... of the masks are"
-    )
-    parser.add_argument("--domain", default="own", help="a name for the scanner or site")
-    parser.add_argument("--tolerance", type=float, default=3.0, help="of the surface Dice, in mm")
-
-
-def prepare(options: argparse.Namespace) -> SliceSet:
-    """A folder of NIfTI files to a slice set with one domain; without masks to an image-only one.
-
-    Raises:
-        BadInput: no images, a mask without an image, or a bad file; the sentence names it.
-    """
-    with unpacked(options) as folder:
-        archive = Archive(options.skip_bad)
-        find_images(folder, options.domain, archive)
-        info = {
-            "name": options.domain,
-            "class_names": options.classes,
-            "source_domain": options.domain,
-            "tolerance_mm": options.tolerance,
-            "licence": "not stated",
-            "citation": "not stated",
-        }
-        labels = {label: label for label in range(1, len(options.classes) + 1)}
-        flags = ["--organ", options.organ, "--classes", *options.classes, "--domain", options.domain]
-        flags += ["--tolerance", str(options.tolerance)]
-        return prepare_scans(NAME, archive, labels, info, options, options.organ, flags=flags)
-
-
-def find_images(folder: Path, domain: str, archive: Archive) -> None:
-    """Add the images of a folder to `archive`, sorted by name.
+def find_images(folder: Path, inventory: Inventory, domain: str = "own") -> None:
+    """Add the images of a folder to `inventory`, sorted by name.
 
     Raises:
         BadInput: there is none; a mask has no image, an image two masks, or two files are one subject and phase.
@@ -74,7 +42,7 @@ def find_images(folder: Path, domain: str, archive: Archive) -> None:
     for stem in sorted({*images, *masks}):
         match = re.fullmatch(r"(.+?)(?:_sa)?_(ED|ES)", stem, flags=re.IGNORECASE)
         subject, phase = (match[1], match[2].upper()) if match else (stem, "")
-        with archive.subject(domain, subject):
+        with inventory.subject(domain, subject):
             if stem not in images:
                 raise BadInput(f"{masks[stem]} is a mask without an image; add the image or remove the mask")
             path = images[stem]
@@ -82,4 +50,44 @@ def find_images(folder: Path, domain: str, archive: Archive) -> None:
                 raise BadInput(f"{seen[subject, phase]} and {path} are the same subject and phase; rename one of them")
             seen[subject, phase] = path
             mask = masks.get(stem, path.with_name(f"{stem}_gt.nii.gz"))
-            archive.scans.append(Scan(NAME, domain, subject, phase, path, mask))
+            inventory.scans.append(Scan("nifti", domain, subject, phase, path, mask))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What only the owner of the images knows."""
+    parser.add_argument("--organ", choices=tuple(VIEWS), help="turn its planes the usual way up; else they stay as stored")
+    parser.add_argument(
+        "--classes", nargs="+", default=["foreground"], metavar="NAME", help="what labels 1, 2, ... of the masks are"
+    )
+    parser.add_argument("--domain", default="own", help="a name for the scanner or site")
+    parser.add_argument("--tolerance", type=positive(float), help="of the surface Dice, in mm; without it three pixels")
+
+
+def with_options(data: DataSet, chosen: argparse.Namespace) -> DataSet:
+    """With the classes, the domain and the organ that were given."""
+    info = {"name": chosen.domain, "class_names": chosen.classes, "source_domain": chosen.domain}
+    flags = ["--organ", chosen.organ] if chosen.organ else []
+    flags += ["--classes", *chosen.classes, "--domain", chosen.domain]
+    if chosen.tolerance:
+        info["tolerance_mm"] = chosen.tolerance
+        flags += ["--tolerance", str(chosen.tolerance)]
+    return replace(
+        data,
+        labels={label: label for label in range(1, len(chosen.classes) + 1)},
+        info=info,
+        find=partial(find_images, domain=chosen.domain),
+        organ=chosen.organ,
+        flags=tuple(flags),
+    )
+
+
+DATA_SET = DataSet(
+    name="nifti",
+    what="Any folder of NIfTI images, with or without masks: one domain",
+    labels={1: 1},
+    info={"name": "own", "class_names": ["foreground"], "source_domain": "own"},
+    find=find_images,
+    wrong_label="name a class for every label with --classes, or correct the mask",
+    add_options=add_options,
+    with_options=with_options,
+)
