@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from advconf_lite.phantom.kspace import FIELD_OF_VIEW_FACTOR, SUPERSAMPLING, TissueMaps, acquire
 from advconf_lite.phantom.organs import find_organ
@@ -19,6 +20,7 @@ def _generator(seed: int, organ: str, domain: str, subject: int, purpose: int) -
     return np.random.default_rng(np.random.SeedSequence([seed, *names, subject, purpose]))
 
 
+@threadpool_limits.wrap(limits=1)  # its matrix products are so small that BLAS threads only wait for each other
 def make_subject(
     organ: str,
     scanner: Scanner,
