@@ -254,6 +254,26 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
 
 
+@pytest.mark.slow
+def test_ctrl_c_reaches_two_workers_and_ends_in_one_line(tmp_path):
+    archives.mnms2(tmp_path / "source", {"Symphony": 40}, size=(200, 180), depth=(8, 6))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "data_download", "prepare", "mnms2", "--source", str(tmp_path / "source"), "--workers", "2",
+         "--out", str(tmp_path / "out")],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it may be ignored where tests run
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None and not list(tmp_path.glob(".out-preparing-*/*.npz")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    _, error = process.communicate()
+    said = [
+        line for line in error.replace("\r", "\n").splitlines() if line.strip() and not line.startswith("prepare mnms2:")
+    ]
+    assert process.returncode == 130 and said == ["data_download: stopped; the same command goes on from here"]
+
+
 def test_after_a_bad_file_the_finished_scans_are_kept_and_a_mended_one_is_read_anew(hearts, tmp_path, capsys, monkeypatch):
     from data_download.preparing import scans
 

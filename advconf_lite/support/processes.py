@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import BACKENDS
+
+IDLE_S = 60  # after which a process that is left alone ends, as when this one was killed
 
 
 def in_processes(function: Callable, jobs: list[tuple], workers: int) -> Iterator[Any]:
@@ -17,7 +21,20 @@ def in_processes(function: Callable, jobs: list[tuple], workers: int) -> Iterato
     is raised here; closing the iterator ends the work.
     """
     if workers == 1 or "loky" not in BACKENDS:  # a sandbox that forbids processes: the same work, one after the other
-        return (function(*job) for job in jobs)
-    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+        yield from (function(*job) for job in jobs)
+        return
+    how = {"inner_max_num_threads": 1, "initializer": _leave_ctrl_c_to_the_parent, "idle_worker_timeout": IDLE_S}
+    with parallel_config("loky", n_jobs=workers, **how):
         pool = Parallel(return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
-        return pool(delayed(function)(*job) for job in jobs)
+    outcomes = pool(delayed(function)(*job) for job in jobs)
+    try:
+        for outcome in outcomes:  # not "yield from", which would close `outcomes` before the warning is silenced
+            yield outcome  # noqa: UP028
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joblib's, that a caller who gives up leaves work undone
+            outcomes.close()
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
