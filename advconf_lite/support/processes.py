@@ -28,8 +28,9 @@ def in_processes(function: Callable, jobs: list[tuple], workers: int) -> Iterato
         pool = Parallel(return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
     outcomes = pool(delayed(function)(*job) for job in jobs)
     try:
-        for outcome in outcomes:  # not "yield from", which would close `outcomes` before the warning is silenced
-            yield outcome  # noqa: UP028
+        # Not "yield from", which would close `outcomes` before the warning is silenced.
+        for outcome in outcomes:  # noqa: UP028
+            yield outcome
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # joblib's, that a caller who gives up leaves work undone
