@@ -38,7 +38,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 		echo "$(PYTHON) lacks its venv module; install it (Debian, Ubuntu: apt install python3-venv) or name another PYTHON=..."; exit 1; }
 	@echo "installing into $(VENV), once; PyTorch is a large download"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -e '.[test]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
+	$(BIN)/python -m pip install -e '.[data,lab,test]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
 	@touch $@
 
 clean:

@@ -155,7 +155,7 @@ class Quality:
 def find_measure(name: str) -> Measure:
     """The record of a quality; BadInput if there is none of that name."""
     if name not in QUALITIES:
-        raise BadInput(f"quality is {name!r}; choose from {', '.join(QUALITIES)}")
+        raise BadInput(f"quality is {name!r}; choose from {', '.join(QUALITIES)}", argument="quality")
     return QUALITIES[name]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from importlib import import_module
 
+from advconf_lite.support.command_line import well_behaved
 from advconf_lite.support.errors import BadInput
 
 COMMANDS = {
@@ -29,21 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0; 1 if `verify` finds a difference; 2 with one sentence on stderr for bad input; 130 after Ctrl-C.
+        0; 1 if `verify` finds a difference; the others as in `well_behaved`.
     """
-    try:
-        code = _run(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
-        return code
-    except BadInput as error:
-        print(f"data_download: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # list | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
-        return 141
-    except KeyboardInterrupt:
-        print("\ndata_download: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+    return well_behaved(
+        lambda: _run(sys.argv[1:] if arguments is None else arguments), "data_download", options={"folder": "--out"}
+    )
 
 
 def _run(arguments: list[str]) -> int:

@@ -38,10 +38,8 @@ experiment = run.experiment
 experiment.slices.table.head()
 
 # %%
-from advconf_lite.experiment.parts import remarks_on_grid
-
 print(experiment.slices.info["name"], "with the classes", ", ".join(experiment.class_names))
-print(*remarks_on_grid(experiment.slices, run.profile), *run.remarks(), sep="\n")
+print(f"worked on as {experiment.grid}", *run.remarks(), sep="\n")
 
 # %% [markdown]
 # ## Split by subject

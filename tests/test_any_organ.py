@@ -83,8 +83,8 @@ def test_a_set_that_says_nothing_has_its_own_pixels_and_a_grid_that_holds_every_
     assert (lungs.grid, lungs.tolerance_mm, lungs.organ) == (Grid(128, 128, 0.7), pytest.approx(2.1), None)
     written = json.loads((lungs.folder / "dataset.json").read_text())
     assert not {"size", "spacing_mm", "tolerance_mm", "organ"} & set(written)  # a rule is no statement of the author's
-    assert first_look(str(lungs.folder), SMOKE) == [
-        "worked on as 48 x 48 pixels of 1.87 mm (profile smoke; the set's own grid has 128 x 128 pixels of 0.7 mm)",
+    grid, notes = first_look(str(lungs.folder), SMOKE)
+    assert str(grid) == "48 x 48 pixels of 1.87 mm" and notes == [
         "dataset.json says no spacing_mm: 0.7 mm, the images' own",
         "dataset.json says no size: 128 x 128 pixels, which hold every image",
         "dataset.json says no tolerance_mm: 2.1 mm for the surface Dice, 3 pixels of the set's own grid",
@@ -93,7 +93,8 @@ def test_a_set_that_says_nothing_has_its_own_pixels_and_a_grid_that_holds_every_
 
 def test_a_set_that_says_its_grid_is_taken_at_its_word(brains):
     assert (brains.grid.size, brains.tolerance_mm, brains.organ) == ((128, 96), 2.0, "brain")
-    assert first_look(str(brains.folder), PROFILES["full"])[0] == "worked on as 128 x 96 pixels of 1 mm"
+    grid, notes = first_look(str(brains.folder), PROFILES["full"])
+    assert str(grid) == "128 x 96 pixels of 1 mm" and notes == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_a_little_that_is_cut_off_is_counted_and_named(tmp_path):
     one = int(np.asarray(slices.masks)[1].sum())
     text = labels_lost(slices, slices.grid)
     assert f"{100 * 12 / area:.2g} % of the labelled area" in text and f"subject b ({100 * 12 / one:.2g} %)" in text
-    assert "\n" not in text and text in first_look(str(slices.folder), SMOKE)
+    assert "\n" not in text and text in first_look(str(slices.folder), SMOKE)[1]
     both = lopsided(tmp_path / "m", 64, ("b", "e"), 6, domains=["x"] * 3 + ["y"] * 3)
     assert "b of x (" in labels_lost(both, both.grid) and "e of y (" in labels_lost(both, both.grid)
     many = lopsided(tmp_path / "n", 64, "abcdefgh", 3, number=9)
@@ -328,7 +329,7 @@ def test_sentences_name_no_organ(lungs):
     with pytest.raises(BadInput) as caught:
         check_spec(str(lungs.folder) + "-")
     assert not OF_AN_ORGAN.search(str(caught.value))
-    assert not OF_AN_ORGAN.search(" ".join(first_look(str(lungs.folder), PROFILES["quick"])))
+    assert not OF_AN_ORGAN.search(" ".join(first_look(str(lungs.folder), PROFILES["quick"])[1]))
     assert not OF_AN_ORGAN.search(json.dumps(SMOKE.as_dict()))
 
 

@@ -1,10 +1,12 @@
 """`python -m advconf_lite check`: one line per requirement, and what to do."""
 
+import re
 import sys
 from collections import namedtuple
 from importlib import metadata
 
 import pytest
+from packaging.requirements import Requirement
 
 from advconf_lite.course import check
 from advconf_lite.course.check import Check, check_dependencies, check_python, print_report, run_checks
@@ -52,23 +54,51 @@ def test_dependencies_against_lower_bounds(monkeypatch):
         ("tqdm", True),
         ("pandas", False),
     ]
-    assert results[1].detail == "1.5.2 (needed: 1.6 or newer)"
+    assert results[1].detail == "1.5.2 (needed: >=1.6)"
     assert results[1].what_to_do == "pip install --upgrade 'monai>=1.6'"
     assert "not installed" in results[5].detail and results[5].what_to_do
 
 
+def test_markers_decide_what_is_needed_here_and_extras_what_to_install(monkeypatch):
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(check.metadata, "version", version)
+    requirements = [
+        'tomli>=2; python_version < "3.0"',
+        'numpy>=1; python_version >= "3.0"',
+        'papermill>=2.6; extra == "lab"',
+        'nibabel>=5; extra == "data"',
+        'old>=1; extra == "lab" and python_version < "3.0"',
+        'pytest>=8; extra == "test"',
+    ]
+    results = check_dependencies(requirements)
+    assert [result.name for result in results] == ["numpy", "papermill", "nibabel"]
+    assert [f"advconf-lite[{extra}]" in result.what_to_do for extra, result in zip(("", "lab", "data"), results)] == [
+        False,
+        True,
+        True,
+    ]
+    assert [result.name for result in check_dependencies(requirements, extras=())] == ["numpy"]
+
+
+def test_an_upper_bound_and_an_exclusion_are_respected(monkeypatch):
+    monkeypatch.setattr(check.metadata, "version", lambda name: "2.0")
+    assert [result.ok for result in check_dependencies(["a>=1,<2", "b>=1,!=2.0", "c<3"])] == [False, False, True]
+
+
 def test_a_package_that_is_not_installed_is_one_failure():
     (result,) = check_dependencies([])
-    assert not result.ok and "pip install -e ." in result.what_to_do
+    assert not result.ok and "pip install -e '.[data,lab]'" in result.what_to_do
 
 
 def test_every_requirement_of_the_installed_package_is_checked(tmp_path):
-    requirements = [text for text in metadata.requires("advconf-lite") if "extra ==" not in text]
+    requirements = [text for text in metadata.requires("advconf-lite") if 'extra == "test"' not in text]
     results = run_checks(tmp_path)
     names = [result.name for result in results]
     assert len(requirements) > 10
     for text in requirements:
-        assert text.split(">=")[0] in names
+        assert Requirement(text).name in names
     assert names[0] == "Python" and names[-4:] == ["device", "disk", "write access", "Jupyter kernel"]
     assert [result for result in results if not result.ok] == []  # this environment runs the tests, so it is ready
 
@@ -113,10 +143,22 @@ def test_a_kernel_of_another_environment_is_found_out(monkeypatch):
 
 
 def test_report_and_exit_code(capsys):
-    good, bad = Check(True, "Python", "3.12.1", ""), Check(False, "disk", "0.1 GiB", "free some space")
-    assert print_report([good]) == 0
-    assert capsys.readouterr().out == "[OK]   Python  3.12.1\nready\n"
+    good = Check(True, "Python", "3.12.1 (tested: 3.10 to 3.13)", "", "Python 3.12.1")
+    mute, bad = Check(True, "torch", "2.13", ""), Check(False, "disk", "0.1 GiB", "free some space", "0 GiB free")
+    assert print_report([good, mute]) == 0
+    assert capsys.readouterr().out == "ready: Python 3.12.1\n"
     assert print_report([good, bad]) == 1
+    assert capsys.readouterr().out == "[FAIL] disk  0.1 GiB\n             -> free some space\n1 of 2 requirements not met\n"
+    again = bad._replace(name="write access")
+    assert print_report([bad, again]) == 1  # one advice for both
+    assert capsys.readouterr().out.count("->") == 1
+    assert print_report([good, mute], verbose=True) == 0
     assert capsys.readouterr().out == (
-        "[OK]   Python  3.12.1\n[FAIL] disk    0.1 GiB\n               -> free some space\n1 of 2 requirements not met\n"
+        "[OK]   Python  3.12.1 (tested: 3.10 to 3.13)\n[OK]   torch   2.13\nready: Python 3.12.1\n"
     )
+
+
+def test_the_line_of_a_ready_machine_names_what_a_teacher_looks_for(tmp_path, capsys):
+    assert print_report(run_checks(tmp_path)) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"ready: Python 3\.\d+\.\d+, torch 2\.[\d.]+ \(.+\), \d+ GiB free, kernel python3", line)

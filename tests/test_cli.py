@@ -30,7 +30,8 @@ def run_refused(capsys, out, *more, data="phantom:cardiac") -> str:
 
 
 def test_wrong_spec(capsys, tmp_path):
-    assert "phantom:liver is not a phantom" in run_refused(capsys, tmp_path / "r", data="phantom:liver")
+    text = run_refused(capsys, tmp_path / "r", data="phantom:liver")
+    assert "error: phantom:liver is not a phantom" in text and text.endswith("(--data)")
     assert not (tmp_path / "r").exists()
 
 
@@ -40,12 +41,12 @@ def test_missing_folder(capsys, tmp_path):
 
 
 def test_unknown_quality_profile_and_method(capsys, tmp_path):
-    assert "quality is 'nonsense'; choose from dice, surface_dice" in run_refused(
-        capsys, tmp_path / "r", "--quality", "nonsense"
-    )
-    assert "agreement-1" in run_refused(capsys, tmp_path / "r", "--methods", "agreement-1")
+    text = run_refused(capsys, tmp_path / "r", "--quality", "nonsense")
+    assert "quality is 'nonsense'; choose from dice, surface_dice" in text and text.endswith("(--quality)")
+    text = run_refused(capsys, tmp_path / "r", "--methods", "agreement-1")
+    assert "method 'agreement-1' is unknown; choose from plain" in text and text.endswith("(--methods)")
     text = refused(capsys, "run", "--data", "phantom:cardiac", "--profile", "huge", "--out", tmp_path / "r")
-    assert "--profile huge is unknown; choose from smoke, quick" in text
+    assert "profile 'huge' is unknown; choose from smoke, quick" in text and text.endswith("(--profile)")
 
 
 def test_method_names():
@@ -89,7 +90,7 @@ def test_a_folder_of_another_run_is_refused(capsys, slice_set, tmp_path):
     before = (tmp_path / "r" / "config.json").read_bytes()
     assert json.loads(before)["threads"] == torch.get_num_threads()
     text = run_refused(capsys, tmp_path / "r")
-    assert "was made with data" in text and "choose another --out" in text
+    assert "was made with data" in text and "choose another folder" in text and text.endswith("(--out)")
     assert (tmp_path / "r" / "config.json").read_bytes() == before
 
 

@@ -15,9 +15,10 @@ import nbformat
 import papermill
 import pytest
 
-from advconf_lite.course.notebooks import CONTROLS, FOLDER, LESSONS, PIPELINE, execute, of_lesson
+from advconf_lite.course.notebooks import CONTROLS, LESSONS, PIPELINE, execute, lessons_folder, of_lesson
 from advconf_lite.support.errors import BadInput
 
+FOLDER = lessons_folder()
 EXPECTED = (
     "00_start_here",
     "01_data_preparation",

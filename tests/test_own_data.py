@@ -7,14 +7,14 @@ import nibabel
 import numpy as np
 import pytest
 
-from advconf_lite.course.notebooks import FOLDER
+from advconf_lite.course.notebooks import lessons_folder
 from advconf_lite.data.slices import read_slice_set, write_slice_set
 from data_download.__main__ import main
 
 
 def cells():
     """Code cells of the lesson's last section, in order."""
-    notebook = jupytext.read(FOLDER / "01_data_preparation.py")
+    notebook = jupytext.read(lessons_folder() / "01_data_preparation.py")
     first = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith("## A slice set of your own"))
     return [cell.source for cell in notebook.cells[first:] if cell.cell_type == "code"]
 

@@ -1,5 +1,6 @@
 """One list of requirements, told three times: pyproject.toml, constraints.txt, environment.yml."""
 
+import ast
 import os
 import re
 import subprocess
@@ -11,17 +12,19 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
 def pyproject_lists():
-    """Requirements in pyproject.toml; read as text, for Python 3.10 has no tomllib."""
+    """name of the list ("core" or an extra) -> requirements; read as text, for Python 3.10 has no tomllib."""
     text = (ROOT / "pyproject.toml").read_text()
-    needed = re.search(r"^dependencies = \[(.*?)^\]", text, flags=re.S | re.M)[1]
-    test = re.search(r"^test = \[(.*?)^\]", text, flags=re.S | re.M)[1]
-    return [[Requirement(item) for item in re.findall(r'"([^"]+)"', block)] for block in (needed, test)]
+    core = re.search(r"^dependencies = (\[.*?^\])", text, flags=re.S | re.M)[1]
+    extras = re.search(r"^\[project.optional-dependencies\]$(.*?)^\[tool", text, flags=re.S | re.M)[1]
+    blocks = {"core": core} | dict(re.findall(r"^(\w+) = (\[.*?^\])", extras, flags=re.S | re.M))
+    return {name: [Requirement(item) for item in re.findall(r'"([^"]+)"', block)] for name, block in blocks.items()}
 
 
 def environment():
@@ -42,11 +45,11 @@ def constraints(python):
 
 
 def test_environment_yml_and_pyproject_ask_for_the_same():
-    needed, test = pyproject_lists()
-    assert len(needed) >= 13 and len(test) >= 3
+    lists = pyproject_lists()
+    assert list(lists) == ["core", "data", "lab", "test"] and len(lists["core"]) >= 9 and len(lists["test"]) >= 3
     pip = next(item["pip"] for item in environment()["dependencies"] if isinstance(item, dict))
     conda = [line for line in pip if not line.startswith("-")]
-    assert sorted(conda) == sorted(str(requirement) for requirement in [*needed, *test])
+    assert sorted(conda) == sorted(str(requirement) for requirement in sum(lists.values(), []))
     assert "-e ." in pip and "-c constraints.txt" in pip
 
 
@@ -67,7 +70,7 @@ def test_every_dependency_says_who_uses_it():
 @pytest.mark.parametrize("python", PYTHONS)
 def test_constraints_satisfy_the_lower_bounds(python):
     pins = constraints(python)
-    for requirement in sum(pyproject_lists(), []):
+    for requirement in sum(pyproject_lists().values(), []):
         assert requirement.name in pins, f"{requirement.name} has no tested version"
         assert requirement.specifier.contains(pins[requirement.name]), requirement
     assert pins["torch"] == "2.13.0"  # a local suffix such as +cpu would exclude all other builds
@@ -87,6 +90,35 @@ def test_pinned_releases_install_on_every_python(python):
             assert python in SpecifierSet(installed.metadata.get("Requires-Python") or ""), f"{name} {version}"
             looked_at += 1
     assert looked_at >= 10
+
+
+def third_party(paths):
+    """Top-level modules, neither Python's nor ours, that these files import anywhere."""
+    names = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(node.module.split(".")[0])
+    return names - sys.stdlib_module_names - {"advconf_lite", "data_download"}
+
+
+def test_the_core_imports_only_what_the_core_asks_for_and_each_extra_its_own():
+    names = {key: {canonicalize_name(r.name) for r in requirements} for key, requirements in pyproject_lists().items()}
+    of_lab = [ROOT / "advconf_lite" / "course" / f"{name}.py" for name in ("notebooks", "report", "check")]
+    core = [path for path in (ROOT / "advconf_lite").rglob("*.py") if path not in of_lab]
+    used = {canonicalize_name(name) for name in third_party(core)}
+    # matplotlib brings Pillow; where figures are shown by IPython, it is running already.
+    assert {"torch", "monai", "safetensors"} <= used <= names["core"] | {"pil", "ipython"}
+    assert {canonicalize_name(name) for name in third_party(of_lab)} <= names["core"] | names["lab"]
+    data = {canonicalize_name(name) for name in third_party((ROOT / "data_download").rglob("*.py"))}
+    assert names["data"] <= data <= names["core"] | names["data"]
+
+
+def test_the_wheel_carries_the_lessons():
+    text = (ROOT / "pyproject.toml").read_text()
+    assert '"share/advconf-lite/notebooks" = ["notebooks/*.ipynb"' in text
 
 
 def targets():

@@ -101,7 +101,7 @@ def test_a_tuned_method_says_so_and_its_neighbours_stay():
     (None, "does not exist"),
     ("{", "is not a chosen.json"),
     ('{"methods": {}}', "is not a chosen.json"),
-    ('{"methods": {"plain": {}}, "profile": "quick", "trials": 3}', "was made with --profile quick"),
+    ('{"methods": {"plain": {}}, "profile": "quick", "trials": 3}', "was made with profile quick"),
     ('{"methods": {"plain": {}}, "profile": "smoke", "trials": 3}', "has no trials of adversarial"),
 ])  # fmt: skip
 def test_a_bad_file_of_choices_is_one_sentence(text, complaint, tmp_path, capsys):
@@ -138,9 +138,9 @@ def test_a_tuned_run_and_its_lessons_take_what_was_chosen(slice_set, tmp_path, c
 
 def test_tune_refuses_bad_requests_before_it_makes_anything(tmp_path, capsys):
     for more, complaint in (
-        (["--profile", "huge"], "--profile huge"),
+        (["--profile", "huge"], "profile 'huge' is unknown"),
         (["--methods", "agreement-2"], "trains no head"),
-        (["--set", "batch_size=8"], "batch_size"),
+        (["--set", "batch_size=8"], "batch_size=8: batch_size is not a setting"),
         (["--data", "phantom:liver"], "phantom:liver"),
     ):
         arguments = ["tune", "--data", "phantom:cardiac", "--profile", "smoke", "--out", str(tmp_path / "t"), *more]

@@ -1,7 +1,8 @@
-"""Is this machine ready for the course? One line per requirement, for the evening before a workshop."""
+"""The command `check`: is this machine ready for the course? For the evening before a workshop."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -11,25 +12,40 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-PACKAGE = "advconf-lite"
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from advconf_lite.support.command_line import PACKAGE
+
 DISK_GIB = 1.0  # free space for the quick profile's run and data, with room to spare
-REINSTALL = "run `make tutorial`, or `pip install -e .` in the repository's folder"
+EXTRAS = ("data", "lab")  # what the course needs beside the core
+REINSTALL = "run `make tutorial`, or `pip install -e '.[data,lab]'` in the repository's folder"
 
 
 class Check(NamedTuple):
-    """One requirement: is it met, what was found, and what to do if it is not."""
+    """One requirement: is it met, what was found, what to do if it is not, and what the line "ready" says of it."""
 
     ok: bool
     name: str
     detail: str
     what_to_do: str
+    short: str = ""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", type=Path, default=Path("."), help="where runs will be written")
+    parser.add_argument("--verbose", action="store_true", help="also those requirements that are met")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    return print_report(run_checks(chosen.folder), chosen.verbose)
 
 
 def run_checks(folder: str | Path = ".") -> list[Check]:
     """Check Python, dependencies, the device, disk space and write access in `folder`, and the Jupyter kernel.
 
-    Requirements are read from the installed package, so there is no second list of them. A missing GPU is no
-    failure.
+    Requirements are read from the installed package, so there is no second list of them: the core's, and those of the
+    extras in `EXTRAS`. A missing GPU is no failure.
     """
     checks = [
         check_python(sys.version_info[:3], _classifiers()),
@@ -39,43 +55,54 @@ def run_checks(folder: str | Path = ".") -> list[Check]:
     return [*checks, check_disk(Path(folder)), check_write_access(Path(folder)), check_kernel()]
 
 
-def print_report(checks: list[Check]) -> int:
-    """Print `[OK]` or `[FAIL]` per requirement; returns the exit code, 1 when something failed."""
-    width = max(len(check.name) for check in checks)
-    for check in checks:
+def print_report(checks: list[Check], verbose: bool = False) -> int:
+    """Print one line when all is well, else what is not met and what to do; returns the exit code, 1 in that case.
+
+    `verbose`: a line for each requirement, met or not.
+    """
+    failed = [check for check in checks if not check.ok]
+    shown = checks if verbose else failed
+    width = max((len(check.name) for check in shown), default=0)
+    for check, following in zip(shown, [*shown[1:], None]):
         print(f"{'[OK]  ' if check.ok else '[FAIL]'} {check.name:{width}}  {check.detail}")
-        if not check.ok:
+        if not check.ok and (following is None or following.what_to_do != check.what_to_do):  # one advice for several
             print(f"{'':7}{'':{width}}  -> {check.what_to_do}")
-    failed = sum(not check.ok for check in checks)
-    print(f"{failed} of {len(checks)} requirements not met" if failed else "ready")
+    if failed:
+        print(f"{len(failed)} of {len(checks)} requirements not met")
+    else:
+        print("ready: " + ", ".join(check.short for check in checks if check.short))
     return 1 if failed else 0
 
 
 def check_python(version: tuple[int, int, int], classifiers: list[str]) -> Check:
     """The Python version against those that the package's classifiers name as tested."""
     tested = [match[1] for line in classifiers if (match := re.fullmatch(r".*:: Python :: (3\.\d+)", line))]
-    tested.sort(key=_numbers)
+    tested.sort(key=Version)
     found = ".".join(map(str, version))
     wanted = f"{tested[0]} to {tested[-1]}" if tested else f"unknown, for {PACKAGE} is not installed"
     what_to_do = f"install Python {tested[-1]} and make a new environment with it" if tested else REINSTALL
-    return Check(f"{version[0]}.{version[1]}" in tested, "Python", f"{found} (tested: {wanted})", what_to_do)
+    ok = f"{version[0]}.{version[1]}" in tested
+    return Check(ok, "Python", f"{found} (tested: {wanted})", what_to_do, f"Python {found}")
 
 
-def check_dependencies(requirements: list[str]) -> list[Check]:
-    """One check per requirement such as 'torch>=2.8'; those of optional extras are left out."""
+def check_dependencies(requirements: list[str], extras: tuple[str, ...] = EXTRAS) -> list[Check]:
+    """One check per requirement such as 'torch>=2.8', of this platform and Python, and of `extras` or none."""
     checks = []
-    for text in requirements:
-        if "extra ==" in text:
+    for requirement in map(Requirement, requirements):
+        marker = requirement.marker
+        extra = next((name for name in ("", *extras) if marker is None or marker.evaluate({"extra": name})), None)
+        if extra is None:
             continue
-        match = re.match(r"([A-Za-z0-9._-]+)\s*(?:>=\s*([\d.]+))?", text)
-        name, lowest = match[1], match[2] or "0"
+        name, needed = requirement.name, f"needed: {requirement.specifier or 'any version'}"
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            checks.append(Check(False, name, f"not installed (needed: {lowest} or newer)", REINSTALL))
+            install = f"pip install '{PACKAGE}[{extra}]', or in a clone: {REINSTALL}" if extra else REINSTALL
+            checks.append(Check(False, name, f"not installed ({needed})", install))
             continue
-        ok = _numbers(version) >= _numbers(lowest)
-        checks.append(Check(ok, name, f"{version} (needed: {lowest} or newer)", f"pip install --upgrade '{text}'"))
+        ok = requirement.specifier.contains(version, prereleases=True)
+        upgrade = f"pip install --upgrade '{name}{requirement.specifier}'"
+        checks.append(Check(ok, name, f"{version} ({needed})", upgrade))
     return checks or [Check(False, PACKAGE, "not installed, so its requirements are unknown", REINSTALL)]
 
 
@@ -92,15 +119,18 @@ def check_device() -> Check:
         )
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        return Check(True, "device", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB", "")
-    return Check(True, "device", f"CPU with {os.cpu_count()} cores (enough for the smoke and quick profiles)", "")
+        found = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+        return Check(True, "device", found, "", f"torch {Version(torch.__version__).public} ({found})")
+    found = f"CPU with {os.cpu_count()} cores (enough for the smoke and quick profiles)"
+    return Check(True, "device", found, "", f"torch {Version(torch.__version__).public} (CPU, {os.cpu_count()} cores)")
 
 
 def check_disk(folder: Path) -> Check:
     """Free space where results will be written."""
     free = shutil.disk_usage(_existing(folder)).free / 2**30
     detail = f"{free:.1f} GiB free in {folder} (needed: {DISK_GIB:.1f})"
-    return Check(free >= DISK_GIB, "disk", detail, "free some space, or write to another disk with --out")
+    what_to_do = "free some space, or write to another disk with --out"
+    return Check(free >= DISK_GIB, "disk", detail, what_to_do, f"{free:.0f} GiB free")
 
 
 def check_write_access(folder: Path) -> Check:
@@ -132,6 +162,7 @@ def check_kernel() -> Check:
         "Jupyter kernel",
         "python3" if here else f"python3 starts {command}, not this environment",
         remove,
+        "kernel python3",
     )
 
 
@@ -147,12 +178,6 @@ def _classifiers() -> list[str]:
         return metadata.metadata(PACKAGE).get_all("Classifier") or []
     except metadata.PackageNotFoundError:
         return []
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """(2, 13, 0) of '2.13.0+cpu'; a pre-release counts as its release."""
-    numbers = tuple(int(part) for part in re.match(r"\d+(?:\.\d+)*", version)[0].split("."))
-    return numbers + (0,) * (4 - len(numbers))
 
 
 def _existing(folder: Path) -> Path:

@@ -11,17 +11,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+from jupyter_client import AsyncKernelManager
+from jupyter_client.utils import run_sync
 from papermill.exceptions import PapermillExecutionError
 
+from advconf_lite.support.command_line import PACKAGE, undisturbed, well_behaved
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
+from advconf_lite.support.progress import VARIABLE, kind
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+CLONE = Path(__file__).resolve().parents[2]
 PIPELINE = (
     "01_data_preparation",
     "02_pretraining",
@@ -33,16 +40,42 @@ CONTROLS = "06_ablations_and_controls"
 LESSONS = ("00_start_here", *PIPELINE, CONTROLS)
 
 
+def is_clone(folder: Path) -> bool:
+    """Whether the package lies in a clone of the repository, and not in site-packages."""
+    return (folder / "pyproject.toml").exists() and (folder / "notebooks").is_dir()
+
+
+def lessons_folder() -> Path:
+    """Where the lessons are: in the clone; else where the wheel has put them, share/advconf-lite/notebooks.
+
+    Raises:
+        BadInput: neither has them.
+    """
+    if is_clone(CLONE):
+        return CLONE / "notebooks"
+    try:
+        files = metadata.files(PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == f"{LESSONS[0]}.ipynb":
+            return Path(file.locate()).resolve().parent
+    raise BadInput(
+        f"this installation has no lessons; install {PACKAGE} again with pip, or run from a clone of the repository"
+    )
+
+
 def lesson(name: str) -> Path:
     """Path of a lesson's ipynb."""
-    path = FOLDER / f"{name}.ipynb"
-    if not path.exists():
-        raise BadInput(f"{path} does not exist; run from a clone of the repository, installed with pip install -e .")
-    return path
+    return lessons_folder() / f"{name}.ipynb"
 
 
 def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], progress: bool = False) -> None:
     """Execute a notebook with papermill; the executed copy appears at `out_path` also when a cell fails.
+
+    However this ends, no kernel is left. What the kernel's cells write to stderr, progress bars above all, appears on
+    stderr. What the kernel process itself says there goes to a log beside `out_path`, which stays when the kernel dies:
+    a kernel that is shut down in the instant after its last cell says that it was interrupted, and means nothing by it.
 
     Raises:
         BadInput: a parameter that the notebook does not have (papermill itself only warns), or the kernel said in
@@ -55,36 +88,72 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
         raise BadInput(f"{Path(path).name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
     out_path = Path(out_path)
     out_path.parent.mkdir(parents=True, exist_ok=True)
+    log = out_path.with_suffix(".log")
+    with _environment(), open(log, "wb") as stderr:
+        kernels: list[AsyncKernelManager] = []
+
+        class Kernel(AsyncKernelManager):
+            async def start_kernel(self, **options: Any) -> None:
+                kernels.append(self)
+                await super().start_kernel(stderr=stderr, **options)
+
+        try:
+            papermill.execute_notebook(
+                str(path),
+                str(out_path),
+                parameters,
+                kernel_name="python3",
+                kernel_manager_class=Kernel,
+                progress_bar=progress,
+                stderr_file=sys.stderr,
+                coalesce_streams=True,  # of a bar that is redrawn, its last state
+                cwd=str(Path.cwd()),
+                extra_arguments=["--log-level=40"],  # no advice on transport encryption
+            )
+        except PapermillExecutionError as error:
+            log.unlink()
+            if error.ename == "BadInput":
+                raise BadInput(error.evalue) from None
+            raise
+        except KeyboardInterrupt:
+            log.unlink()
+            raise
+        finally:
+            with undisturbed():  # papermill has done it, but for an interrupt at the start, or a second one
+                for kernel in kernels:
+                    if kernel.has_kernel:
+                        run_sync(kernel.shutdown_kernel)(now=True)
+    log.unlink()
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """What a kernel is to know, and not to know, of the runner."""
     # MPLBACKEND=Agg, which people set for scripts, would remove every figure from the executed notebook.
-    backend = os.environ.pop("MPLBACKEND", None)
+    before = {name: os.environ.pop(name, None) for name in ("MPLBACKEND", VARIABLE)}
+    os.environ[VARIABLE] = kind(sys.stderr)
     try:
-        papermill.execute_notebook(
-            str(path),
-            str(out_path),
-            parameters,
-            kernel_name="python3",
-            progress_bar=progress,
-            log_output=False,
-            cwd=str(Path.cwd()),
-            extra_arguments=["--log-level=40"],
-        )  # no advice on transport encryption
-    except PapermillExecutionError as error:
-        if error.ename == "BadInput":
-            raise BadInput(error.evalue) from None
-        raise
+        yield
     finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
+        del os.environ[VARIABLE]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def without_stderr(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what holds progress bars and warnings of this machine, nothing that a reader needs."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return notebook
 
 
 def publish(executed: Path, path: Path) -> None:
     """Take an executed copy's outputs into the committed notebook, without papermill's and widgets' metadata."""
-    done, kept = nbformat.read(executed, as_version=4), nbformat.read(path, as_version=4)
+    done, kept = without_stderr(nbformat.read(executed, as_version=4)), nbformat.read(path, as_version=4)
     outputs = [cell for cell in done.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     for cell, run in zip(kept.cells, outputs, strict=True):
         if cell.cell_type == "code":
-            # stderr holds progress bars and warnings of this machine, nothing that a reader needs
-            cell.outputs = [o for o in run.outputs if o.get("name") != "stderr"]
+            cell.outputs = run.outputs
             cell.execution_count = run.execution_count
             for output in cell.outputs:
                 if "data" in output:
@@ -100,12 +169,19 @@ def of_lesson(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Execute and publish all lessons; returns the exit code (see `well_behaved`)."""
+    return well_behaved(lambda: _execute_all(arguments), options={"folder": "--out"})
+
+
+def _execute_all(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m advconf_lite.course.notebooks", description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="phantom:cardiac")
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--out", default="runs/lessons", help="the run's folder; executed copies lie in it")
     parser.add_argument("--head-seed", type=int, nargs="+", default=[0, 1, 2])
     chosen = parser.parse_args(arguments)
+    if not is_clone(CLONE):
+        raise BadInput("lessons are published into a clone of the repository; install it there with pip install -e .")
     parameters = {"data": chosen.data, "profile": chosen.profile, "out": chosen.out, "head_seeds": chosen.head_seed}
     for name in LESSONS:
         print(f"executing {name}", flush=True)

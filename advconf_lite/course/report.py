@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 import nbconvert
+import nbformat
 
+from advconf_lite.course.notebooks import without_stderr
 from advconf_lite.experiment.folder import read_config
 from advconf_lite.support.files import write_text
 
@@ -25,7 +27,8 @@ def write_index(folder: Path, table: str, remarks: list[str]) -> Path:
     links = []
     for notebook in sorted((folder / "notebooks").glob("*.ipynb")):
         # The template "classic" emits the figures' alternative text, which "lab" replaces by a stock phrase.
-        page, _ = nbconvert.HTMLExporter(template_name="classic").from_filename(str(notebook))
+        lesson = without_stderr(nbformat.read(notebook, as_version=4))
+        page, _ = nbconvert.HTMLExporter(template_name="classic").from_notebook_node(lesson)
         write_text(notebook.with_suffix(".html"), page)
         links.append(f'<li><a href="notebooks/{notebook.stem}.html">{html.escape(notebook.stem)}</a></li>')
     config = read_config(folder)

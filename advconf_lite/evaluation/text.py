@@ -13,46 +13,41 @@ from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
 from advconf_lite.metrics import METRICS, REPORTED
 
 
-def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> str:
+def summary_table(metrics: pd.DataFrame, source_domain: str | None = None, width: int | None = None) -> str:
     """Domain x method x reported metric as text: the source's held-out subjects, the targets, the targets' mean.
 
     One pair of seeds: the value with its bootstrap interval. Several: mean +- standard deviation over them.
     Without `source_domain` the mean is over all domains. The method "constant" (see `metrics_table`) is what
     an MAE must stay below to say anything.
+
+    Where the lines are longer than `width` characters, a domain is a line of its own, above those of its methods.
     """
     shown = {name: f"{METRICS[name].title} ({METRICS[name].better} better)" for name in REPORTED}
     domains = list(dict.fromkeys(metrics["domain"]))
     domains.sort(key=lambda domain: domain != source_domain)  # stable: the targets keep their order
     targets = [domain for domain in domains if domain != source_domain]
     titles = {domain: f"{domain} (source)" if domain == source_domain else str(domain) for domain in domains}
-    wide = max(map(len, [*titles.values(), "mean of the targets"]))
-    named = max([12, *map(len, metrics["method"].unique())])
+    mean = "mean of the targets" if len(targets) < len(domains) else "mean"
     lines = []
     for quality, part in metrics.groupby("quality", sort=False):
         method_names = sorted(dict.fromkeys(part["method"]), key=lambda method: method == CONSTANT)
-        lines += [
-            f"quality: {quality}",
-            f"{'domain':{wide}}  subjects slices  {'method':{named}}  "
-            + "  ".join(f"{title:23}" for title in shown.values()).rstrip(),
-        ]
-        lines.append("-" * len(lines[-1]))
+        rows = []  # domain, subjects, slices, method, a cell per metric
         for domain in domains:
-            rows = part[part["domain"] == domain]
-            for number, method in enumerate(m for m in method_names if (rows["method"] == m).any()):
-                cell = rows[rows["method"] == method]
-                first = f"{titles[domain]:{wide}}  {cell['n_subjects'].max():8} {cell['n_slices'].max():6}"
-                first = first if number == 0 else " " * len(first)
-                texts = "  ".join(f"{_cell(cell, name):23}" for name in shown)
-                lines.append(f"{first}  {method:{named}}  {texts}".rstrip())
+            of_domain = part[part["domain"] == domain]
+            for method in (m for m in method_names if (of_domain["method"] == m).any()):
+                cell = of_domain[of_domain["method"] == method]
+                counts = str(cell["n_subjects"].max()), str(cell["n_slices"].max())
+                rows.append((titles[domain], *counts, method, *(_cell(cell, name) for name in shown)))
         if len(targets) > 1:
-            name = "mean of the targets" if len(targets) < len(domains) else "mean"
-            for number, method in enumerate(method_names):
-                rows = part[(part["method"] == method) & part["domain"].isin(targets)]
+            for method in method_names:
+                of_targets = part[(part["method"] == method) & part["domain"].isin(targets)]
                 # Mean over domains for each pair of seeds first, so that the spread is that of the mean.
-                mean = rows.groupby(SEEDS)[list(shown)].mean()
-                texts = "  ".join(f"{_cell(mean, name):23}" for name in shown)
-                lines.append(f"{name if number == 0 else '':{wide}}  {'':15}  {method:{named}}  {texts}".rstrip())
-        lines.append("")
+                means = of_targets.groupby(SEEDS)[list(shown)].mean()
+                rows.append((mean, "", "", method, *(_cell(means, name) for name in shown)))
+        table = _wide(rows, list(shown.values()))
+        if width is not None and max(map(len, table)) > width:
+            table = _narrow(rows, list(shown.values()))
+        lines += [f"quality: {quality}", *table, ""]
     pairs = metrics[SEEDS].drop_duplicates()
     if len(pairs) > 1:
         lines.append("mean +- standard deviation over the pairs of segmenter and head seed")
@@ -61,6 +56,43 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None) -> st
             f"[2.5 %, 97.5 %] of a bootstrap over subjects; [n.e.]: not estimable with fewer than {FEWEST_SUBJECTS} subjects"
         )
     return "\n".join(lines)
+
+
+def _wide(rows: list[tuple[str, ...]], titles: list[str]) -> list[str]:
+    """A line per domain and method; the domain and its numbers stand in the first of its lines."""
+    wide, named = max(len(row[0]) for row in rows), max(12, *(len(row[3]) for row in rows))
+    head = (
+        f"{'domain':{wide}}  subjects slices  {'method':{named}}  " + "  ".join(f"{title:23}" for title in titles).rstrip()
+    )
+    lines, above = [head, "-" * len(head)], ""
+    for domain, subjects, slices, method, *cells in rows:
+        first = f"{domain:{wide}}  {subjects:>8} {slices:>6}" if domain != above else " " * (wide + 17)
+        lines.append(f"{first}  {method:{named}}  {'  '.join(f'{cell:23}' for cell in cells)}".rstrip())
+        above = domain
+    return lines
+
+
+def _narrow(rows: list[tuple[str, ...]], titles: list[str]) -> list[str]:
+    """A line per method, below one of the domain; the direction of a metric stands below its name."""
+    rows = [(*row[:4], *(cell.strip().replace(", ", " ") for cell in row[4:])) for row in rows]
+    heads = [title.replace(" better)", "").split(" (") for title in titles]
+    table = [
+        ("", "", "", "method", *(name for name, _ in heads)),
+        ("", "", "", "(better)", *(better for _, better in heads)),
+    ]
+    widths = [max(len(row[column]) for row in [*table, *rows]) for column in range(3, len(rows[0]))]
+
+    def line(cells: tuple[str, ...]) -> str:
+        return " ".join(f"{cell:{width}}" for cell, width in zip(cells, widths)).rstrip()
+
+    lines, above = [line(row[3:]) for row in table], ""
+    for row in rows:
+        if row[0] != above:
+            counts = f": {row[1]} subjects, {row[2]} slices" if row[1] else ""
+            lines += ["", f"-- {row[0]}{counts}"]
+        lines.append(line(row[3:]))
+        above = row[0]
+    return lines
 
 
 def _cell(rows: pd.DataFrame, name: str) -> str:
@@ -142,8 +174,11 @@ def mae_floor(metrics: pd.DataFrame, source_domain: str | None = None) -> pd.Dat
     return domain_table(metrics, "mae", {name: name for name in names if estimates[name]}, domains, mean=True)
 
 
-def comparison(predictions: pd.DataFrame, source_domain: str | None) -> str:
-    """`adversarial` minus every other method, with paired intervals, as text; empty if there is nothing to compare."""
+def comparison(predictions: pd.DataFrame, source_domain: str | None, width: int | None = None) -> str:
+    """`adversarial` minus every other method, with paired intervals, as text; empty if there is nothing to compare.
+
+    Where the lines are longer than `width` characters, columns that do not fit stand below the others.
+    """
     others = [name for name in dict.fromkeys(predictions["method"]) if name not in ("adversarial", CONSTANT)]
     if "adversarial" not in set(predictions["method"]) or not others:
         return ""
@@ -158,4 +193,5 @@ def comparison(predictions: pd.DataFrame, source_domain: str | None) -> str:
     table, seeds = comparison_table(rows).reset_index(), rows.drop_duplicates(["quality", "method"])
     table = table.assign(segmenters=seeds["n_segmenters"].to_numpy(), **{"pairs of seeds": seeds["n_pairs"].to_numpy()})
     title = "adversarial minus each other method, mean over the targets and pairs of seeds"
-    return f"{title}\n[2.5 %, 97.5 %] of a paired bootstrap over subjects and seeds\n{table.to_string(index=False)}\n"
+    text = table.to_string(index=False, line_width=width)
+    return f"{title}\n[2.5 %, 97.5 %] of a paired bootstrap over subjects and seeds\n{text}\n"

@@ -26,8 +26,8 @@ from torch import nn
 from advconf_lite import __version__
 from advconf_lite.evaluation.predictions import read_predictions
 from advconf_lite.experiment.networks import Network, make_quality
-from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment, remarks_on
-from advconf_lite.experiment.profiles import PROFILES, Profile
+from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment, remarks_on, remarks_on_grid
+from advconf_lite.experiment.profiles import Profile, find_profile
 from advconf_lite.methods.registry import DEFAULT_METHODS, parse_methods
 from advconf_lite.quality import QUALITIES, Quality, find_measure
 from advconf_lite.support.errors import BadInput
@@ -47,7 +47,7 @@ class RunFolder:
 
     Args:
         folder: made if missing. A folder made from other data, with another profile or another network is refused.
-        data: "phantom:cardiac", "phantom:prostate" or a slice-set folder.
+        data: "phantom:NAME" or a slice-set folder.
         profile: a name in `PROFILES`, or a Profile.
         quality: one of `quality.QUALITIES`, several, or None for all.
         network: one's own in place of our U-Net: a function, its name "package.module:function", or a `Network`.
@@ -64,14 +64,12 @@ class RunFolder:
         progress: bool = True,
         network: Network | str | Callable[..., nn.Module] | None = None,
     ) -> None:
-        if isinstance(profile, str) and profile not in PROFILES:
-            raise BadInput(f"--profile {profile} is unknown; choose from {', '.join(PROFILES)}")
         self.qualities = parse_qualities(quality)
         self.methods = parse_methods(methods)
         check_spec(data)
         self.folder = Path(folder)
         self.data = data if data.startswith("phantom:") else str(Path(data))
-        self.profile = PROFILES[profile] if isinstance(profile, str) else profile
+        self.profile = find_profile(profile) if isinstance(profile, str) else profile
         self.settings = self.profile.settings
         self.network = network if network is None or isinstance(network, Network) else Network.of(network)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -102,7 +100,8 @@ class RunFolder:
                 if old[key] != config[key]:
                     raise BadInput(
                         f"{path} says that this folder was made with {_difference(key, old[key], config[key])}; "
-                        "choose another --out, or delete the folder"
+                        "choose another folder, or delete this one",
+                        argument="folder",
                     )
             for key in ("qualities", "methods"):  # a folder may be asked for more later
                 config[key] = list(dict.fromkeys([*old[key], *config[key]]))
@@ -157,7 +156,8 @@ class RunFolder:
 
     def remarks(self) -> list[str]:
         """Sentences that belong beside this run's numbers."""
-        remarks = remarks_on(self.data, self.experiment.slices.source_domain, self.experiment.reacquired)
+        slices = self.experiment.slices
+        remarks = [*remarks_on_grid(slices), *remarks_on(self.data, slices.source_domain, self.experiment.reacquired)]
         if self.profile.method_settings:
             chosen = ", ".join(f"{name} ({_named(values)})" for name, values in self.profile.method_settings.items())
             remarks.append(f"Chosen on validation scanners, with {self.profile.trials} trials for each method: {chosen}.")

@@ -82,11 +82,12 @@ def check_spec(spec: str) -> None:
     if spec.startswith("phantom:"):
         if spec.split(":", 1)[1] not in ORGANS:
             known = " or ".join(f"phantom:{organ}" for organ in ORGANS)
-            raise BadInput(f"{spec} is not a phantom that exists; give {known}, or a slice-set folder")
+            raise BadInput(f"{spec} is not a phantom that exists; give {known}, or a slice-set folder", argument="data")
     elif not Path(spec).is_dir():
         raise BadInput(
             f"{spec} is not a folder that exists; make a slice set with python -m data_download prepare, or correct the "
-            "path (a built-in phantom is called phantom:NAME)"
+            "path (a built-in phantom is called phantom:NAME)",
+            argument="data",
         )
 
 
@@ -103,8 +104,8 @@ def remarks_on(spec: str, source: str, reacquired: bool) -> list[str]:
     return remarks
 
 
-def first_look(spec: str, profile: Profile) -> list[str]:
-    """Sentences for the top of a run, before anything is made: the grid that it works on, what of it was assumed, and
+def first_look(spec: str, profile: Profile) -> tuple[Grid, list[str]]:
+    """For the top of a run, before anything is made: the grid that it works on, and sentences on what of it was assumed and
     what a crop cuts off.
 
     Raises:
@@ -113,16 +114,15 @@ def first_look(spec: str, profile: Profile) -> list[str]:
     """
     if spec.startswith("phantom:"):
         size, spacing_mm = find_organ(spec.split(":", 1)[1]).grid(profile.max_size)
-        return [f"worked on as {Grid(size, size, spacing_mm)}"]
-    return remarks_on_grid(SliceSet(Path(spec), *load(Path(spec))), profile)
+        return Grid(size, size, spacing_mm), []
+    slices = SliceSet(Path(spec), *load(Path(spec)))
+    return slices.grid.within(profile.max_size), remarks_on_grid(slices)
 
 
-def remarks_on_grid(slices: SliceSet, profile: Profile) -> list[str]:
-    """`first_look` at a set that is open."""
-    own, grid = slices.grid, slices.grid.within(profile.max_size)
-    coarser = "" if grid == own else f" (profile {profile.name}; the set's own grid has {own})"
-    lost = labels_lost(slices, own)
-    return [f"worked on as {grid}{coarser}", *assumed(slices.info, own), *([lost] if lost else [])]
+def remarks_on_grid(slices: SliceSet) -> list[str]:
+    """What of a set's grid a rule decided, and what a crop to it cuts off; BadInput if that is too much."""
+    lost = labels_lost(slices, slices.grid)
+    return [*assumed(slices.info, slices.grid), *([lost] if lost else [])]
 
 
 def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
@@ -158,8 +158,7 @@ def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = 
 def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
     """Tensors of every part; single-domain sets get their targets by re-acquisition."""
     settings = profile.settings
-    if lost := labels_lost(slices, slices.grid):
-        print(lost, flush=True)
+    labels_lost(slices, slices.grid)  # refuses a grid that cuts off too much
     grid = slices.grid.within(profile.max_size)
     source = slices.source_domain
     if settings.split == "slice":  # the published protocol, to show what leaks

@@ -8,6 +8,7 @@ the mean score of that fold's validation subjects, so that over all folds it is 
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from advconf_lite import __version__
 from advconf_lite.data.slice_checks import load
 from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import KEYS, PREDICTION_COLUMNS, read_predictions
+from advconf_lite.evaluation.text import comparison, summary_table
 from advconf_lite.experiment.folder import read_config
+from advconf_lite.experiment.parts import remarks_on
 from advconf_lite.experiment.profiles import Profile, profile_from_config
+from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 
@@ -68,7 +72,7 @@ def pool(folders: Sequence[str | Path], out: str | Path, resamples: int = 1000) 
     if len(folders) < 2:
         raise BadInput("pool joins the runs of several folds; give at least two folders")
     if (out / "config.json").exists() or ((out / "predictions.csv").exists() and not (out / "pool.json").exists()):
-        raise BadInput(f"{out} holds a run or other predictions; choose another folder with --out")
+        raise BadInput(f"{out} holds a run or other predictions; choose another folder", argument="folder")
     folds = [read_fold(Path(folder)) for folder in folders]
     for fold in folds[1:]:
         _refuse_another_kind(folds[0], fold)
@@ -143,3 +147,22 @@ def _refuse_overlap(folds: list[Fold]) -> None:
                     "pool runs whose test subjects are disjoint, such as the folds of prepare --fold"
                 )
         seen.update(dict.fromkeys(people, fold.folder))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", type=Path, metavar="runs/FOLD", help="finished runs on disjoint test subjects")
+    parser.add_argument("--out", required=True, type=Path, metavar="runs/POOLED", help="folder of the joined tables")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """The command `pool`."""
+    pooled = pool(chosen.runs, chosen.out)
+    print(summary_table(pooled.metrics, pooled.source_domain, line_width()))
+    print(comparison(pooled.predictions, pooled.source_domain, line_width()))
+    print(
+        f"{len(chosen.runs)} runs, each with its own segmenter; correlations are over all subjects together.",
+        *remarks_on(pooled.data, pooled.source_domain, pooled.reacquired),
+        f"all of it: {chosen.out}",
+        sep="\n",
+    )
+    return 0

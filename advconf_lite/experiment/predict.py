@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from advconf_lite.experiment.run import open_run
 from advconf_lite.head import head_scores
 from advconf_lite.methods.registry import find_method, head_methods
 from advconf_lite.quality import aggregate
+from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 
@@ -37,7 +39,7 @@ def predict(
     run = open_run(run_folder, progress)
     wanted = head_methods(run.methods)
     if method not in wanted:
-        raise BadInput(f"{run_folder} has no head {method!r}; it has {', '.join(wanted) or 'none'} (choose with --method)")
+        raise BadInput(f"{run_folder} has no head {method!r}; it has {', '.join(wanted) or 'none'}", argument="method")
     for quality in run.qualities:
         path = run.head_path(method, quality, segmenter_seed, head_seed)
         if not path.exists():
@@ -65,3 +67,20 @@ def predict(
     table = table.sort_values(f"predicted_{run.qualities[0]}", kind="stable").reset_index(drop=True)
     write_atomically(out, lambda temporary: table.to_csv(temporary, index=False))
     return table
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", dest="run_folder", required=True, type=Path, metavar="runs/NAME", help="a finished run")
+    parser.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="a slice set; masks may be missing")
+    parser.add_argument("--out", required=True, type=Path, metavar="scores.csv")
+    parser.add_argument("--method", default="adversarial", help="one of the run's trained heads")
+    parser.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
+    parser.add_argument("--head-seed", type=int, default=0, metavar="N")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """The command `predict`."""
+    table = predict(chosen.run_folder, chosen.data, chosen.out, chosen.method, chosen.segmenter_seed, chosen.head_seed)
+    print(table.head(10).to_string(index=False, float_format="{:.3f}".format, line_width=line_width()))
+    print(f"{len(table)} slices, worst first: {chosen.out}")
+    return 0

@@ -37,7 +37,7 @@ class Profile(Schedule):
             BadInput: `base` is not one of BASES.
         """
         if base not in BASES:
-            raise BadInput(f"settings {base!r} are unknown; choose from {', '.join(BASES)}")
+            raise BadInput(f"settings {base!r} are unknown; choose from {', '.join(BASES)}", argument="settings")
         usual = Settings()
         names = [f.name for f in dataclasses.fields(Settings)]
         own = {name: getattr(self.settings, name) for name in names if getattr(self.settings, name) != getattr(usual, name)}
@@ -101,3 +101,10 @@ PROFILES = {
     "full": Profile(name="full", segmenter_steps=20_000),  # one GPU, phantom at the paper's size
     "paper": Profile(name="paper"),  # one GPU, real data
 }
+
+
+def find_profile(name: str) -> Profile:
+    """The profile of a name; BadInput if there is none."""
+    if name not in PROFILES:
+        raise BadInput(f"profile {name!r} is unknown; choose from {', '.join(PROFILES)}", argument="profile")
+    return PROFILES[name]

@@ -11,6 +11,7 @@ No test scanner is loaded, so none can have had a say.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 from collections.abc import Sequence
@@ -22,12 +23,14 @@ from typing import Any
 import pandas as pd
 
 from advconf_lite.evaluation.per_domain import metrics_table
+from advconf_lite.experiment.options import add_data_options
 from advconf_lite.experiment.parts import Experiment, load_experiment
-from advconf_lite.experiment.profiles import PROFILES, Profile
+from advconf_lite.experiment.profiles import Profile, find_profile
 from advconf_lite.experiment.run import Run
-from advconf_lite.methods.registry import head_methods
+from advconf_lite.methods.registry import DEFAULT_METHODS, head_methods
 from advconf_lite.metrics import REPORTED
 from advconf_lite.settings import Settings
+from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 
@@ -62,7 +65,9 @@ def parse_grid(texts: Sequence[str], settings: Settings) -> list[dict[str, Any]]
     for text in texts:
         name, _, values = text.partition("=")
         if name not in TUNABLE:
-            raise BadInput(f"--set {text}: {name} is not a setting that trials may change; choose from {', '.join(TUNABLE)}")
+            raise BadInput(
+                f"{text}: {name} is not a setting that trials may change; choose from {', '.join(TUNABLE)}", argument="grid"
+            )
         grid[name] = [_value(text, part) for part in values.split(",")]
     trials = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
     for trial in trials:
@@ -77,7 +82,7 @@ def _value(text: str, part: str) -> Any:
         if part.isidentifier():
             return part  # a word, such as group
         raise BadInput(
-            f"--set {text}: {part!r} is no value; write NAME=VALUE[,VALUE ...], as in head_lr=2e-4,5e-4"
+            f"{text}: {part!r} is no value; write NAME=VALUE[,VALUE ...], as in head_lr=2e-4,5e-4", argument="grid"
         ) from None
 
 
@@ -88,7 +93,7 @@ def _check_types(trial: dict[str, Any], settings: Settings) -> None:
         fits = {"float": isinstance(value, (int, float)), "int": isinstance(value, int), "str": isinstance(value, str),
                 "bool": isinstance(value, bool)}[kind]  # fmt: skip
         if not fits and not (value is None and "None" in types[name]) or isinstance(value, bool) != (kind == "bool"):
-            raise BadInput(f"--set {name}: {value!r} is not {types[name]}")
+            raise BadInput(f"{name}: {value!r} is not {types[name]}", argument="grid")
     replace(settings, **trial)  # refuses a word that a setting does not know
 
 
@@ -119,13 +124,13 @@ def tune(
     Raises:
         BadInput: an unknown profile, method or setting; or nothing to train.
     """
-    if profile not in PROFILES:
-        raise BadInput(f"--profile {profile} is unknown; choose from {', '.join(PROFILES)}")
-    base = PROFILES[profile]
+    base = find_profile(profile)
     trials = parse_grid(grid, base.settings) if grid else default_grid(base.settings)
     trained = head_methods(methods)
     if not trained:
-        raise BadInput(f"--methods {' '.join(methods)} trains no head, so there is nothing to choose; name one that does")
+        raise BadInput(
+            f"{' '.join(methods)} trains no head, so there is nothing to choose; name one that does", argument="methods"
+        )
     tables = []
     for number, values in enumerate(trials):
         print(f"trial {number + 1} of {len(trials)}: {_text(values)}", flush=True)
@@ -158,15 +163,49 @@ def tuned_profile(profile: str, path: Path, methods: Sequence[str]) -> Profile:
         chosen = json.loads(Path(path).read_text(encoding="utf-8"))
         settings, made_with, trials = chosen["methods"], chosen["profile"], chosen["trials"]
     except FileNotFoundError:
-        raise BadInput(f"--tuned {path} does not exist; python -m advconf_lite tune writes it as chosen.json") from None
+        raise BadInput(
+            f"{path} does not exist; python -m advconf_lite tune writes it as chosen.json", argument="path"
+        ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise BadInput(f"--tuned {path} is not a chosen.json of python -m advconf_lite tune ({error!r})") from None
+        raise BadInput(f"{path} is not a chosen.json of python -m advconf_lite tune ({error!r})", argument="path") from None
     if made_with != profile:
-        raise BadInput(f"--tuned {path} was made with --profile {made_with}; tune again with {profile}")
+        raise BadInput(f"{path} was made with profile {made_with}; tune again with {profile}", argument="path")
     if missing := [name for name in head_methods(methods) if name not in settings]:
-        raise BadInput(f"--tuned {path} has no trials of {', '.join(missing)}; every compared method needs the same number")
-    return replace(PROFILES[profile], method_settings=settings, trials=trials)
+        raise BadInput(
+            f"{path} has no trials of {', '.join(missing)}; every compared method needs the same number", argument="path"
+        )
+    return replace(find_profile(profile), method_settings=settings, trials=trials)
 
 
 def _text(values: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_data_options(parser, out="trials.csv and chosen.json go here", methods="those that train a head get trials")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=(),
+        metavar="NAME=V,V",
+        help="settings to try, every combination; default: head_lr at 0.4, 1 and 2.5 times the profile's",
+    )
+    parser.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
+    parser.add_argument("--head-seed", type=int, default=0, metavar="N")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """The command `tune`."""
+    log = tune(
+        chosen.out,
+        chosen.data,
+        chosen.profile,
+        chosen.methods or DEFAULT_METHODS,
+        chosen.quality,
+        chosen.set,
+        chosen.segmenter_seed,
+        chosen.head_seed,
+    )
+    print(log.to_string(index=False, float_format="{:.4f}".format, line_width=line_width()))
+    print("means over the validation scanners; of each method the trial with the smallest MAE:", chosen.out / "chosen.json")
+    return 0

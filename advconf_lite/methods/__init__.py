@@ -1,4 +1,4 @@
-"""Every method by its name in `--methods`, one file per kind. A new method is a new class, or a new file, in this folder."""
+"""Every method by its name, one file per kind. A new method is a new class, or a new file, in this folder."""
 
 import importlib
 import pkgutil

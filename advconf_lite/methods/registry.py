@@ -1,4 +1,4 @@
-"""Every method by its name in `--methods`: a trained head, or a score from Monte Carlo samples without training.
+"""Every method by its name: a trained head, or a score from Monte Carlo samples without training.
 
 A method is one class in a file of this folder, registered under the name that users type.
 """
@@ -46,7 +46,7 @@ def find_method(name: str) -> HeadMethod | SampledMethod:
     for pattern, cls in _REGISTRY.values():
         if match := pattern.fullmatch(name):
             return cls(name, *match.groups())
-    raise BadInput(f"--methods {name} is unknown; choose from {', '.join(_REGISTRY)}")
+    raise BadInput(f"method {name!r} is unknown; choose from {', '.join(_REGISTRY)}", argument="methods")
 
 
 def parse_methods(names: Sequence[str]) -> list[str]:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from advconf_lite import __version__
 from advconf_lite.data.slices import SliceSet, write_slice_set
@@ -25,6 +24,7 @@ from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners,
 from advconf_lite.phantom.subject import make_subject
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.processes import in_processes
+from advconf_lite.support.progress import bar as progress_bar
 
 ROLES = ("source", "validation", "target")
 
@@ -83,7 +83,7 @@ def make_phantom(
     if len(jobs) * 10 * size**2 < WORTH_A_POOL:
         workers = 1
     images, masks, records = [], [], []
-    bar = tqdm(
+    bar = progress_bar(
         in_processes(make_subject, jobs, workers),
         total=len(jobs),
         desc=f"phantom:{organ}",

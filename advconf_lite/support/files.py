@@ -35,8 +35,9 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
         os.replace(temporary, path)
     except OSError as error:
         raise BadInput(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out, "
-            "then run the same command again (what was already written is intact)"
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder, "
+            "then run the same command again (what was already written is intact)",
+            argument="folder",
         ) from error
     finally:
         if temporary is not None:

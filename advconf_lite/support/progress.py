@@ -1,59 +1,52 @@
-"""Progress bars that are seen in a notebook, in a terminal, and through papermill."""
+"""Progress bars that are seen in a notebook, in a terminal, in a log file and through papermill."""
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from tqdm import tqdm as plain_tqdm
+from tqdm.asyncio import tqdm as text_tqdm
 from tqdm.auto import tqdm as auto_tqdm
 
-# A notebook that papermill runs shows its bars to nobody; the runner names a file here and repeats what it reads.
-VARIABLE = "ADVCONF_PROGRESS_FILE"
+# A notebook that papermill runs shows its bars to nobody: it writes them as text, which papermill hands on to the
+# runner's stderr. Here the runner says what that is: "terminal" or "log".
+VARIABLE = "ADVCONF_PROGRESS"
+SECONDS = 30  # between two lines of a log
+
+
+class _Lines:
+    """A stream that turns each redraw of a bar into a line of its own, without control characters."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> None:
+        if text := text.strip():
+            self.stream.write(text + "\n")
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+class _LogBar(text_tqdm):
+    def set_postfix(self, *arguments: Any, refresh: bool = True, **values: Any) -> None:
+        super().set_postfix(*arguments, refresh=False, **values)  # it waits for the next line
+
+
+def kind(stream: TextIO) -> str:
+    """What a stream is to a progress bar: "terminal", where it is redrawn, or "log", where it is a line now and then."""
+    return "terminal" if stream.isatty() else "log"
 
 
 def bar(*arguments: Any, **options: Any) -> auto_tqdm:
-    """A tqdm bar; writes to the runner's file where there is one."""
-    path = os.environ.get(VARIABLE)
-    if path and not options.get("disable"):
-        return plain_tqdm(*arguments, file=open(path, "a", encoding="utf-8"), mininterval=1, ncols=100, **options)
+    """A tqdm bar: a widget in a notebook, redrawn in a terminal, a line every 30 s and one at the end in a log."""
+    where = os.environ.get(VARIABLE)
+    if where is None:
+        where = kind(sys.stderr) if auto_tqdm is text_tqdm else "notebook"
+    if where == "log":  # the delay leaves out the line of 0 %
+        every = {"mininterval": SECONDS, "maxinterval": SECONDS, "delay": 1e-9, "ncols": 79, "ascii": True}
+        return _LogBar(*arguments, file=_Lines(sys.stderr), **every | options)
+    if where == "terminal" and VARIABLE in os.environ:
+        return text_tqdm(*arguments, mininterval=1, ncols=79, ascii=True, **options)
     return auto_tqdm(*arguments, **options)
-
-
-@contextmanager
-def repeated(to: Any = sys.stderr) -> Iterator[None]:
-    """Repeat the bars of notebooks that run inside this block."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "progress.txt"
-        path.touch()
-        os.environ[VARIABLE] = str(path)
-        done = threading.Event()
-
-        def follow() -> None:
-            with open(path, encoding="utf-8", errors="replace", newline="") as file:
-                while True:
-                    finished = done.wait(1)
-                    text = file.read()
-                    if text and to.isatty():
-                        to.write(text)
-                    elif text:  # a log file gets whole bars only, not every redraw
-                        lines = [line.split("\r")[-1] for line in text.split("\n")[:-1]]
-                        to.write("".join(f"{line.rstrip()}\n" for line in lines if line.strip()))
-                    to.flush()
-                    if finished:
-                        return
-
-        thread = threading.Thread(target=follow, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            os.environ.pop(VARIABLE, None)

@@ -1,0 +1,67 @@
+"""The command `run`: lessons 01-05 in order on one data set, then the table."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from advconf_lite.experiment.options import add_data_options
+from advconf_lite.support.command_line import line_width
+from advconf_lite.support.errors import BadInput
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_data_options(
+        parser,
+        out="the run's folder",
+        methods="methods to compare; a name that does not exist is answered with all that do",
+    )
+    parser.add_argument("--settings", default="paper", help="what the profile stands on: paper or published-code")
+    parser.add_argument("--network", metavar="MODULE:FUNCTION", help="a network of one's own in place of the U-Net")
+    parser.add_argument("--weights", metavar="FILE", help="that network's trained weights; without them it is trained")
+    parser.add_argument("--layer", metavar="NAME", help="that network's layer whose output the heads read")
+    parser.add_argument("--segmenter-seed", type=int, nargs="+", default=[0], metavar="N")
+    parser.add_argument("--head-seed", type=int, nargs="+", default=[0], metavar="N", help="several: mean and spread")
+    parser.add_argument("--tuned", type=Path, metavar="chosen.json", help="settings of each method that tune has chosen")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    # Not at the top: `run --help` need not wait for PyTorch.
+    from advconf_lite.course.first_screen import first_screen
+    from advconf_lite.course.notebooks import PIPELINE, execute, lesson
+    from advconf_lite.course.report import write_index
+    from advconf_lite.evaluation.text import comparison, summary_table
+    from advconf_lite.experiment.networks import Network
+    from advconf_lite.experiment.profiles import find_profile
+    from advconf_lite.experiment.run import Run
+    from advconf_lite.experiment.tune import tuned_profile
+    from advconf_lite.methods.registry import DEFAULT_METHODS
+
+    began = time.time()
+    methods = chosen.methods or DEFAULT_METHODS
+    profile = tuned_profile(chosen.profile, chosen.tuned, methods) if chosen.tuned else find_profile(chosen.profile)
+    if not chosen.network and (chosen.weights or chosen.layer):
+        raise BadInput("weights and layer belong to a network of one's own; name what builds it", argument="network")
+    network = Network(chosen.network, chosen.weights, chosen.layer) if chosen.network else None
+    # refuses bad input at once
+    work = Run(chosen.out, chosen.data, profile.on(chosen.settings), chosen.quality, methods, network=network)
+    print(first_screen(work, chosen.segmenter_seed, chosen.head_seed), flush=True)
+    parameters = {
+        "data": chosen.data,
+        "profile": chosen.profile,
+        "out": str(chosen.out),
+        "quality": " ".join(work.qualities),
+        "methods": " ".join(work.methods),
+        "segmenter_seeds": chosen.segmenter_seed,
+        "head_seeds": chosen.head_seed,
+    }
+    for name in PIPELINE:
+        print(f"[{time.time() - began:5.0f} s] lesson {name}", flush=True)
+        execute(lesson(name), chosen.out / "notebooks" / f"{name}.ipynb", parameters)
+    metrics, predictions, remarks = work.metrics(), work.predictions(), work.remarks()
+    source, width = work.experiment.slices.source_domain, line_width()
+    index = write_index(chosen.out, summary_table(metrics, source) + "\n" + comparison(predictions, source), remarks)
+    print("", summary_table(metrics, source, width), comparison(predictions, source, width), *remarks, sep="\n")
+    print(f"finished in {time.time() - began:.0f} s; all of it: {index}")
+    return 0

@@ -1,0 +1,157 @@
+"""How every command behaves and ends: bad input in one sentence, Ctrl-C in one line, a closed pipe in silence."""
+
+from __future__ import annotations
+
+# As little as possible: what is imported here, an interrupt meets before anything can be done about it.
+import codecs
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+from advconf_lite.support.errors import BadInput
+
+PACKAGE = "advconf-lite"
+STOPPED = "stopped; the same command goes on from here"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+# What an ASCII terminal or a Latin-1 file gets of the tables' characters; any other one becomes a question mark.
+PLAIN = {"±": "+-", "–": "-", "−": "-", "×": "x", "·": "-", "δ": "delta", "Δ": "Delta", "α": "alpha", "η": "eta"}
+
+
+def well_behaved(command: Callable[[], int], prefix: str = "error", options: dict[str, str] | None = None) -> int:
+    """Run a command to its exit code.
+
+    Args:
+        command: returns its exit code.
+        prefix: begins the sentence about bad input.
+        options: Python argument -> option, where that is not the argument's name with two dashes.
+
+    Returns:
+        The command's own exit code; 2 with one sentence on stderr for bad input, for a file that cannot be read or written
+        and for an extra that is not installed; 141, as a shell reports SIGPIPE, when nobody reads the output any more.
+        After Ctrl-C (130) and SIGTERM (143) the process ends here, with one line on stderr.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="advconf_plain")
+    received: list[int] = []
+
+    def stop(number: int, _: object) -> NoReturn:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        with _writable_home():
+            try:
+                code = command()
+            except SystemExit as end:  # of argparse, after --help or options that it does not know
+                code = end.code
+            sys.stdout.flush()
+        return code
+    except BaseException as error:
+        if received:  # in the middle of an import, an interrupt may come out as an error of any kind
+            _end(received[0])
+        if isinstance(error, BrokenPipeError):  # ... | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
+            return 141
+        if (sentence := _sentence(error, options or {})) is None:
+            raise
+        print(f"{prefix}: {sentence}", file=sys.stderr)
+        return 2
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def line_width() -> int | None:
+    """Columns of the terminal that stdout is; None for a file or a pipe, which takes lines of any length."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns or None if sys.stdout.isatty() else None
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are ignored inside this block, which ends what the first of them has interrupted."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int) -> NoReturn:
+    """One line, and out: no traceback, and nothing left of a pool of processes."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    import multiprocessing
+
+    for child in multiprocessing.active_children():
+        child.terminate()
+    with suppress(OSError):  # what was printed before belongs in the file or the pipe, if there still is one
+        sys.stdout.flush()
+    # A terminal shows ^C, or half a progress bar, on the line where the cursor is.
+    print("\n" * sys.stderr.isatty() + STOPPED, file=sys.stderr, flush=True)
+    # What the interrupt left half done, such as the event loop of a notebook, has nothing to say any more.
+    os._exit(128 + number)
+
+
+def _sentence(error: BaseException, options: dict[str, str]) -> str | None:
+    """What to tell the user, if it is the user who can do something about the error."""
+    if isinstance(error, BadInput):
+        if error.argument is None:
+            return str(error)
+        return f"{error} ({options.get(error.argument, '--' + error.argument.replace('_', '-'))})"
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_of(error.name)):
+        return f"{error.name} is not installed; install the extra it belongs to: pip install '{PACKAGE}[{extra}]'"
+    if isinstance(error, OSError):  # a full disk, a folder without permission: papermill's own files, mostly
+        return (
+            f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}; "
+            "free some space or choose another folder, then run the same command again"
+        )
+    return None
+
+
+def _extra_of(module: str | None) -> str | None:
+    """The package's extra that asks for a module of this name."""
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    try:
+        extras, requirements = metadata.metadata(PACKAGE).get_all("Provides-Extra") or [], metadata.requires(PACKAGE) or []
+    except metadata.PackageNotFoundError:  # a clone that is imported without being installed
+        return None
+    name = canonicalize_name((module or "").split(".")[0])
+    for requirement in map(Requirement, requirements):
+        if canonicalize_name(requirement.name) == name and requirement.marker:
+            return next((extra for extra in extras if requirement.marker.evaluate({"extra": extra})), None)
+    return None
+
+
+@contextmanager
+def _writable_home() -> Iterator[None]:
+    """A home that ends with the command, where there is none to write to.
+
+    Jupyter, IPython and matplotlib keep files of their own in it, and fail or complain at length where they cannot.
+    """
+    if os.access(os.path.expanduser("~"), os.W_OK):
+        yield
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="advconf-") as folder:
+        os.environ["HOME"] = folder
+        yield
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("advconf_plain", _plainly)
