@@ -43,7 +43,8 @@ out: str = "runs/quick"  # the folder that the other lessons will fill
 # %% [markdown]
 # ## Is this machine ready?
 #
-# Each line is one requirement. A `[FAIL]` line says what to do. No GPU is needed for the quick profile.
+# One line when it is; else a line for each requirement that is not met, and what to do. No GPU is needed for the quick
+# profile.
 
 # %%
 from advconf_lite.course.check import print_report, run_checks

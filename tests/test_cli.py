@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from advconf_lite.__main__ import main
 from advconf_lite.data.slices import read_slice_set, write_slice_set
+from advconf_lite.evaluation.text import summary_table
 from advconf_lite.experiment.run import Run, open_run
 from advconf_lite.methods.registry import parse_methods
 from advconf_lite.support.errors import BadInput
@@ -189,3 +191,22 @@ def test_damaged_config_is_named(capsys, tmp_path):
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "config.json").write_text("{")
     assert "config.json is not readable" in run_refused(capsys, tmp_path / "r")
+
+
+def a_table(seeds=(0,)):
+    """Metrics as long names and intervals make them widest."""
+    rows = [(domain, quality, method, 0, seed, 0.123, -0.456, -0.001, 0.012, 0.01, 0.014, 0.1, 0.09, 0.11, 12, 240)
+            for domain in ("1.5T-reference", "3T-low-flip", "low-resolution") for quality in ("dice", "surface_dice")
+            for method in ("plain", "agreement-3-zero", "constant") for seed in seeds]  # fmt: skip
+    values = [f"{name}{end}" for name in ("pearson", "eaurc", "mae") for end in ("", "_low", "_high")]
+    keys = ["domain", "quality", "method", "segmenter_seed", "head_seed"]
+    return pd.DataFrame(rows, columns=[*keys, *values, "n_subjects", "n_slices"])
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_the_table_fits_80_columns_and_says_the_same(seeds):
+    wide, narrow = (summary_table(a_table(seeds), "1.5T-reference", width) for width in (None, 80))
+    assert max(map(len, wide.splitlines())) > 100 and max(map(len, narrow.splitlines())) <= 80
+    numbers = [re.findall(r"-?0\.\d{3}", text) for text in (wide, narrow)]
+    assert numbers[0] == numbers[1] and len(numbers[0]) > 50
+    assert summary_table(a_table(seeds), "1.5T-reference", 300) == wide

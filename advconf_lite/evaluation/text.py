@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,14 +49,11 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None, width
         if width is not None and max(map(len, table)) > width:
             table = _narrow(rows, list(shown.values()))
         lines += [f"quality: {quality}", *table, ""]
-    pairs = metrics[SEEDS].drop_duplicates()
-    if len(pairs) > 1:
-        lines.append("mean +- standard deviation over the pairs of segmenter and head seed")
-    else:
-        lines.append(
-            f"[2.5 %, 97.5 %] of a bootstrap over subjects; [n.e.]: not estimable with fewer than {FEWEST_SUBJECTS} subjects"
-        )
-    return "\n".join(lines)
+    note = "mean +- standard deviation over the pairs of segmenter and head seed"
+    if len(metrics[SEEDS].drop_duplicates()) == 1:
+        note = "[2.5 %, 97.5 %] of a bootstrap over subjects; "
+        note += f"[n.e.]: not estimable with fewer than {FEWEST_SUBJECTS} subjects"
+    return "\n".join([*lines, note if width is None else textwrap.fill(note, width)])
 
 
 def _wide(rows: list[tuple[str, ...]], titles: list[str]) -> list[str]:
