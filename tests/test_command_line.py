@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from advconf_lite.support.command_line import STOPPED, undisturbed, well_behaved
+from advconf_lite.support.command_line import SIGNALS, STOPPED, ignored, well_behaved
 from advconf_lite.support.errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,8 +152,8 @@ def test_what_was_printed_before_arrives():
 
 
 def test_a_second_signal_does_not_disturb_what_the_first_has_begun(tmp_path):
-    slow = ["with undisturbed():", "    time.sleep(1)", f"    open({str(tmp_path / 'x')!r}, 'w')"]
-    body = ["from advconf_lite.support.command_line import undisturbed", "try:", *[f"    {line}" for line in SLEEP]]
+    slow = ["with ignored(*SIGNALS):", "    time.sleep(1)", f"    open({str(tmp_path / 'x')!r}, 'w')"]
+    body = ["from advconf_lite.support.command_line import SIGNALS, ignored", "try:", *[f"    {line}" for line in SLEEP]]
     body += ["finally:", *[f"    {line}" for line in slow]]
     assert signalled(body, signal.SIGINT, signal.SIGINT, wait=0.3) == (130, "now\n", STOPPED + "\n")
     assert (tmp_path / "x").exists()
@@ -162,7 +162,7 @@ def test_a_second_signal_does_not_disturb_what_the_first_has_begun(tmp_path):
 def test_handlers_are_given_back():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert well_behaved(lambda: 0) == 0
-    with undisturbed():
+    with ignored(*SIGNALS):
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 

@@ -23,7 +23,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.utils import run_sync
 from papermill.exceptions import PapermillExecutionError
 
-from advconf_lite.support.command_line import PACKAGE, undisturbed, well_behaved
+from advconf_lite.support.command_line import PACKAGE, SIGNALS, ignored, well_behaved
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.progress import VARIABLE, kind
@@ -119,7 +119,7 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
             log.unlink()
             raise
         finally:
-            with undisturbed():  # papermill has done it, but for an interrupt at the start, or a second one
+            with ignored(*SIGNALS):  # papermill has done it, but for an interrupt at the start, or a second one
                 for kernel in kernels:
                     if kernel.has_kernel:
                         run_sync(kernel.shutdown_kernel)(now=True)

@@ -16,6 +16,7 @@ from advconf_lite.support.errors import BadInput
 PACKAGE = "advconf-lite"
 STOPPED = "stopped; the same command goes on from here"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SECONDS_TO_CLEAN_UP = 5
 
 # What an ASCII terminal or a Latin-1 file gets of the tables' characters; any other one becomes a question mark.
 PLAIN = {"±": "+-", "–": "-", "−": "-", "×": "x", "·": "-", "δ": "delta", "Δ": "Delta", "α": "alpha", "η": "eta"}
@@ -62,8 +63,9 @@ def well_behaved(command: Callable[[], int], prefix: str = "error", options: dic
         print(f"{prefix}: {sentence}", file=sys.stderr)
         return 2
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not received:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def line_width() -> int | None:
@@ -72,9 +74,18 @@ def line_width() -> int | None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are ignored inside this block, which ends what the first of them has interrupted."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+def ignored(*numbers: int) -> Iterator[None]:
+    """These signals are ignored inside this block, and for ever by the processes that start in it.
+
+    With both of `SIGNALS` around what the first of them has interrupted, a second one does not disturb it. With SIGINT
+    around the start of a pool, its processes do not each write a traceback at Ctrl-C, which a terminal sends to all.
+    """
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's business
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:
@@ -87,6 +98,7 @@ def _end(number: int) -> NoReturn:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     import multiprocessing
+    import threading
 
     for child in multiprocessing.active_children():
         child.terminate()
@@ -94,8 +106,12 @@ def _end(number: int) -> NoReturn:
         sys.stdout.flush()
     # A terminal shows ^C, or half a progress bar, on the line where the cursor is.
     print("\n" * sys.stderr.isatty() + STOPPED, file=sys.stderr, flush=True)
-    # What the interrupt left half done, such as the event loop of a notebook, has nothing to say any more.
-    os._exit(128 + number)
+    # What the interrupt left half done, such as the event loop of a notebook, cleans up, and has nothing to say any more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    limit = threading.Timer(SECONDS_TO_CLEAN_UP, os._exit, [128 + number])
+    limit.daemon = True
+    limit.start()
+    sys.exit(128 + number)
 
 
 def _sentence(error: BaseException, options: dict[str, str]) -> str | None:
