@@ -17,6 +17,7 @@ from advconf_lite.methods.registry import head_methods
 from advconf_lite.phantom.organs import find_organ
 
 WIDTH = 79
+PIXELS_AT_ONCE = 2**18  # of the step that is timed on a CPU: enough that calls cost little beside them
 
 # What a run costs beside its training steps, measured on two cores: each lesson starts Python, draws and is written; a
 # step of all heads takes this many steps of the U-Net for the batch that they share, and for each head.
@@ -62,7 +63,7 @@ def _data(run: Run) -> tuple[str, int]:
     if run.data.startswith("phantom:"):
         organ = find_organ(run.data.split(":")[1])
         counts = ", ".join(f"{n} {role}" for role, n in organ.subjects[run.profile.phantom_subjects].items())
-        return f"{run.data}; subjects per scanner: {counts}", len(organ.class_names) + 1
+        return f"{run.data}, subjects a scanner: {counts}", len(organ.class_names) + 1
     slices = read_slice_set(run.data)
     subjects = len(slices.table[["domain", "subject"]].drop_duplicates())
     text = f"{slices.info['name']}, {subjects} subjects, {len(slices)} slices, in {run.data}"
@@ -91,12 +92,12 @@ def _time(run: Run, grid: Grid, classes: int, segmenter_seeds: Sequence[int], he
 def seconds_per_step(run: Run, grid: Grid, classes: int, steps: int = 3) -> float:
     """Seconds of one training step of the segmenter: the quickest of a few, after one that warms up.
 
-    On a CPU a step takes as long as its images one by one, so that one image stands for a batch.
+    On a CPU a large batch takes as long as its parts one after the other, so that a part stands for it.
     """
-    batch = run.profile.segmenter_batch if run.device.type == "cuda" else 1
-    segmenter = (
-        new_segmenter(run.network, run.profile, classes, 0).to(run.device).eval()
-    )  # batch norms may refuse a batch of 1
+    batch = run.profile.segmenter_batch
+    if run.device.type == "cpu":
+        batch = min(batch, max(1, PIXELS_AT_ONCE // (grid.rows * grid.columns)))
+    segmenter = new_segmenter(run.network, run.profile, classes, 0).to(run.device).train()
     x, taken = torch.zeros(batch, 1, grid.rows, grid.columns, device=run.device), []
     for _ in range(steps + 1):
         began = time.perf_counter()

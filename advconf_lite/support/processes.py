@@ -10,6 +10,8 @@ from typing import Any
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import BACKENDS
 
+from advconf_lite.support.command_line import ignored
+
 IDLE_S = 60  # after which a process that is left alone ends, as when this one was killed
 
 
@@ -26,7 +28,8 @@ def in_processes(function: Callable, jobs: list[tuple], workers: int) -> Iterato
     how = {"inner_max_num_threads": 1, "initializer": _leave_ctrl_c_to_the_parent, "idle_worker_timeout": IDLE_S}
     with parallel_config("loky", n_jobs=workers, **how):
         pool = Parallel(return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
-    outcomes = pool(delayed(function)(*job) for job in jobs)
+    with ignored(signal.SIGINT):  # processes start here; their initializer comes later than an interrupt may
+        outcomes = pool(delayed(function)(*job) for job in jobs)
     try:
         # Not "yield from", which would close `outcomes` before the warning is silenced.
         for outcome in outcomes:  # noqa: UP028
