@@ -145,6 +145,7 @@ def test_a_number_that_no_page_shows_is_noticed(copy):
 
 
 def test_rendering_mends_pages_and_lessons(copy):
+    docs.render(copy, write=True)
     before = {page.path: page.text for page in docs.pages(copy)}
     lesson = next(path for path in before if path.startswith("notebooks/") and "<!--=" in before[path])
     for page in ("README.md", "docs/results/speed.md", lesson):

@@ -74,14 +74,15 @@ def test_paths_exist(page):
 
 @cache
 def help_text(module, *verbs):
-    out = io.StringIO()
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     with contextlib.redirect_stdout(out):
         try:
             code = import_module(f"{module}.__main__").main([*verbs, "--help"])
         except SystemExit as stopped:
             code = stopped.code
     assert not code, f"python -m {module} {' '.join(verbs)} does not exist"
-    return out.getvalue()
+    out.flush()
+    return out.buffer.getvalue().decode()
 
 
 def known_options(words):
