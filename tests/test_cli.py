@@ -82,7 +82,7 @@ def test_single_domain_targets_are_reacquired_held_out_subjects(slice_set, tmp_p
         assert set(part.table["subject"]) == held_out
         assert np.array_equal(part.masks, experiment.test.masks)
         assert not np.array_equal(part.images, experiment.test.images)
-    assert "image alone and no mask" in run.remarks()[0]
+    assert "image alone and no mask" in run.remarks()[-1]
     again = Run(tmp_path / "other", str(slice_set), "smoke", progress=False).experiment
     assert all(np.array_equal(experiment.targets[k].images, again.targets[k].images) for k in experiment.targets)
 

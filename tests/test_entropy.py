@@ -116,5 +116,5 @@ def test_names():
     assert parse_methods(good) == good and not any(find_method(name).estimates for name in good)
     assert all(find_method(name).estimates for name in ["plain", "adversarial", "random-direction"])
     for bad in ("entropy", "entropy-0", "entropy-15-background", "agreement-1", "agreement-2-two", "agreement-02"):
-        with pytest.raises(BadInput, match=re.escape(f"{bad} is unknown")):
+        with pytest.raises(BadInput, match=re.escape(f"{bad!r} is unknown")):
             find_method(bad)

@@ -74,7 +74,7 @@ def test_an_unknown_name_is_answered_with_all_that_exist():
     with pytest.raises(BadInput) as error:
         parse_methods(["plain", "advresarial"])
     text = str(error.value)
-    assert text.startswith("--methods advresarial is unknown; choose from ") and "\n" not in text
+    assert text.startswith("method 'advresarial' is unknown; choose from plain, plain-2b, adversarial") and "\n" not in text
     assert all(name in text for name in known_names())
     assert {name for name in ALL if name != "adversarial-0.05"} < set(known_names())
 

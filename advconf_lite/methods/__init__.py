@@ -3,5 +3,6 @@
 import importlib
 import pkgutil
 
-for _, _name, _ in sorted(pkgutil.iter_modules(__path__)):
-    importlib.import_module(f"{__name__}.{_name}")  # each registers its classes
+# Each file registers its classes; the paper's own heads come first where names are listed.
+for _name in sorted((module.name for module in pkgutil.iter_modules(__path__)), key=lambda name: (name != "heads", name)):
+    importlib.import_module(f"{__name__}.{_name}")

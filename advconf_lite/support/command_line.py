@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # As little as possible: what is imported here, an interrupt meets before anything can be done about it.
 import codecs
+import io
 import os
 import signal
 import sys
@@ -36,7 +37,8 @@ def well_behaved(command: Callable[[], int], prefix: str = "error", options: dic
         After Ctrl-C (130) and SIGTERM (143) the process ends here, with one line on stderr.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="advconf_plain")
+        if isinstance(stream, io.TextIOWrapper):  # another one, as in a notebook, takes any character
+            stream.reconfigure(errors="advconf_plain")
     received: list[int] = []
 
     def stop(number: int, _: object) -> NoReturn:
