@@ -2,10 +2,12 @@
 
 import contextlib
 import gzip
+import logging
 
 import fuzz_volumes
 import numpy as np
 import pytest
+from nibabel.imageglobals import logger
 
 
 def test_mutated_files_are_refused_or_noticed(tmp_path):
@@ -34,3 +36,13 @@ def test_each_class_changes_what_is_read(kind, tmp_path):
         with contextlib.suppress(Exception):
             found = gzip.decompress(spoiled.read_bytes())
         assert found != bytes(pair.image if spoiled == image else pair.mask)
+
+
+def test_nibabel_is_silent_while_a_file_is_read_and_not_afterwards(tmp_path, caplog):
+    level = logger.level
+    for kind in ("no NIfTI header", "spacing not positive"):
+        for seed in range(12):
+            image, mask = tmp_path / "a.nii", tmp_path / "a_gt.nii"
+            fuzz_volumes.make(kind, np.random.default_rng(seed), image, mask)
+            fuzz_volumes.through_functions(image, mask)
+    assert caplog.records == [] and logger.level == level < logging.CRITICAL

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.imageglobals import logger
 
 from advconf_lite.support.errors import BadInput
 
@@ -104,9 +105,10 @@ def _reading(path: Path, what: str) -> Iterator[None]:
     """Whatever a library says of a file inside becomes one sentence."""
     if not path.is_file():
         raise BadInput(f"{what} {path} is missing; complete the download or leave this subject out")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # nibabel tells of each of its repairs; what is wrong is said here, once
     try:
-        # What is wrong with a header is said below, once; nibabel tells of each of its repairs.
-        with warnings.catch_warnings(), np.errstate(all="ignore"), LoggingOutputSuppressor():
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             yield
     except BadInput:  # a ValueError, as some damage is
@@ -114,6 +116,8 @@ def _reading(path: Path, what: str) -> Iterator[None]:
     except UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(f"{what} {path} cannot be read ({reason}); download it again") from error
+    finally:
+        logger.setLevel(level)
 
 
 def _voxel_sizes(affine: np.ndarray, name: str) -> np.ndarray:
