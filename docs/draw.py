@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from advconf_lite.experiment.run import Run, open_run
 from advconf_lite.figures.style import SKY, YELLOW, png
 from advconf_lite.head import predict_scores
+from advconf_lite.phantom.organs import find_organ
 from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners
 from advconf_lite.phantom.subject import make_subject
 from advconf_lite.segmenter import label_map
@@ -32,7 +33,7 @@ ORGAN, TARGET = "prostate", "1.5T-endorectal"
 
 def slices(run: Run) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """(scanner, image, mask) of the patient's middle slice on both scanners."""
-    size, spacing_mm = run.profile.size[ORGAN], run.profile.spacing_mm[ORGAN]
+    size, spacing_mm = find_organ(ORGAN).grid(run.profile.max_size)
     scanners = [source_scanner(ORGAN), next(s for s in target_scanners(ORGAN) if s.name == TARGET)]
     drawn = []
     for scanner in scanners:
