@@ -69,7 +69,7 @@ class Settings:
         "mm", code="pixels", why="mm | pixels: the tolerance of the surface Dice must not depend on the grid"
     )
     tolerance: float | None = choice(
-        None, code=3.0, why="None: the data set's own tolerance_mm (heart 3.0, prostate 1.5: 3 pixels of each grid)"
+        None, code=3.0, why="None: the data set's own tolerance_mm; where it says none, 3 pixels of its grid, as published"
     )
     absent_surface: str = choice(
         "one", code="masked", why="one | masked, in the loss: NaN counts as 1, the rule of the reported scores"

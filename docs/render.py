@@ -6,7 +6,8 @@
 A page (README.md, docs/, the Markdown of notebooks/) takes its results from results/*.csv in two ways:
 
 * a block, all of it rendered: `<!-- table: FILE.csv column=value hide=a,b -->`, `<!-- made: FILE.csv -->` (how the file
-  was made, from results/provenance.csv), `<!-- settings -->` or `<!-- profiles -->`, up to `<!-- end -->`;
+  was made, from results/provenance.csv), `<!-- settings -->`, `<!-- profiles -->` or `<!-- lessons -->` (each lesson's own
+  `<!-- makes: ... -->`), up to `<!-- end -->`;
 * a number in prose, followed by the cell that it comes from: `0.085<!--=FILE:row/keys:column-->`. The keys are cells of
   one row only. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as the prose gives it.
 
@@ -32,7 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the settings of this checkout, also where another one is installed
 
-BLOCK = re.compile(r"<!-- (table|made|settings|profiles)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->", flags=re.S)
+BLOCK = re.compile(r"<!-- (table|made|settings|profiles|lessons)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->", flags=re.S)
 SOURCED = re.compile(r"(?P<shown>[+-]?\d[\d.]*(?:e-?\d+)?)(?P<mark><!--=(?P<size>\|?)(?P<source>[^>|]*)\|?-->)")
 MARK = re.compile(r"<!--=.*?-->", flags=re.S)
 DECIMAL = re.compile(r"(?<![\w.])[+-]?(?:\d+(?:\.\d+)+(?:e-?\d+)?|\d+e-\d+)(?![\w]|\.\d)")
@@ -178,6 +179,17 @@ def profiles() -> str:
     return _grid(("", "paper", "quick"), rows)
 
 
+def lessons() -> str:
+    """The lessons, and what each says of itself in its first cell."""
+    rows = []
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py")):
+        said = re.search(r"<!-- makes: (.*?) -->", path.read_text(encoding="utf-8"))
+        if said is None:
+            raise ValueError(f"{path.name} does not say what it makes; write <!-- makes: ... --> below its title")
+        rows.append((f"[{path.stem.replace('_', ' ')}](notebooks/{path.stem}.ipynb)", said[1]))
+    return _grid(("lesson", "what it makes"), rows)
+
+
 def _blank(match: re.Match) -> str:
     return re.sub(r"[^\n]", " ", match[0])
 
@@ -252,7 +264,7 @@ class Page:
             return results.table(request)
         if kind == "made":
             return results.made(request, "../" * self.path.count("/"))
-        return {"settings": settings, "profiles": profiles}[kind]()
+        return {"settings": settings, "profiles": profiles, "lessons": lessons}[kind]()
 
 
 def _as_shown(value: str, shown: str, size: bool) -> str:

@@ -9,6 +9,8 @@
 # %% [markdown]
 # # 00 · Start here: a network that says when it is wrong
 #
+# <!-- makes: the problem: one heart, two scanners -->
+#
 # A segmentation network outlines a heart on an MR image. On the scanner that it was trained on, the outline is good. On
 # another scanner it may be poor, and the network does not say so: it **fails silently**.
 #

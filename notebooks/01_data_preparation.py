@@ -9,10 +9,12 @@
 # %% [markdown]
 # # 01 · Data preparation: slices, scanners, splits
 #
+# <!-- makes: slices of a source scanner and several targets, split by subject -->
+#
 # **After this lesson you can** read and write a slice set, explain where a scanner's contrast comes from, and say why
 # the split must be by subject.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "pipeline"]
 data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
 out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made

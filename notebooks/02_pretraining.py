@@ -9,10 +9,12 @@
 # %% [markdown]
 # # 02 · Pretraining: the segmenter that will be judged
 #
+# <!-- makes: the U-Net, and its quality on each scanner (Figure 2) -->
+#
 # **After this lesson you can** train the paper's U-Net $f_\theta$ on the source scanner, read the features $z$ from it
 # without changing it, and show how its quality falls on other scanners.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "pipeline"]
 data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
 out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made

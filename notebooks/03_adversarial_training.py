@@ -9,10 +9,12 @@
 # %% [markdown]
 # # 03 · Adversarial training: a head that learns what really hurts
 #
+# <!-- makes: the heads; one step of Algorithm 1 by hand (Figures 1 and 4) -->
+#
 # **After this lesson you can** write one step of Algorithm 1 by hand, train a plain and an adversarial head, and tell
 # from the training history whether the loop has aligned.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "pipeline"]
 data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
 out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made
@@ -71,7 +73,7 @@ pd.DataFrame(
 
 # %%
 g = run.quality("dice")
-B = settings.batch_size
+B = min(settings.batch_size, len(experiment.train) // 2)  # two halves must be there
 x, y = (tensor[:B].to(run.device) for tensor in experiment.train.pair())
 x.requires_grad_()
 logits, z = segmenter(x)

@@ -9,10 +9,12 @@
 # %% [markdown]
 # # 04 · Evaluation across scanners: does it help?
 #
+# <!-- makes: correlation, eAURC (excess area under the risk-coverage curve) and MAE, with intervals (Figure 3) -->
+#
 # **After this lesson you can** compute correlation, eAURC and MAE of a confidence prediction per scanner, give intervals
 # that respect subjects, and say what the numbers do and do not support.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "pipeline"]
 data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
 out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made

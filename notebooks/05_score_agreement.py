@@ -9,10 +9,12 @@
 # %% [markdown]
 # # 05 · Score agreement: the baseline that pays with time
 #
+# <!-- makes: the baseline that needs 15 passes -->
+#
 # **After this lesson you can** compute Monte Carlo score agreement, explain why it ranks but does not estimate, and put
 # all methods into one table.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "pipeline"]
 data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
 out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made

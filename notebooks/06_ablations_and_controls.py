@@ -9,10 +9,12 @@
 # %% [markdown]
 # # 06 · Ablations and controls: which part of the method does the work?
 #
+# <!-- makes: what else could explain the gain: delta_s, fine-tuning, controls, timings (Tables 1 and 3) -->
+#
 # **After this lesson you can** lay out an ablation as in the paper's Table 3, choose a control that differs in one thing
 # only, read a paired interval, and say what a run supports and what it does not.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "one-head-seed"]
 data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
 out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made

@@ -1,4 +1,7 @@
-"""Something new touches one file: a metric, a quality, each added to a copy of the project and then used."""
+"""Something new touches one file, and what is generated from it: each is added to a copy of the project and then used.
+
+The fifth addition, a data set, is `test_a_data_set_is_one_new_file` in test_any_grid.py.
+"""
 
 import os
 import shutil
@@ -6,10 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("advconf_lite", "data_download", "notebooks", "benchmarks")
+COPIED = ("advconf_lite", "data_download", "notebooks", "benchmarks", "docs", "results", "README.md", "pyproject.toml")
 
 
 class Copy:
@@ -19,7 +23,10 @@ class Copy:
         self.folder = folder
         for name in COPIED:
             ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            else:
+                shutil.copy(ROOT / name, folder / name)
         self.before = self._contents()
 
     def replace(self, file, old, new):
@@ -55,8 +62,8 @@ class Copy:
         return done.stdout
 
     def _contents(self):
-        files = (path for name in COPIED for path in (self.folder / name).rglob("*"))
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files if path.is_file()}
+        files = (path for path in self.folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -184,3 +191,90 @@ QUALITIES["jaccard"] = Measure("jaccard", "Jaccard index", jaccard)
     rows = (tmp_path / "outside" / "r" / "metrics.csv").read_text().splitlines()[1:]
     found = {tuple(row.split(",")[2:4]) for row in rows}
     assert found == {("jaccard", name) for name in ("plain", "agreement-2", "constant")}
+
+
+METHOD = '''"""A control of one's own: every image a little brighter."""
+
+from advconf_lite.head_training import Learner, Turn
+from advconf_lite.methods.controls import Control
+from advconf_lite.methods.registry import register
+
+
+@register("brighter")
+class Brighter(Control):
+    """Algorithm 1 with every image brighter by a tenth of its spread."""
+
+    def images(self, turn: Turn, learner: Learner):
+        return turn.x + 0.1
+'''
+
+USE_A_METHOD = """
+import sys
+from advconf_lite.course.tables import methods_text
+from advconf_lite.evaluation.text import summary_table
+from advconf_lite.experiment.run import Run
+from advconf_lite.methods.registry import parse_methods
+from advconf_lite.support.errors import BadInput
+
+try:
+    parse_methods(["darker"])
+except BadInput as error:
+    print(error)
+run = Run("r", sys.argv[1], "smoke", "dice", ["plain", "brighter"], progress=False)
+run.predict_heads()
+print(summary_table(run.metrics()))
+print(methods_text(["brighter"]))
+history = run.history()
+print("norm:", history[history["method"] == "brighter"]["delta_norm"].dropna().round(3).unique().tolist())
+"""
+
+
+def test_a_method_is_one_file(copy, slice_set):
+    copy.append("advconf_lite/methods/mine.py", METHOD)
+    text = copy.run(USE_A_METHOD, slice_set)
+    assert copy.touched() == ["advconf_lite/methods/mine.py"]
+    assert "method 'darker' is unknown; choose from plain" in text and ", brighter," in text
+    assert "brighter   " in text and "| `brighter` | Algorithm 1 with every image brighter by a tenth of its spread." in text
+    assert "norm: [0.1" in text  # images are z-scored
+
+
+LESSON = """# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 07 · Mine: a lesson of one's own
+#
+# <!-- makes: a table of what the run has -->
+
+# %% tags=["parameters", "pipeline"]
+data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
+
+# %%
+print("seen", data)
+"""
+
+USE_A_LESSON = """
+import sys
+from pathlib import Path
+from advconf_lite.course.notebooks import execute, lesson, lessons
+print(lessons("pipeline"))
+execute(lesson("07_mine"), Path("executed.ipynb"), {"data": "mine"})
+print("seen mine" in Path("executed.ipynb").read_text(encoding="utf-8"))
+"""
+
+
+def test_a_lesson_is_its_pair_and_what_is_rendered_from_it(copy):
+    copy.append("notebooks/07_mine.py", LESSON)
+    jupytext.write(jupytext.read(copy.folder / "notebooks" / "07_mine.py"), copy.folder / "notebooks" / "07_mine.ipynb")
+    done = subprocess.run([sys.executable, copy.folder / "docs" / "render.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert copy.touched() == ["README.md", "notebooks/07_mine.ipynb", "notebooks/07_mine.py"]
+    readme = (copy.folder / "README.md").read_text(encoding="utf-8")
+    assert "| [07 mine](notebooks/07_mine.ipynb) | a table of what the run has |" in readme
+    text = copy.run(USE_A_LESSON)
+    assert "'05_score_agreement', '07_mine']" in text and text.endswith("True\n")

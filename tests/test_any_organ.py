@@ -390,3 +390,15 @@ def test_images_that_are_not_square_go_through_training_and_prediction(brains, t
     assert np.isfinite(run.predict_heads()["predicted_score"]).all()
     table = predict(run.folder, brains.folder, tmp_path / "scores.csv", progress=False)
     assert len(table) == len(brains) and np.isfinite(table["predicted_dice_stem"]).all()
+
+
+def test_a_size_that_the_network_does_not_take_is_said_before_anything_is_trained(tmp_path):
+    masks = [disc((100, 100), 50, 50, 20)] * 6
+    slices = write(tmp_path / "set", masks, list("abcdef"), ["train"] * 3 + ["val", "test", "test"], name="s",
+                   class_names=["c"], size=100, spacing_mm=1.0, tolerance_mm=3.0)  # fmt: skip
+    run = Run(tmp_path / "run", str(slices.folder), replace(SMOKE, max_size=None), "dice", ["plain"], progress=False)
+    with pytest.raises(BadInput) as caught:
+        run.segmenter(0)
+    text = str(caught.value)
+    assert "does not take images of 1 x 100 x 100" in text and "multiples of 8" in text and "\n" not in text
+    assert not (run.folder / "history.csv").exists()

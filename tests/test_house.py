@@ -1,6 +1,7 @@
 """The plan of the house: imports point down, nobody hides one, and a page stays a page."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -131,6 +132,18 @@ def test_evaluation_knows_no_network(module):
 def test_the_page_that_is_laid_beside_the_paper():
     lines = (ROOT / "advconf_lite" / "adversarial.py").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 120
+
+
+def test_the_pages_lines_stand_in_the_listing_of_the_documentation():
+    code = (ROOT / "advconf_lite" / "adversarial.py").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page[page.index("## Algorithm 1, beside the paper") : page.index("## How do I add a method?")]
+    rows = re.findall(r"^\| ([\d, ]+) \| .* \| `(.*)` \|$", table, flags=re.M)
+    assert f"has {len(code.splitlines())} lines" in table
+    assert {int(line) for lines, _ in rows for line in lines.split(",")} >= {5, 6, 7, 8, 9, 12, 13, 15, 16, 19, 20, 21, 23}
+    places = [code.index(snippet) for _, snippet in rows]  # each is there
+    of_step = [place for place, (line, _) in zip(places, rows) if line not in ("5", "6", "7", "8")]
+    assert of_step == sorted(of_step)  # and in the order of the file
 
 
 def test_the_core_is_small_and_files_are_pages():

@@ -15,23 +15,14 @@ import nbformat
 import papermill
 import pytest
 
-from advconf_lite.course.notebooks import CONTROLS, LESSONS, PIPELINE, execute, lessons_folder, of_lesson
+from advconf_lite.course.notebooks import execute, lessons, lessons_folder, of_lesson
 from advconf_lite.support.errors import BadInput
 
 FOLDER = lessons_folder()
-EXPECTED = (
-    "00_start_here",
-    "01_data_preparation",
-    "02_pretraining",
-    "03_adversarial_training",
-    "04_evaluation_across_scanners",
-    "05_score_agreement",
-    "06_ablations_and_controls",
-)
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:work|tmp|root|home|Users|opt|mnt)/\w|[A-Z]:\\\\?Users|site-packages")
 LIMIT = 300_000  # bytes of a committed notebook
 
-each_lesson = pytest.mark.parametrize("name", EXPECTED)
+each_lesson = pytest.mark.parametrize("name", lessons())
 
 
 def ipynb(name):
@@ -49,17 +40,18 @@ def smoke(folder):
 # ---- pairs
 
 
-def test_all_lessons_are_there_in_order_and_no_file_lacks_its_pair():
-    assert LESSONS == EXPECTED
+def test_lessons_are_numbered_without_a_gap_and_no_file_lacks_its_pair():
+    assert [name[:3] for name in lessons()] == [f"{number:02d}_" for number in range(len(lessons()))] and len(lessons()) >= 7
     for suffix in ("py", "ipynb"):
-        assert tuple(sorted(path.stem for path in FOLDER.glob(f"*.{suffix}"))) == EXPECTED
+        assert sorted(path.stem for path in FOLDER.glob(f"*.{suffix}")) == lessons()
 
 
-def test_lesson_06_is_published_with_one_head_seed_and_is_no_part_of_the_pipeline():
+def test_a_lesson_says_itself_whether_it_is_part_of_a_run_and_how_it_is_published():
+    pipeline, (controls,) = lessons("pipeline"), lessons("one-head-seed")
+    assert [name[:2] for name in pipeline] == ["01", "02", "03", "04", "05"] and controls not in pipeline
     parameters = {"out": "r", "head_seeds": [4, 1, 2]}
-    assert of_lesson(CONTROLS, parameters) == {"out": "r", "head_seeds": [4]}
-    assert of_lesson("05_score_agreement", parameters) == parameters
-    assert LESSONS[-1] == CONTROLS and CONTROLS not in PIPELINE
+    assert of_lesson(controls, parameters) == {"out": "r", "head_seeds": [4]}
+    assert of_lesson(pipeline[-1], parameters) == parameters
 
 
 def drift(one, other):
@@ -249,7 +241,7 @@ class TestNbval:
     def test_every_cell_runs_when_earlier_results_exist(self, tmp_path):
         """nbval takes no parameters, so papermill writes them into copies; one run for all."""
         cells = 0
-        for name in EXPECTED:
+        for name in lessons():
             path = tmp_path / f"{name}.ipynb"
             parameters = smoke(tmp_path)
             notebook = papermill.execute_notebook(str(FOLDER / path.name), str(path), parameters, prepare_only=True)
@@ -264,11 +256,11 @@ class TestNbval:
         ]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *(f"{name}.ipynb" for name in EXPECTED)],
+            [sys.executable, "-m", "pytest", *options, *(f"{name}.ipynb" for name in lessons())],
             cwd=tmp_path, env=clean, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-5000:]
-        assert int(re.search(r"(\d+) passed", done.stdout)[1]) == cells >= 3 * len(EXPECTED)
+        assert int(re.search(r"(\d+) passed", done.stdout)[1]) == cells >= 3 * len(lessons())
 
 
 @pytest.mark.slow
@@ -281,7 +273,7 @@ class TestNbval:
 )
 def test_lessons_work_with_whatever_methods_a_run_has(methods, said, slice_set, tmp_path):
     printed = ""
-    for name in EXPECTED[3:6]:
+    for name in lessons()[3:6]:
         parameters = {**smoke(tmp_path), "data": str(slice_set), "quality": "dice", "methods": methods}
         execute(FOLDER / f"{name}.ipynb", tmp_path / "executed.ipynb", parameters)
         executed = nbformat.read(tmp_path / "executed.ipynb", as_version=4)

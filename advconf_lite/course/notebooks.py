@@ -2,8 +2,7 @@
 
     python -m advconf_lite.course.notebooks [--data SPEC] [--profile quick] [--head-seed 0 1 2]
 
-executes lessons 00-06 and writes the executed ipynb back into notebooks/, for readers on the repository's web page.
-Lesson 06 trains many heads, so it runs with the first head seed alone.
+executes all lessons and writes the executed ipynb back into notebooks/, for readers on the repository's web page.
 """
 
 from __future__ import annotations
@@ -29,15 +28,6 @@ from advconf_lite.support.files import write_atomically
 from advconf_lite.support.progress import VARIABLE, kind
 
 CLONE = Path(__file__).resolve().parents[2]
-PIPELINE = (
-    "01_data_preparation",
-    "02_pretraining",
-    "03_adversarial_training",
-    "04_evaluation_across_scanners",
-    "05_score_agreement",
-)
-CONTROLS = "06_ablations_and_controls"
-LESSONS = ("00_start_here", *PIPELINE, CONTROLS)
 
 
 def is_clone(folder: Path) -> bool:
@@ -58,7 +48,7 @@ def lessons_folder() -> Path:
     except metadata.PackageNotFoundError:
         files = []
     for file in files:
-        if file.name == f"{LESSONS[0]}.ipynb":
+        if file.match("notebooks/00_*.ipynb"):
             return Path(file.locate()).resolve().parent
     raise BadInput(
         f"this installation has no lessons; install {PACKAGE} again with pip, or run from a clone of the repository"
@@ -68,6 +58,21 @@ def lessons_folder() -> Path:
 def lesson(name: str) -> Path:
     """Path of a lesson's ipynb."""
     return lessons_folder() / f"{name}.ipynb"
+
+
+def lessons(tag: str | None = None) -> list[str]:
+    """Names of the lessons in order; with `tag`, of those whose parameters' cell has it too.
+
+    "pipeline" marks what the command `run` executes, "one-head-seed" what trains so many heads that it is published with one
+    head seed.
+    """
+    names = sorted(path.stem for path in lessons_folder().glob("[0-9][0-9]_*.ipynb"))
+    return [name for name in names if tag is None or tag in _parameter_tags(name)]
+
+
+def _parameter_tags(name: str) -> list[str]:
+    tags = (cell.metadata.get("tags", []) for cell in nbformat.read(lesson(name), as_version=4).cells)
+    return next((each for each in tags if "parameters" in each), [])
 
 
 def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], progress: bool = False) -> None:
@@ -165,7 +170,7 @@ def publish(executed: Path, path: Path) -> None:
 
 def of_lesson(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters with which a lesson is published: all of them, but one head seed where many heads are trained."""
-    return parameters | ({"head_seeds": parameters["head_seeds"][:1]} if name == CONTROLS else {})
+    return parameters | ({"head_seeds": parameters["head_seeds"][:1]} if name in lessons("one-head-seed") else {})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -183,7 +188,7 @@ def _execute_all(arguments: list[str] | None) -> int:
     if not is_clone(CLONE):
         raise BadInput("lessons are published into a clone of the repository; install it there with pip install -e .")
     parameters = {"data": chosen.data, "profile": chosen.profile, "out": chosen.out, "head_seeds": chosen.head_seed}
-    for name in LESSONS:
+    for name in lessons():
         print(f"executing {name}", flush=True)
         executed = Path(chosen.out) / "notebooks" / f"{name}.ipynb"
         known = papermill.inspect_notebook(str(lesson(name)))

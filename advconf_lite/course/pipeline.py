@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     # Not at the top: `run --help` need not wait for PyTorch.
     from advconf_lite.course.first_screen import first_screen
-    from advconf_lite.course.notebooks import PIPELINE, execute, lesson
+    from advconf_lite.course.notebooks import execute, lesson, lessons
     from advconf_lite.course.report import write_index
     from advconf_lite.evaluation.text import comparison, summary_table
     from advconf_lite.experiment.networks import Network
@@ -56,7 +56,7 @@ def run(chosen: argparse.Namespace) -> int:
         "segmenter_seeds": chosen.segmenter_seed,
         "head_seeds": chosen.head_seed,
     }
-    for name in PIPELINE:
+    for name in lessons("pipeline"):
         print(f"[{time.time() - began:5.0f} s] lesson {name}", flush=True)
         execute(lesson(name), chosen.out / "notebooks" / f"{name}.ipynb", parameters)
     metrics, predictions, remarks = work.metrics(), work.predictions(), work.remarks()

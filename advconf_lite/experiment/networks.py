@@ -122,7 +122,7 @@ def check_segmenter(segmenter: Segmenter, experiment: Experiment) -> None:
     except RuntimeError as error:
         raise BadInput(
             f"the network does not take images of {size[0]} x {size[1]} x {size[2]} (channels x height x width): "
-            f"{str(error).splitlines()[0]}"
+            f"{str(error).splitlines()[0]}; let dataset.json name a size that it takes (our U-Net: multiples of 8)"
         ) from error
     wanted = (1, experiment.num_classes, *size[1:])
     if logits.shape != wanted:

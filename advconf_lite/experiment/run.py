@@ -32,8 +32,7 @@ class Run(RunFolder):
         if path.exists():
             load_weights(segmenter.net, path)
             return segmenter.freeze()
-        if own:
-            check_segmenter(segmenter, self.experiment)
+        check_segmenter(segmenter, self.experiment)
         if own and own.weights:
             if seed != 0:
                 raise BadInput(f"weights {own.weights} are those of one network; leave out segmenter seed {seed}")
