@@ -372,7 +372,7 @@ def test_a_whole_run_names_no_organ_that_is_not_there(which, request, tmp_path, 
     assert main(["run", "--data", str(slices.folder), "--profile", "smoke", "--out", str(run), *methods]) == 0
     assert main(["predict", "--run", str(run), "--data", str(slices.folder), "--out", str(scores)]) == 0
     text = "".join(capsys.readouterr())
-    assert "worked on as 48 x 48 pixels" in text and "finished in" in text
+    assert re.search(r"^grid +48 x 48 pixels of ", text, flags=re.M) and "finished in" in text
     assert not OF_AN_ORGAN.findall(text + said_by(run) + scores.read_text())
     table = pd.read_csv(scores)
     assert len(table) == len(slices) and all(f"predicted_dice_{name}" in table for name in slices.class_names)

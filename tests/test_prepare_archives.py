@@ -271,7 +271,7 @@ def test_ctrl_c_reaches_two_workers_and_ends_in_one_line(tmp_path):
     said = [
         line for line in error.replace("\r", "\n").splitlines() if line.strip() and not line.startswith("prepare mnms2:")
     ]
-    assert process.returncode == 130 and said == ["data_download: stopped; the same command goes on from here"]
+    assert process.returncode == 130 and said == ["stopped; the same command goes on from here"]
 
 
 def test_after_a_bad_file_the_finished_scans_are_kept_and_a_mended_one_is_read_anew(hearts, tmp_path, capsys, monkeypatch):

@@ -14,7 +14,7 @@ from advconf_lite.experiment.heads import own_profile
 from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.experiment.run import Run
 from advconf_lite.experiment.tune import Trial, default_grid, parse_grid, tune, tuned_profile
-from advconf_lite.phantom.scanner_tables import target_scanners, validation_scanners
+from advconf_lite.phantom.offered import offered_scanners
 from advconf_lite.support.errors import BadInput
 
 SMOKE = PROFILES["smoke"]
@@ -56,9 +56,10 @@ def test_every_method_gets_the_same_trials_and_no_test_scanner_is_seen(short, sl
     for _, of_method in log.groupby("method"):
         assert of_method["chosen"].sum() == 1 and of_method.loc[of_method["chosen"], "mae"].item() == of_method["mae"].min()
     predictions = pd.read_csv(out / "trial-0" / "predictions.csv")
-    scanners = {scanner.name for scanner in validation_scanners("prostate")}
+    offered = offered_scanners(None, 3.0)
+    scanners = {scanner.name for scanner in offered["val"]}
     assert set(predictions["domain"]) == {"here", *scanners}
-    assert not set(predictions["domain"]) & {scanner.name for scanner in target_scanners("prostate")}
+    assert not set(predictions["domain"]) & {scanner.name for scanner in offered["test"]}
     assert set(predictions["subject"]) == {"p4", "p5"}  # validation subjects, never the test's p6 and p7
     hand = predictions[(predictions["method"] == "plain") & predictions["domain"].isin(scanners)]
     errors = (hand["predicted_score"] - hand["true_score"]).abs().groupby(hand["domain"]).mean()
