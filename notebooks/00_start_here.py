@@ -23,19 +23,10 @@
 # **After this lesson you can** say what the course builds, check that your machine is ready, and show why a scanner
 # change is a problem at all.
 #
-# | lesson | what it makes |
-# |---|---|
-# | 01 data preparation | images of one source scanner and several target scanners, split by subject |
-# | 02 pretraining | the U-Net $f_\theta$, and how good it is on each scanner |
-# | 03 adversarial training | the heads $C_\phi$, plain and with Algorithm 1 |
-# | 04 evaluation across scanners | correlation, eAURC and MAE per scanner |
-# | 05 score agreement | the baseline that needs 15 passes instead of one |
-# | 06 ablations and controls | which part of the method does the work, and what a run supports |
-#
-# Every lesson starts on its own. What an earlier lesson would have made is made when it is missing; you will see a
-# message and a progress bar. The cell below the opening of each lesson holds its parameters. The outputs that are stored
-# with the lessons are of `head_seeds = [0, 1, 2]`, and of `[0]` in lesson 06; with one seed your tables have fewer rows
-# and other numbers.
+# The [README](../README.md#the-lessons) lists the lessons and what each makes. Every lesson starts on its own: what an
+# earlier one would have made is made when it is missing, with a message and a progress bar. The cell below the opening of
+# each lesson holds its parameters. The outputs that are stored with the lessons are of `head_seeds = [0, 1, 2]`, and of
+# `[0]` in lesson 06; with one seed your tables have fewer rows and other numbers.
 
 # %% tags=["parameters"]
 data: str = "phantom:cardiac"  # phantom:cardiac or phantom:prostate

@@ -14,7 +14,7 @@
 # **After this lesson you can** compute Monte Carlo score agreement, explain why it ranks but does not estimate, and put
 # all methods into one table.
 
-# %% tags=["parameters", "pipeline"]
+# %% tags=["parameters", "pipeline", "dropout"]
 data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
 out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made

@@ -1,6 +1,7 @@
 """A run with a network of one's own: what builds it, its weights, its layer; and what is said when they do not fit."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from advconf_lite.__main__ import main
 from advconf_lite.course.lessons import start
 from advconf_lite.experiment.networks import Network
 from advconf_lite.experiment.predict import predict
@@ -134,6 +136,26 @@ def test_without_dropout_there_are_no_samples_and_heads_work(mine, slice_set, tm
     assert len(run.predict_heads(0, 0))
     with pytest.raises(BadInput, match="the network has no dropout, from whose samples agreement-2 are made"):
         run.predict_agreement(0, 0)
+
+
+@pytest.mark.slow
+def test_the_command_takes_it_through_the_lessons_and_leaves_out_what_needs_dropout(
+    mine, slice_set, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"), prepend=os.pathsep)  # of the lessons' kernels
+    command = ["run", "--data", str(slice_set), "--profile", "smoke", "--network", "my_networks:without_dropout",
+               "--layer", "body", "--quality", "dice"]  # fmt: skip
+    assert main([*command, "--out", str(tmp_path / "refused"), "--methods", "plain", "agreement-2"]) == 2
+    text = capsys.readouterr().err
+    assert "has no dropout, from whose samples agreement-2 are made (--methods)" in text
+    assert not (tmp_path / "refused").exists()
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    text = capsys.readouterr().out
+    assert "score agreement, and the lesson on it, are left out" in text and "my_networks:without_dropout 12 steps" in text
+    executed = sorted(path.stem[:2] for path in (tmp_path / "run" / "notebooks").glob("*.ipynb"))
+    assert executed == ["01", "02", "03", "04"] and "finished in" in text
+    assert main(["run", "--data", str(slice_set), "--out", str(tmp_path / "r"), "--weights", "w.pt"]) == 2
+    assert "belong to a network of one's own; name what builds it (--network)" in capsys.readouterr().err
 
 
 def test_a_folder_is_not_reused_for_another_network(mine, slice_set, tmp_path):

@@ -32,11 +32,11 @@ def run(chosen: argparse.Namespace) -> int:
     from advconf_lite.course.notebooks import execute, lesson, lessons
     from advconf_lite.course.report import write_index
     from advconf_lite.evaluation.text import comparison, summary_table
-    from advconf_lite.experiment.networks import Network
+    from advconf_lite.experiment.networks import Network, has_dropout
     from advconf_lite.experiment.profiles import find_profile
     from advconf_lite.experiment.run import Run
     from advconf_lite.experiment.tune import tuned_profile
-    from advconf_lite.methods.registry import DEFAULT_METHODS
+    from advconf_lite.methods.registry import DEFAULT_METHODS, head_methods, sampled_methods
 
     began = time.time()
     methods = chosen.methods or DEFAULT_METHODS
@@ -44,6 +44,14 @@ def run(chosen: argparse.Namespace) -> int:
     if not chosen.network and (chosen.weights or chosen.layer):
         raise BadInput("weights and layer belong to a network of one's own; name what builds it", argument="network")
     network = Network(chosen.network, chosen.weights, chosen.layer) if chosen.network else None
+    samples = network is None or has_dropout(network.build(num_classes=2))
+    if not samples:
+        if chosen.methods and (sampled := [method.name for method in sampled_methods(methods)]):
+            raise BadInput(
+                f"the network has no dropout, from whose samples {', '.join(sampled)} are made", argument="methods"
+            )
+        methods = head_methods(methods)
+        print("the network has no dropout: score agreement, and the lesson on it, are left out", flush=True)
     # refuses bad input at once
     work = Run(chosen.out, chosen.data, profile.on(chosen.settings), chosen.quality, methods, network=network)
     print(first_screen(work, chosen.segmenter_seed, chosen.head_seed), flush=True)
@@ -57,6 +65,8 @@ def run(chosen: argparse.Namespace) -> int:
         "head_seeds": chosen.head_seed,
     }
     for name in lessons("pipeline"):
+        if not samples and name in lessons("dropout"):
+            continue
         print(f"[{time.time() - began:5.0f} s] lesson {name}", flush=True)
         execute(lesson(name), chosen.out / "notebooks" / f"{name}.ipynb", parameters)
     metrics, predictions, remarks = work.metrics(), work.predictions(), work.remarks()
