@@ -6,8 +6,8 @@
 A page (README.md, docs/, the Markdown of notebooks/) takes its results from results/*.csv in two ways:
 
 * a block, all of it rendered: `<!-- table: FILE.csv column=value hide=a,b -->`, `<!-- made: FILE.csv -->` (how the file
-  was made, from results/provenance.csv), `<!-- settings -->`, `<!-- profiles -->` or `<!-- lessons -->` (each lesson's own
-  `<!-- makes: ... -->`), up to `<!-- end -->`;
+  was made, from results/provenance.csv), `<!-- settings -->`, `<!-- profiles -->`, `<!-- methods -->` or `<!-- lessons -->`
+  (each lesson's own `<!-- makes: ... -->`), up to `<!-- end -->`;
 * a number in prose, followed by the cell that it comes from: `0.085<!--=FILE:row/keys:column-->`. The keys are cells of
   one row only. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as the prose gives it.
 
@@ -33,7 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the settings of this checkout, also where another one is installed
 
-BLOCK = re.compile(r"<!-- (table|made|settings|profiles|lessons)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->", flags=re.S)
+BLOCK = re.compile(r"<!-- (table|made|settings|profiles|methods|lessons)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->", flags=re.S)
 SOURCED = re.compile(r"(?P<shown>[+-]?\d[\d.]*(?:e-?\d+)?)(?P<mark><!--=(?P<size>\|?)(?P<source>[^>|]*)\|?-->)")
 MARK = re.compile(r"<!--=.*?-->", flags=re.S)
 DECIMAL = re.compile(r"(?<![\w.])[+-]?(?:\d+(?:\.\d+)+(?:e-?\d+)?|\d+e-\d+)(?![\w]|\.\d)")
@@ -179,6 +179,13 @@ def profiles() -> str:
     return _grid(("", "paper", "quick"), rows)
 
 
+def methods() -> str:
+    """Every method by the name that `--methods` takes, and the first sentence of its class."""
+    from advconf_lite.methods.registry import described
+
+    return _grid(("method", "what it is"), [(f"`{shown}`", text) for shown, text in described().items()])
+
+
 def lessons() -> str:
     """The lessons, and what each says of itself in its first cell."""
     rows = []
@@ -264,7 +271,7 @@ class Page:
             return results.table(request)
         if kind == "made":
             return results.made(request, "../" * self.path.count("/"))
-        return {"settings": settings, "profiles": profiles, "lessons": lessons}[kind]()
+        return {"settings": settings, "profiles": profiles, "methods": methods, "lessons": lessons}[kind]()
 
 
 def _as_shown(value: str, shown: str, size: bool) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -15,7 +13,7 @@ from advconf_lite.experiment.run import Run
 from advconf_lite.experiment.scoring import rows, segmented
 from advconf_lite.methods.finetuned import Finetuned
 from advconf_lite.methods.heads import Adversarial, AdversarialWith
-from advconf_lite.methods.registry import find_method, head_methods
+from advconf_lite.methods.registry import find_method, head_methods, what_it_is
 from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.segmenter import Segmenter
 
@@ -24,9 +22,7 @@ def methods_text(names: Sequence[str]) -> str:
     """A Markdown table of methods: the name, and the first sentence of its class's docstring in `methods`."""
     lines = ["| method | what it is |", "|---|---|"]
     for name in names:
-        text = " ".join(inspect.getdoc(type(find_method(name))).split())
-        first = re.split(r"(?<=\.) (?=[A-Z`])", text)[0]
-        lines.append(f"| `{name}` | {first.replace('|', chr(92) + '|')} |")
+        lines.append(f"| `{name}` | {what_it_is(type(find_method(name))).replace('|', chr(92) + '|')} |")
     return "\n".join(lines)
 
 

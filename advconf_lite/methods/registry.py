@@ -5,6 +5,7 @@ A method is one class in a file of this folder, registered under the name that u
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -57,6 +58,16 @@ def parse_methods(names: Sequence[str]) -> list[str]:
 def head_methods(names: Sequence[str]) -> list[str]:
     """Those of `names` that train a head."""
     return [name for name in names if isinstance(find_method(name), HeadMethod)]
+
+
+def what_it_is(cls: type) -> str:
+    """The first sentence of a method's docstring."""
+    return re.split(r"(?<=\.) (?=[A-Z`])", " ".join(inspect.getdoc(cls).split()))[0]
+
+
+def described() -> dict[str, str]:
+    """Names as error messages and help list them -> what each is."""
+    return {shown: what_it_is(cls) for shown, (_, cls) in _REGISTRY.items()}
 
 
 def known_names() -> list[str]:
