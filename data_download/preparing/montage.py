@@ -10,8 +10,6 @@ from advconf_lite.data.slices import SliceSet
 from advconf_lite.support.errors import BadInput
 
 COLUMNS, ROWS = 6, 2
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")  # Okabe and Ito; each class has its own line style too
-STYLES = ("-", "--", ":", "-.")
 
 
 def montages(data: SliceSet, folder: str | Path) -> list[Path]:
@@ -36,29 +34,14 @@ def chosen_rows(data: SliceSet, number: int = COLUMNS * ROWS) -> list[int]:
 
 
 def _montage(data: SliceSet, path: Path) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
+    from advconf_lite.figures.images import samples  # matplotlib takes a second that no other command needs
 
     chosen = chosen_rows(data)
-    lines = -(-len(chosen) // COLUMNS)
-    figure = Figure(figsize=(2 * COLUMNS, 2.25 * lines + 0.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(lines, COLUMNS).ravel()
-    for axis in axes:
-        axis.set_axis_off()
-    for axis, row in zip(axes, chosen):
-        image, entry = np.asarray(data.images[row]), data.table.iloc[row]
-        axis.imshow(image, cmap="gray", vmin=0, vmax=max(float(np.percentile(image, 99.5)), 1e-6))
-        if data.masks is not None:
-            for label, (colour, style) in enumerate(zip(COLOURS, STYLES), start=1):
-                here = np.asarray(data.masks[row]) == label
-                if here.any() and not here.all():
-                    axis.contour(here, [0.5], colors=colour, linestyles=style, linewidths=1)
-        axis.set_title(f"{entry['subject']} {entry['phase']} slice {entry['slice']}", fontsize=7)
+    entries = [data.table.iloc[row] for row in chosen]
+    titles = [f"{entry['subject']}\n{entry['phase']} slice {entry['slice']}" for entry in entries]
+    masks = None if data.masks is None else np.stack([data.masks[row] for row in chosen])
+    images = np.stack([data.images[row] for row in chosen])
+    figure = samples(images, masks, titles, data.class_names, data.spacing_mm, COLUMNS)
     figure.suptitle(f"{data.info['name']}, {data.domains[0]}: {data.spacing_mm} mm pixels")
-    if data.masks is not None:
-        handles = [Line2D([], [], color=c, linestyle=s) for c, s, _ in zip(COLOURS, STYLES, data.class_names)]
-        figure.legend(handles, data.class_names, loc="outside lower center", ncols=len(data.class_names))
     figure.savefig(path, dpi=80)
     return path
