@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
+from advconf_lite.support import progress
 from advconf_lite.support.errors import BadInput
 from data_download.dataset import DataSet
 from data_download.fetching.archive import damage, extract
@@ -109,7 +109,7 @@ def checksum_check(source: Source) -> Callable[[Path], str | None]:
         size = path.stat().st_size
         with (
             open(path, "rb") as file,
-            tqdm(desc=f"check {path.name}", total=size, unit="B", unit_scale=True, file=sys.stderr) as bar,
+            progress.bar(desc=f"check {path.name}", total=size, unit="B", unit_scale=True) as bar,
         ):
             while block := file.read(BLOCK):
                 found.update(block)

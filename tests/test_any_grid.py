@@ -15,7 +15,7 @@ from advconf_lite.data.resampling import centre_crop_or_pad
 from advconf_lite.data.slices import read_slice_set
 from data_download.__main__ import main
 from data_download.dataset import DataSet
-from data_download.preparing.scans import size_for
+from data_download.preparing.scans import cut_off, size_for
 from data_download.sets import DATASETS
 
 
@@ -146,6 +146,8 @@ def test_the_size_that_is_named_is_the_smallest_that_loses_nothing(seed):
     rng = np.random.default_rng(seed)
     masks = rng.random((2, *rng.integers(5, 20, 2))) < 0.02
     masks[0, rng.integers(masks.shape[1]), rng.integers(masks.shape[2])] = True
+    for size in range(1, 22):
+        assert cut_off(masks, size) == masks.sum() - centre_crop_or_pad(masks, size).sum()
     needed = size_for(masks)
     assert centre_crop_or_pad(masks, needed).sum() == masks.sum() > centre_crop_or_pad(masks, needed - 1).sum()
     assert size_for(np.zeros((2, 5, 6), bool)) == 0

@@ -1,5 +1,6 @@
 """How commands end: in a sentence, a line or in silence, with the exit code that a shell expects."""
 
+import io
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from advconf_lite.support import progress
 from advconf_lite.support.command_line import SIGNALS, STOPPED, ignored, well_behaved
 from advconf_lite.support.errors import BadInput
 
@@ -203,3 +205,15 @@ def test_a_run_that_is_stopped_in_a_training_cell_leaves_no_kernel_and_goes_on(t
     assert "KeyboardInterrupt" not in done.stderr and "\r" not in done.stderr and "\x1b" not in done.stderr
     assert max(map(len, done.stdout.splitlines()[:9])) <= 80
     assert not list((tmp_path / "r" / "notebooks").glob("*.log"))
+
+
+def test_a_log_gets_a_line_now_and_then_without_control_characters(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS", 0.2)
+    monkeypatch.delenv(progress.VARIABLE, raising=False)
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    for _ in progress.bar(range(12), desc="steps"):
+        time.sleep(0.05)
+    lines = log.getvalue().splitlines()
+    assert 2 <= len(lines) <= 4 and lines[-1].startswith("steps: 100%") and "12/12" in lines[-1]
+    assert not any(character in log.getvalue() for character in "\r\x1b") and all(len(line) <= 79 for line in lines)

@@ -12,7 +12,6 @@ import re
 import shutil
 import stat
 import struct
-import sys
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import IO
 
 from tqdm import tqdm
 
+from advconf_lite.support import progress
 from advconf_lite.support.errors import BadInput
 
 BLOCK = 1 << 20
@@ -118,7 +118,7 @@ def _walk(archive: Path, into: Path | None, limits: Limits) -> None:
                 total = _allowed(archive, infos, into, limits)
                 seen: dict[tuple[str, ...], str] = {}
                 name = f"{'check' if into is None else 'unpack'} {archive.name}"
-                with tqdm(desc=name, total=total, unit="B", unit_scale=True, file=sys.stderr) as bar:
+                with progress.bar(desc=name, total=total, unit="B", unit_scale=True) as bar:
                     for info in infos:
                         parts = _safe_parts(archive, info, seen)
                         with packed.open(info) as stream:  # compares the two headers of a folder, too

@@ -25,6 +25,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
 import advconf_lite
+from advconf_lite.support import progress
 from advconf_lite.support.errors import BadInput
 from data_download.fetching.archive import BY_HAND, archive_kind
 from data_download.fetching.drive import confirmation
@@ -79,7 +80,7 @@ def download(
     job = _Job(url, path, by_hand, size_bytes, unpacks_to, timeout)
     host = urlsplit(url).hostname or url
     failures, furthest = 0, job.size()
-    with requests.Session() as session, tqdm(desc=f"fetch {path.name}", unit="B", unit_scale=True, file=sys.stderr) as bar:
+    with requests.Session() as session, progress.bar(desc=f"fetch {path.name}", unit="B", unit_scale=True) as bar:
         session.headers["User-Agent"] = f"advconf-lite/{advconf_lite.__version__}"
         while not job.complete():
             try:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 import advconf_lite
 from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane
+from advconf_lite.support import progress
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.processes import in_processes
@@ -128,9 +129,8 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
     labelled = lost = needed = 0
     if whole is not None:
         masks = centre_crop_or_pad(whole, job.size)
-        labelled, needed = int(np.count_nonzero(whole)), size_for(whole)
-        lost = labelled - int(np.count_nonzero(masks))
-        filled = masks.any(axis=(1, 2))
+        filled, lost = masks.any(axis=(1, 2)), cut_off(whole, job.size)
+        labelled, needed = int(np.count_nonzero(masks)) + lost, size_for(whole) if lost else 0
     keep = np.ones(len(images), bool) if job.keep_empty else filled
     if whole is not None:
         arrays["masks"] = masks[keep]
@@ -148,6 +148,13 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
 
     write_atomically(path, write)
     return Done(scan, path, tuple(notes), *counts)
+
+
+def cut_off(masks: np.ndarray, size: int) -> int:
+    """Labelled pixels of (Z, H, W) masks outside their central crop: those of the margins alone are counted."""
+    rows, columns = (slice(start := max(0, (have - size) // 2), start + size) for have in masks.shape[1:])
+    margins = masks[:, : rows.start], masks[:, rows.stop :], masks[:, rows, : columns.start], masks[:, rows, columns.stop :]
+    return sum(int(np.count_nonzero(margin)) for margin in margins)
 
 
 def size_for(masks: np.ndarray) -> int:
@@ -203,7 +210,7 @@ def work_through(
     try:
         jobs = [(scans[number], job, paths[number]) for number in waiting]
         begun = len(scans) - len(waiting)
-        with tqdm(total=len(scans), initial=begun, desc=title, unit="scan", file=sys.stderr) as bar:
+        with progress.bar(total=len(scans), initial=begun, desc=title, unit="scan") as bar:
             # closed, so that no worker writes on after an error
             with closing(in_processes(_work, jobs, workers)) as outcomes:
                 yield _in_order(scans, paths, set(waiting), outcomes, skip_bad, bar)
