@@ -19,8 +19,9 @@ from advconf_lite.phantom.organs import find_organ
 WIDTH = 79
 PIXELS_AT_ONCE = 2**18  # of the step that is timed on a CPU: enough that calls cost little beside them
 
-# What a run costs beside its training steps, measured on two cores: each lesson starts Python, draws and is written; a
-# step of all heads takes this many steps of the U-Net for the batch that they share, and for each head.
+# What a run costs beside its training steps: each lesson starts Python, draws and is written; a step of all heads takes this
+# many steps of the U-Net for the batch that they share, and for each head. Rough: the quick profile was told "about 4
+# minutes" on two idle cores, and took 4.6.
 SECONDS_PER_LESSON = 10
 STEPS_SHARED, STEPS_PER_HEAD = 0.6, 0.35
 
@@ -63,7 +64,7 @@ def _data(run: Run) -> tuple[str, int]:
     if run.data.startswith("phantom:"):
         organ = find_organ(run.data.split(":")[1])
         counts = ", ".join(f"{n} {role}" for role, n in organ.subjects[run.profile.phantom_subjects].items())
-        return f"{run.data}, subjects a scanner: {counts}", len(organ.class_names) + 1
+        return f"{run.data}; subjects: {counts} each", len(organ.class_names) + 1
     slices = read_slice_set(run.data)
     subjects = len(slices.table[["domain", "subject"]].drop_duplicates())
     text = f"{slices.info['name']}, {subjects} subjects, {len(slices)} slices, in {run.data}"
@@ -86,7 +87,7 @@ def _time(run: Run, grid: Grid, classes: int, segmenter_seeds: Sequence[int], he
     images = run.profile.settings.batch_size / run.profile.segmenter_batch
     head_steps = run.profile.head_steps * images * (STEPS_SHARED + STEPS_PER_HEAD * heads)
     seconds = 5 * SECONDS_PER_LESSON + step * (new_segmenters * run.profile.segmenter_steps + new_heads * head_steps)
-    return f"about {_duration(seconds)}, from a step of the segmenter, which takes {step:.2g} s here"
+    return f"about {_duration(seconds)}; a step of the segmenter takes {step:.2g} s here"
 
 
 def seconds_per_step(run: Run, grid: Grid, classes: int, steps: int = 3) -> float:
