@@ -6,12 +6,11 @@ from collections import defaultdict
 
 import numpy as np
 
-from advconf_lite.data.grid import MULTIPLE, Grid
+from advconf_lite.data.grid import LARGEST_LOSS, MULTIPLE, Grid
 from advconf_lite.data.resampling import blocks, centre_crop_or_pad, resample_in_plane, resampled_shape
 from advconf_lite.data.slices import SliceSet
 from advconf_lite.support.errors import BadInput
 
-LARGEST_LOSS = 0.005  # of the set's labelled area
 NAMED = 5  # subjects in a sentence
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from advconf_lite.data.resampling import Size, as_pair, resampled_shape
 
 MULTIPLE = 16  # sides of a grid that a rule makes: what a network with three or four halvings can take
+LARGEST_LOSS = 0.005  # of a set's labelled area, that a crop to its grid may cut off
 NEARLY_SQUARE = 7 / 8  # sides closer to each other than this make a square
 TOLERANCE_PIXELS = 3  # of the surface Dice where a set says none: 3 pixels, as published for both organs of the paper
 
@@ -37,7 +38,9 @@ class Grid:
         longest = max(self.rows, self.columns)
         if max_size is None or longest <= max_size:
             return self
-        sides = (max_size if side == longest else _up(side * max_size / longest) for side in (self.rows, self.columns))
+        sides = (
+            max_size if side == longest else up_to_multiple(side * max_size / longest) for side in (self.rows, self.columns)
+        )
         return Grid(*sides, self.spacing_mm * longest / max_size)
 
     def __str__(self) -> str:
@@ -59,7 +62,7 @@ def find_grid(info: dict[str, Any], table: pd.DataFrame, shape: tuple[int, ...])
     spacing_mm = float(info["spacing_mm"] if "spacing_mm" in info else spacings[(len(spacings) - 1) // 2])
     if "size" in info:
         return Grid(*as_pair(info["size"]), spacing_mm)
-    rows, columns = map(_up, resampled_shape(shape[1:], float(spacings[-1]), spacing_mm))
+    rows, columns = map(up_to_multiple, resampled_shape(shape[1:], float(spacings[-1]), spacing_mm))
     if min(rows, columns) / max(rows, columns) >= NEARLY_SQUARE:
         rows = columns = max(rows, columns)
     return Grid(rows, columns, spacing_mm)
@@ -80,6 +83,6 @@ def assumed(info: dict[str, Any], grid: Grid) -> list[str]:
     return sentences
 
 
-def _up(side: float) -> int:
+def up_to_multiple(side: float) -> int:
     """The next multiple of 16, at least 16; what rounding of floats adds to a whole number does not count."""
     return max(1, math.ceil(side / MULTIPLE - 1e-9)) * MULTIPLE

@@ -1,8 +1,7 @@
-"""The built-in data: virtual patients in virtual scanners, written as a slice set. No download, any size,
-from a seed.
+"""The built-in data: virtual patients in virtual scanners, written as a slice set. No download, any size, from a seed.
 
-anatomy (heart.py, prostate.py) -> tissues (tissue.py) -> signal equation, coil, k-space (scanner.py) ->
-magnitude image.
+anatomy (heart.py, prostate.py) -> tissues (tissue.py) -> signal equation (scanner.py) -> coil, k-space, magnitude image
+(kspace.py); one patient in one scanner is subject.py.
 
 Random streams are spawned per organ, domain, subject and purpose, so the same subject has the same anatomy at
 every image size, and results do not depend on the number of workers, on threads or on the order of work.

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 import advconf_lite
+from advconf_lite.data.grid import TOLERANCE_PIXELS
 from advconf_lite.data.slice_writer import SliceSetWriter, refuse_to_overwrite
 from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.data.splits import split_by_fold, split_by_slice, split_by_subject
@@ -57,7 +58,7 @@ def assemble(data: DataSet, inventory: Inventory, chosen: argparse.Namespace) ->
     flags += [shlex.join(data.flags)] * bool(data.flags)
     info = {
         **_domains(data.info, inventory, masked),
-        "tolerance_mm": data.info.get("tolerance_mm", round(3 * spacing_mm, 6)),  # the published ones are 3 pixels too
+        "tolerance_mm": data.info.get("tolerance_mm", round(TOLERANCE_PIXELS * spacing_mm, 6)),
         "licence": data.source.licence if data.source else "not stated",
         "citation": data.source.citation if data.source else "not stated",
         **({"organ": data.organ} if data.organ else {}),

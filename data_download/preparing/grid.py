@@ -7,13 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from advconf_lite.data.grid import LARGEST_LOSS, MULTIPLE, up_to_multiple
 from advconf_lite.support.errors import BadInput
 from data_download.preparing.inventory import Inventory
 from data_download.preparing.scans import Done
 from data_download.preparing.volumes import read_grid
-
-SIDES = 16  # a U-Net of four halvings wants multiples of it
-LARGEST_LOSS = 0.005  # of the labelled pixels
 
 
 def grid_of(inventory: Inventory, spacing_mm: float | None, size: int | None) -> tuple[float, int]:
@@ -43,9 +41,9 @@ def grid_of(inventory: Inventory, spacing_mm: float | None, size: int | None) ->
         said.append(f"{spacing_mm} mm (the median spacing of the images; another: --spacing)")
     if size is None:
         sides = (round(side * mm / spacing_mm) for shape, spacings in grids for side, mm in zip(shape, spacings))
-        size = _round_up(max(sides))
+        size = up_to_multiple(max(sides))
         said.append(
-            f"{size} x {size} pixels (the smallest multiple of {SIDES} that holds the largest image; another: --size)"
+            f"{size} x {size} pixels (the smallest multiple of {MULTIPLE} that holds the largest image; another: --size)"
         )
     print(f"grid: {' and '.join(said)}", file=sys.stderr)
     return spacing_mm, size
@@ -63,11 +61,7 @@ def refuse_what_the_crop_loses(good: Sequence[Done], size: int, notes: list[str]
     whose = list(dict.fromkeys(f"{done.scan.domain} {done.scan.subject}" for done in good if done.lost))
     said = f"the crop to {size} x {size} pixels loses {lost} of {labelled} labelled pixels ({lost / labelled:.2%})"
     if lost > LARGEST_LOSS * labelled:
-        wanted = _round_up(max(done.needed for done in good))
+        wanted = up_to_multiple(max(done.needed for done in good))
         few = ", ".join(whose[:3]) + (f" and {len(whose) - 3} others" if len(whose) > 3 else "")
         raise BadInput(f"{said}, of {few}; --size {wanted} holds all of them")
     notes.append(f"{said}, of {', '.join(whose)}")
-
-
-def _round_up(side: int) -> int:
-    return -(-side // SIDES) * SIDES
