@@ -7,8 +7,8 @@ from collections import defaultdict
 import numpy as np
 
 from advconf_lite.data.grid import LARGEST_LOSS, MULTIPLE, Grid
-from advconf_lite.data.resampling import blocks, centre_crop_or_pad, resample_in_plane, resampled_shape
-from advconf_lite.data.slices import SliceSet
+from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane, resampled_shape
+from advconf_lite.data.slices import SliceSet, blocks
 from advconf_lite.support.errors import BadInput
 
 NAMED = 5  # subjects in a sentence

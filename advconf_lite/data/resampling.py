@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from advconf_lite.data.slice_checks import BLOCK
 from advconf_lite.support.errors import BadInput
 
 Size = int | tuple[int, int]  # pixels a side of a square, or (rows, columns)
@@ -18,15 +14,6 @@ Size = int | tuple[int, int]  # pixels a side of a square, or (rows, columns)
 def as_pair(size: Size) -> tuple[int, int]:
     """(rows, columns) of a size."""
     return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def blocks(table: pd.DataFrame, to_mm: float | None) -> Iterator[tuple[np.ndarray, float]]:
-    """(positions, their spacing) of at most BLOCK rows, all of one spacing when there is resampling to do."""
-    spacings = table["spacing_mm"].to_numpy() if to_mm is not None else np.ones(len(table))
-    for from_mm in np.unique(spacings):
-        rows = np.flatnonzero(spacings == from_mm)
-        for start in range(0, len(rows), BLOCK):
-            yield rows[start : start + BLOCK], float(from_mm)
 
 
 def fit(array: np.ndarray, from_mm: float, to_mm: float | None, size: Size, mode: str) -> torch.Tensor:

@@ -15,7 +15,7 @@ is known by domain and subject together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 
 from advconf_lite.data.grid import TOLERANCE_PIXELS, Grid, find_grid
-from advconf_lite.data.resampling import Size, as_pair, blocks, fit, z_score
+from advconf_lite.data.resampling import Size, as_pair, fit, z_score
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, load_and_check
 from advconf_lite.data.slice_writer import SliceSetWriter
 from advconf_lite.support.errors import BadInput
@@ -187,6 +187,15 @@ class _Rows:
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self._array[self._rows], dtype=dtype)
+
+
+def blocks(table: pd.DataFrame, to_mm: float | None) -> Iterator[tuple[np.ndarray, float]]:
+    """(positions, their spacing) of at most BLOCK rows, all of one spacing when there is resampling to do."""
+    spacings = table["spacing_mm"].to_numpy() if to_mm is not None else np.ones(len(table))
+    for from_mm in np.unique(spacings):
+        rows = np.flatnonzero(spacings == from_mm)
+        for start in range(0, len(rows), BLOCK):
+            yield rows[start : start + BLOCK], float(from_mm)
 
 
 def read_slice_set(folder: str | Path) -> SliceSet:

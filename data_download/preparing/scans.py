@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 import advconf_lite
 from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane
-from advconf_lite.support import progress
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.processes import in_processes
@@ -210,6 +209,8 @@ def work_through(
     try:
         jobs = [(scans[number], job, paths[number]) for number in waiting]
         begun = len(scans) - len(waiting)
+        from advconf_lite.support import progress  # not at the top: workers import this module, and draw no bars
+
         with progress.bar(total=len(scans), initial=begun, desc=title, unit="scan") as bar:
             # closed, so that no worker writes on after an error
             with closing(in_processes(_work, jobs, workers)) as outcomes:
