@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from advconf_lite.experiment.options import add_data_options
@@ -44,7 +45,8 @@ def run(chosen: argparse.Namespace) -> int:
     if not chosen.network and (chosen.weights or chosen.layer):
         raise BadInput("weights and layer belong to a network of one's own; name what builds it", argument="network")
     network = Network(chosen.network, chosen.weights, chosen.layer) if chosen.network else None
-    samples = network is None or has_dropout(network.build(num_classes=2))
+    # Without its weights, which fit the data's own number of classes: any number shows the layers.
+    samples = network is None or has_dropout(replace(network, weights=None).build(num_classes=2))
     if not samples:
         if chosen.methods and (sampled := [method.name for method in sampled_methods(methods)]):
             raise BadInput(
