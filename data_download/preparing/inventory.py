@@ -36,12 +36,18 @@ class Inventory:
         scans: the volumes, in the order in which they will be written.
         notes: remarks; equal ones are counted, printed and kept in dataset.json.
         left_out: "domain subject: reason" of every subject that `--skip-bad` left out.
+        ignored: reason -> the files, or folders, that were found and are not used.
     """
 
     skip_bad: bool = False
     scans: list[Scan] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    ignored: dict[str, list[Path]] = field(default_factory=dict)
+
+    def ignore(self, path: Path, reason: str) -> None:
+        """Nothing that was given is left out without a line: say why this one is."""
+        self.ignored.setdefault(reason, []).append(path)
 
     @contextmanager
     def subject(self, domain: str, subject: str) -> Iterator[None]:
