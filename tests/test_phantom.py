@@ -1,6 +1,7 @@
 """The phantom: deterministic, labelled, no toy."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -195,14 +196,37 @@ def test_work_goes_on_in_one_process_where_none_can_be_started():
 
 def test_results_come_in_order_and_as_they_are_done_and_errors_arrive():
     jobs = [(number, 7) for number in range(60)]
-    for workers in (1, 3):
-        assert list(in_processes(divmod, jobs, workers)) == [divmod(*job) for job in jobs]
+    for workers, helping in ((1, False), (3, False), (2, True), (3, True)):
+        assert list(in_processes(divmod, jobs, workers, helping)) == [divmod(*job) for job in jobs]
         for place in (0, 59):
             with pytest.raises(ZeroDivisionError):
-                list(in_processes(divmod, [*jobs[:place], (1, 0), *jobs[place:]], workers))
+                list(in_processes(divmod, [*jobs[:place], (1, 0), *jobs[place:]], workers, helping))
     started = []
     first = next(in_processes(lambda job: started.append(job) or job, [(number,) for number in range(60)], 1))
     assert first == 0 and len(started) < 5  # a set larger than the memory is never asked for all at once
+
+
+@pytest.mark.parametrize("helping", (False, True))
+def test_the_work_of_a_process_that_is_killed_is_done_all_the_same(helping):
+    def job(number: int, here: int) -> int:
+        if number in (0, 5, 19) and os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    jobs = [(number, os.getpid()) for number in range(20)]
+    assert list(in_processes(job, jobs, 2, helping)) == list(range(20))
+
+
+def test_closing_ends_the_work_and_nothing_is_said(tmp_path):
+    code = (
+        "from pathlib import Path\nfrom advconf_lite.support.processes import in_processes\n"
+        "import time\n"
+        "def job(number):\n    Path(str(number)).touch()\n    time.sleep(0.01)\n    return number\n"
+        "outcomes = in_processes(job, [(number,) for number in range(500)], 2, helping=True)\n"
+        "next(outcomes)\noutcomes.close()\nprint(len(list(Path().iterdir())))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert 1 <= int(done.stdout) == len(list(tmp_path.iterdir())) < 10 and not done.stderr
 
 
 def test_a_script_without_a_main_guard_may_use_processes(tmp_path):

@@ -5,40 +5,70 @@ from __future__ import annotations
 import signal
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor, wait
 from joblib.parallel import BACKENDS
 
 from advconf_lite.support.command_line import ignored
 
 IDLE_S = 60  # after which a process that is left alone ends, as when this one was killed
+AHEAD = 2  # jobs per process that are handed out and not done
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def in_processes(function: Callable, jobs: list[tuple], workers: int) -> Iterator[Any]:
+def in_processes(function: Callable, jobs: list[tuple], workers: int, helping: bool = False) -> Iterator[Any]:
     """`function(*job)` of every job, in order and as they come: in `workers` processes, or here if that is 1.
 
     Each process has one thread, for one worker per core with a BLAS thread per core each would spend most of its time
-    waiting for the others. No more than two jobs per worker are handed out ahead of those that are done. An error of a job
-    is raised here; closing the iterator ends the work.
+    waiting for the others. No more than `AHEAD` jobs per worker are handed out ahead of those that are done. An error of a
+    job is raised here; closing the iterator ends the work, and returns when what had been begun is done.
+
+    Args:
+        helping: this process is one of the workers: while the others start, which takes them seconds, and whenever the
+            next result is not there yet, it does the first job that nobody has begun. Not for jobs that are matrix
+            products: this process may have a BLAS thread per core, and would slow the others.
     """
+    others = workers - helping
     if workers == 1 or "loky" not in BACKENDS:  # a sandbox that forbids processes: the same work, one after the other
         yield from (function(*job) for job in jobs)
         return
-    how = {"inner_max_num_threads": 1, "initializer": _leave_ctrl_c_to_the_parent, "idle_worker_timeout": IDLE_S}
-    with parallel_config("loky", n_jobs=workers, **how):
-        pool = Parallel(return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
-    with ignored(signal.SIGINT):  # processes start here; their initializer comes later than an interrupt may
-        outcomes = pool(delayed(function)(*job) for job in jobs)
+    waiting = iter(enumerate(jobs))
+    mine: dict[int, Any] = {}  # results of this process that nobody has asked for yet
+    theirs: dict[int, Future] = {}
+
+    def hand_out() -> None:
+        # Not by joblib.Parallel, which leaves its caller nothing to do while it waits.
+        while sum(not future.done() for future in theirs.values()) < AHEAD * others:
+            if (job := next(waiting, None)) is None:
+                return
+            # Processes start here; their initializer comes later than an interrupt may.
+            with ignored(signal.SIGINT), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # loky's, that it waits for the end of other work before it changes its size
+                pool = get_reusable_executor(others, None, IDLE_S, initializer=_leave_ctrl_c_to_us, env=ONE_THREAD)
+                theirs[job[0]] = pool.submit(function, *job[1])
+
     try:
-        # Not "yield from", which would close `outcomes` before the warning is silenced.
-        for outcome in outcomes:  # noqa: UP028
-            yield outcome
+        first = next(waiting, None) if helping else None  # that is there before any process is
+        hand_out()
+        if first is not None:
+            mine[first[0]] = function(*first[1])
+        for number in range(len(jobs)):
+            while helping and number in theirs and not theirs[number].done() and (job := next(waiting, None)):
+                mine[job[0]] = function(*job[1])
+                hand_out()
+            try:
+                result = mine.pop(number) if number in mine else theirs[number].result()
+            except BrokenProcessPool:  # a process was killed, as by a machine that is short of memory: others will start
+                result = function(*jobs[number])
+            theirs.pop(number, None)
+            yield result
+            hand_out()
     finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # joblib's, that a caller who gives up leaves work undone
-            outcomes.close()
+        wait([future for future in theirs.values() if not future.cancel()])
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
+def _leave_ctrl_c_to_us() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -213,7 +213,7 @@ def work_through(
 
         with progress.bar(total=len(scans), initial=begun, desc=title, unit="scan") as bar:
             # closed, so that no worker writes on after an error
-            with closing(in_processes(_work, jobs, workers)) as outcomes:
+            with closing(in_processes(_work, jobs, workers, helping=True)) as outcomes:
                 yield _in_order(scans, paths, set(waiting), outcomes, skip_bad, bar)
     except BadInput:
         if done := sum(path.is_file() for path in paths):
