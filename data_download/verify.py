@@ -16,6 +16,7 @@ from advconf_lite.data.slice_checks import BLOCK, SPLITS, load
 from advconf_lite.support.files import sha256
 from advconf_lite.support.progress import bar as progress_bar
 from data_download.dataset import Expected, Range
+from data_download.preparing.header import trusted_the_sform
 from data_download.sets import DATASETS
 
 # Wide enough for every organ, field of view and crop; a mask that is inverted, or that lost its organ, lies outside.
@@ -71,6 +72,8 @@ def verify(folder: str | Path) -> tuple[str, list[Finding]]:
         findings += _masks(slices, info, expected)
     findings += _images(slices)
     findings += _splits(slices, info, masks is not None)
+    if trusted_the_sform(info.get("notes", [])):
+        findings.append(Finding("size of pixels", "every domain", "pixdim's", "the sform's: prepare it again", False))
     findings += _checksums(folder, info)
     return "\n".join(_heading(folder, slices, info, masks is not None, expected)), findings
 

@@ -7,7 +7,6 @@ import json
 import shlex
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,16 +19,17 @@ from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.data.splits import split_by_fold, split_by_slice, split_by_subject
 from advconf_lite.support.errors import BadInput
 from data_download.dataset import DataSet
-from data_download.preparing.grid import grid_of, refuse_what_the_crop_loses
+from data_download.preparing.grid import grid_of, refuse_no_slice, refuse_what_the_crop_loses, slices_without_foreground
 from data_download.preparing.inventory import Inventory
 from data_download.preparing.montage import montages
+from data_download.preparing.remarks import counted
 from data_download.preparing.scans import Done, Job, kept_in, of_good_subjects, work_through
 
 
 def assemble(data: DataSet, inventory: Inventory, chosen: argparse.Namespace) -> SliceSet:
     """Resample in-plane, turn, crop or pad, map labels, split, write.
 
-    The slice axis is never touched, and pixel sizes are what the headers' affines say. Every scan is prepared on its own,
+    The slice axis is never touched, and pixel sizes are what `header` says. Every scan is prepared on its own,
     in as many processes as there are cores, and kept beside `--out` until the set is whole: the memory needed is that of
     one scan per process, and a run that was killed or met a bad file goes on where it was. A subject is written while
     others are worked on. Without any mask an image-only set is made.
@@ -50,10 +50,12 @@ def assemble(data: DataSet, inventory: Inventory, chosen: argparse.Namespace) ->
     command = f"python -m data_download prepare {data.name}"
     _refuse_other_sets(out, command, chosen.fold)
     masked = not inventory.without_masks()
-    spacing_mm, size = grid_of(inventory, chosen.spacing, chosen.size)
+    axis = None if chosen.slice_axis == "auto" else int(chosen.slice_axis)
+    spacing_mm, size = grid_of(inventory, chosen.spacing, chosen.size, axis)
     as_stored = chosen.orientation == "as-stored" or data.geometry == "published-code"
     flags = [f"--spacing {spacing_mm} --size {size} --split {chosen.split} --seed {chosen.seed}"]
     flags += ["--keep-empty"] * chosen.keep_empty + ["--orientation as-stored"] * as_stored
+    flags += [f"--slice-axis {axis}"] * (axis is not None)
     flags += ["--skip-bad"] * chosen.skip_bad + ([f"--fold {_written(chosen.fold)}"] if chosen.fold else [])
     flags += [shlex.join(data.flags)] * bool(data.flags)
     info = {
@@ -74,7 +76,8 @@ def assemble(data: DataSet, inventory: Inventory, chosen: argparse.Namespace) ->
         info["fold"] = _written(chosen.fold)
         _refuse_fold(inventory, info["source_domain"], chosen)
     organ = None if as_stored else data.organ
-    job = Job(data.labels, spacing_mm, size, organ, data.geometry, chosen.keep_empty or not masked, data.wrong_label)
+    keep_empty = chosen.keep_empty or not masked
+    job = Job(data.labels, spacing_mm, size, organ, data.geometry, keep_empty, data.wrong_label, axis)
     # In this order: the scans that were kept are removed only when the set is in its place.
     with (
         work_through(inventory.scans, job, out, chosen.workers, chosen.skip_bad, f"prepare {data.name}") as results,
@@ -113,17 +116,18 @@ def _write(
     if not good:
         raise BadInput(f"{chosen.source} holds no subject that can be used; the last problem: {inventory.left_out[-1]}")
     refuse_what_the_crop_loses(good, writer.info["size"], inventory.notes)
+    size, spacing_mm = writer.info["size"], writer.info["spacing_mm"]
+    lost = list(slices_without_foreground(good, size, spacing_mm, chosen.keep_empty))
+    refuse_no_slice(good, lost)
     notes = inventory.notes + [note for done in good for note in done.notes]
-    splits = _split_subjects(good, source, chosen, masked, notes)
+    splits = _split_subjects([done for done in good if done.slices], source, chosen, masked, notes)
     every = [splits[person] for person in people]
     if masked and chosen.split == "slice":
         drawn = iter(split_by_slice(sum(domain == source for domain, _ in people), seed=chosen.seed))
         every = [next(drawn) if domain == source else "test" for domain, _ in people]
         notes.append("slices of one subject are in several splits, as asked: scores on test are too good")
     writer.set_column("split", every)
-    if empty := sum(done.empty for done in good):
-        notes.append(f"{empty} slices without a foreground pixel were {'kept' if chosen.keep_empty else 'dropped'}")
-    writer.info["notes"] = [f"{text} ({number} times)" if number > 1 else text for text, number in Counter(notes).items()]
+    writer.info["notes"] = counted([*notes, *lost])
     if inventory.left_out:
         writer.info["left_out"] = inventory.left_out
     for text in writer.info["notes"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,25 @@ def montages(data: SliceSet, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [_montage(data.select(domain=name), folder / f"montage-{name}.png") for name in data.domains]
+        names = zip(data.domains, _file_names(data.domains))
+        return [_montage(data.select(domain=domain), folder / f"montage-{name}.png") for domain, name in names]
     except OSError as error:
         raise BadInput(f"cannot write {folder}: {error.strerror or error}; give --montage another folder") from error
+
+
+def _file_names(domains: list[str]) -> list[str]:
+    """One for each domain, such as 3T-1.5T for 3T/1.5T, which any file system takes."""
+    names: list[str] = []
+    for domain in domains:
+        name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff]', "-", domain)[:60]
+        taken = {other.lower() for other in names}
+        names.append(next(new for new in (name, *(f"{name}-{n}" for n in range(2, 9999))) if new.lower() not in taken))
+    return names
+
+
+def _printable(text: str) -> str:
+    """As it is, where matplotlib would take a $ for mathematics and a byte that is no UTF-8 for an error."""
+    return text.encode("utf-8", "replace").decode().replace("$", r"\$")
 
 
 def chosen_rows(data: SliceSet, number: int = COLUMNS * ROWS) -> list[int]:
@@ -38,10 +55,10 @@ def _montage(data: SliceSet, path: Path) -> Path:
 
     chosen = chosen_rows(data)
     entries = [data.table.iloc[row] for row in chosen]
-    titles = [f"{entry['subject']}\n{entry['phase']} slice {entry['slice']}" for entry in entries]
+    titles = [_printable(f"{entry['subject']}\n{entry['phase']} slice {entry['slice']}") for entry in entries]
     masks = None if data.masks is None else np.stack([data.masks[row] for row in chosen])
     images = np.stack([data.images[row] for row in chosen])
     figure = samples(images, masks, titles, data.class_names, data.spacing_mm, COLUMNS)
-    figure.suptitle(f"{data.info['name']}, {data.domains[0]}: {data.spacing_mm} mm pixels")
+    figure.suptitle(_printable(f"{data.info['name']}, {data.domains[0]}: {data.spacing_mm} mm pixels"))
     figure.savefig(path, dpi=80)
     return path

@@ -19,6 +19,12 @@ def add_common_options(parser: argparse.ArgumentParser, spacing_mm: float | None
         help="turn and flip the planes so that all lie the same way up, or leave them, as the published code does",
     )
     parser.add_argument(
+        "--slice-axis",
+        choices=("auto", "0", "1", "2"),
+        default="auto",
+        help="the axis of the stored arrays that counts the slices; auto: that of the largest spacing",
+    )
+    parser.add_argument(
         "--split",
         choices=("subject", "slice"),
         default="subject",

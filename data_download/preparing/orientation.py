@@ -11,12 +11,14 @@ from itertools import product
 import numpy as np
 
 # Towards what the image's columns and rows should grow (right, front, head; a patient lies at the negative of each for
-# left, back, feet), before both are projected on the plane. Prostate: the radiological view. Cardiac: the wall between the
-# ventricles runs from the front right to the back left, so these put the right ventricle to the left of the left one and
-# the diaphragm below; both lie nearly across the heart's long axis, so they keep most of their length in the plane.
+# left, back, feet), before both are projected on the plane. Prostate: the radiological view of a sagittal, a coronal and an
+# axial plane. Cardiac: the wall between the ventricles runs from the front right to the back left, so these put the right
+# ventricle to the left of the left one and the diaphragm below; both lie nearly across the heart's long axis, so they keep
+# most of their length in the plane.
+LEFT, BACK, FEET = (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)
 VIEWS = {
-    "cardiac": ((-1.0, -1.0, 0.0), (0.0, -1.0, -1.0)),
-    "prostate": ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)),
+    "cardiac": (((-1.0, -1.0, 0.0), (0.0, -1.0, -1.0)),) * 3,
+    "prostate": ((BACK, FEET), (LEFT, FEET), (LEFT, BACK)),
 }
 PLACEHOLDER = 0.9999  # cosine: a short-axis plane that lies exactly along the body's axes was never measured
 
@@ -34,7 +36,8 @@ def turns(affine: np.ndarray, organ: str) -> tuple[bool, bool, bool]:
         affine: of array indices (X, Y, Z) to RAS+ millimetres.
     """
     column, row = (affine[:3, axis] / np.linalg.norm(affine[:3, axis]) for axis in (0, 1))
-    right, down = (np.array(world) / np.linalg.norm(world) for world in VIEWS[organ])
+    across = int(np.abs(np.cross(column, row)).argmax())  # the body's axis that the slices are nearest to
+    right, down = (np.array(world) / np.linalg.norm(world) for world in VIEWS[organ][across])
 
     def agreement(turn: tuple[bool, bool, bool]) -> float:
         transpose, flip_rows, flip_columns = turn

@@ -18,17 +18,20 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 import advconf_lite
-from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane
+from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane, resampled_shape
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.processes import in_processes
+from data_download.preparing.header import said_in_words
 from data_download.preparing.inventory import Scan
+from data_download.preparing.masks import read_mask
 from data_download.preparing.orientation import is_placeholder, turned, turns
-from data_download.preparing.volumes import read_mask, read_volume
+from data_download.preparing.volumes import Volume, read_volume
 
 # Bytes of image files below which starting processes takes longer than the work. Measured on two cores: 49 MB take 1.8 s in
 # one process and 2.5 s in two, 66 MB 2.7 and 3.0 s, 232 MB 10.8 and 7.1 s.
 WORTH_A_POOL = 80_000_000
+LARGEST_SIDE = 8192  # pixels of a plane; what wants more has a wrong spacing, and one such volume may fill the memory
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Job:
             rows and the slice axis, by the ratio of the first pixel size, and leaves the columns as they are.
         keep_empty: keep slices without a foreground pixel.
         wrong_label: what to do about a label that `labels` lacks.
+        slice_axis: of the stored arrays; None finds each volume's from its spacing.
     """
 
     labels: dict[int, int]
@@ -52,6 +56,7 @@ class Job:
     geometry: str
     keep_empty: bool
     wrong_label: str
+    slice_axis: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,9 @@ class Done:
     """What came of one scan: a file with its slices, or an error.
 
     Attributes:
-        empty: slices without a foreground pixel.
+        slices: of the result.
+        empty: slices without a foreground pixel as stored.
+        faded, cropped: slices that lost all their foreground, to the resampling and to the crop.
         labelled, lost: pixels with a label before the crop, and how many of them it cut off.
         needed: pixels a side that hold all of them.
     """
@@ -67,7 +74,10 @@ class Done:
     scan: Scan
     path: Path
     notes: tuple[str, ...] = ()
+    slices: int = 0
     empty: int = 0
+    faded: int = 0
+    cropped: int = 0
     labelled: int = 0
     lost: int = 0
     needed: int = 0
@@ -79,20 +89,27 @@ class Done:
             return file["images"], file["masks"] if "masks" in file else None, file["numbers"]
 
 
-def prepare_scan(scan: Scan, job: Job) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Images (Z, H, W) float32 and masks (Z, H, W) uint8 (None without a mask file) before the crop, and remarks.
+def prepare_scan(scan: Scan, job: Job) -> tuple[np.ndarray, np.ndarray | None, int, list[str]]:
+    """Images (Z, H, W) float32 and masks (Z, H, W) uint8 (None without a mask file) before the crop, the number of stored
+    slices with a foreground pixel, and remarks.
 
     Raises:
-        BadInput: see `read_volume` and `read_mask`.
+        BadInput: see `read_volume` and `read_mask`; or the plane would be absurdly large.
     """
-    volume, notes = read_volume(scan.image), []
+    volume, notes = read_volume(scan.image, axis=job.slice_axis), []
     mask = None if scan.mask is None else read_mask(scan.mask, volume, job.labels, notes, job.wrong_label)
     notes += volume.notes
-    if volume.zooms_disagree:
-        notes.append("the header's zooms disagree with its affine, which was believed")
-    if mask is not None and not mask.any():
+    filled = 0 if mask is None else int(mask.any(axis=(1, 2)).sum())
+    if mask is not None and not filled:
         notes.append(f"{scan.domain} {scan.subject} {scan.phase}: the mask is empty".replace("  ", " "))
-    images, spacing = volume.slices.astype(np.float32), volume.spacing_mm
+    spacing = volume.spacing_mm
+    sides = resampled_shape(volume.slices.shape[1:], spacing, job.spacing_mm)
+    if max(sides) > LARGEST_SIDE:
+        raise BadInput(
+            f"image {scan.image} would have {sides[0]} x {sides[1]} pixels of {job.spacing_mm} mm, and {LARGEST_SIDE} a "
+            f"side are the most; correct its header's voxel sizes ({said_in_words(spacing)}), or give a larger --spacing"
+        )
+    images = _single(volume, scan.image)
     if job.geometry == "published-code":
         scale = spacing[1] / job.spacing_mm
         images = _slipped(images, scale, "bilinear")
@@ -101,12 +118,28 @@ def prepare_scan(scan: Scan, job: Job) -> tuple[np.ndarray, np.ndarray | None, l
         images = resample_in_plane(images, spacing, job.spacing_mm, "bilinear")
         mask = None if mask is None else resample_in_plane(mask, spacing, job.spacing_mm, "nearest")
     if job.organ is not None:
-        if is_placeholder(volume.affine, job.organ):
+        if not volume.header.oriented:
+            notes.append("a header does not say which way is up, so its slices stay as stored")
+        elif is_placeholder(volume.header.affine, job.organ):
             notes.append("an affine does not say how the heart's plane lies, so its slices stay as stored")
         else:
-            turn = turns(volume.affine, job.organ)
+            turn = turns(volume.header.affine, job.organ)
             images, mask = turned(images, turn), None if mask is None else turned(mask, turn)
-    return images, mask, notes
+    return images, mask, filled, notes
+
+
+def _single(volume: Volume, path: Path) -> np.ndarray:
+    """The slices (Z, Y, X) as 32-bit floats.
+
+    Raises:
+        BadInput: a value is too large for that.
+    """
+    with np.errstate(over="ignore"):
+        images = volume.slices.astype(np.float32)
+    if volume.slices.dtype.kind == "f" and volume.slices.dtype.itemsize > 4 and not np.isfinite(images).all():
+        largest = volume.slices[~np.isfinite(images)][0]
+        raise BadInput(f"image {path} holds {largest:.4g}, too much for 32 bits; repair it or leave this subject out")
+    return images
 
 
 def _slipped(slices: np.ndarray, scale: float, mode: str) -> np.ndarray:
@@ -120,20 +153,27 @@ def _slipped(slices: np.ndarray, scale: float, mode: str) -> np.ndarray:
 def _work(scan: Scan, job: Job, path: Path) -> Done:
     """Prepare one scan into `path`; a bad file becomes an error and not an exception, so that others go on."""
     try:
-        images, whole, notes = prepare_scan(scan, job)
+        images, whole, held, notes = prepare_scan(scan, job)
     except BadInput as error:
         return Done(scan, path, error=str(error))
-    images = centre_crop_or_pad(images, job.size)
+    # The background of a CT scan is -1000 and that of a scored image below 0: what is around the image is as dark as its
+    # darkest voxel. The published geometry has 0 there.
+    dark = float(images.min()) if job.geometry == "in-plane" and min(images.shape[1:]) < job.size else 0
+    images = centre_crop_or_pad(images, job.size, dark)
     filled, arrays = np.ones(len(images), bool), {}
-    labelled = lost = needed = 0
+    empty = faded = cropped = labelled = lost = needed = 0
     if whole is not None:
         masks = centre_crop_or_pad(whole, job.size)
         filled, lost = masks.any(axis=(1, 2)), cut_off(whole, job.size)
         labelled, needed = int(np.count_nonzero(masks)) + lost, size_for(whole) if lost else 0
+        left = int(filled.sum())
+        before = int(whole.any(axis=(1, 2)).sum()) if lost else left
+        stored = held if job.geometry == "in-plane" else before  # the other one has another number of slices
+        empty, faded, cropped = len(whole) - stored, stored - before, before - left
     keep = np.ones(len(images), bool) if job.keep_empty else filled
     if whole is not None:
         arrays["masks"] = masks[keep]
-    counts = int((~filled).sum()), labelled, lost, needed
+    counts = int(keep.sum()), empty, faded, cropped, labelled, lost, needed
     arrays |= {
         "images": images[keep],
         "numbers": np.flatnonzero(keep),
