@@ -17,10 +17,12 @@ def as_pair(size: Size) -> tuple[int, int]:
 
 
 def fit(array: np.ndarray, from_mm: float, to_mm: float | None, size: Size, mode: str) -> torch.Tensor:
-    """Slices (n, H, W) as the central (n, rows, columns) of their resampled selves."""
+    """Slices (n, H, W) as the central (n, rows, columns) of their resampled selves; where they are smaller, an image's own
+    darkest pixel is around it, which is -1000 in CT, and 0 is around a mask."""
+    fill = array.min(axis=(1, 2)) if mode == "bilinear" and len(array) else 0
     if to_mm is not None:
         array = resample_in_plane(array, from_mm, to_mm, mode)
-    return torch.from_numpy(np.ascontiguousarray(centre_crop_or_pad(array, size)))
+    return torch.from_numpy(np.ascontiguousarray(centre_crop_or_pad(array, size, fill)))
 
 
 def z_score(x: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
@@ -61,8 +63,8 @@ def resample_in_plane(
     return x[:, 0].numpy().astype(array.dtype)
 
 
-def centre_crop_or_pad(array: np.ndarray, size: Size, fill: float = 0) -> np.ndarray:
-    """The central (N, rows, columns) of slices (N, H, W), with `fill` where they are smaller.
+def centre_crop_or_pad(array: np.ndarray, size: Size, fill: float | np.ndarray = 0) -> np.ndarray:
+    """The central (N, rows, columns) of slices (N, H, W), with `fill`, one number or N, where they are smaller.
 
     An odd pixel is cut from, or added to, the end.
     """
@@ -72,8 +74,9 @@ def centre_crop_or_pad(array: np.ndarray, size: Size, fill: float = 0) -> np.nda
             start = (have - target) // 2
             array = array[(slice(None),) * axis + (slice(start, start + target),)]
         elif have < target:
-            before = (target - have) // 2
-            pad = [(0, 0)] * 3
-            pad[axis] = (before, target - have - before)
-            array = np.pad(array, pad, constant_values=fill)
+            before, inside = (target - have) // 2, array
+            shape = (*array.shape[:axis], target, *array.shape[axis + 1 :])
+            array = np.empty(shape, inside.dtype)
+            array[:] = np.reshape(fill, (-1, 1, 1))
+            array[(slice(None),) * axis + (slice(before, before + have),)] = inside
     return array

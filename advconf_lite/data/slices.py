@@ -127,7 +127,7 @@ class SliceSet:
     def tensors(
         self, size: Size, spacing_mm: float | None = None, normalise: str = "image"
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What a network is fed with: resampled in-plane, centre-cropped or zero-padded, z-scored.
+        """What a network is fed with: resampled in-plane, centre-cropped or padded, z-scored.
 
         Args:
             size: pixels a side after cropping or padding, or (rows, columns).

@@ -89,9 +89,27 @@ class Done:
             return file["images"], file["masks"] if "masks" in file else None, file["numbers"]
 
 
-def prepare_scan(scan: Scan, job: Job) -> tuple[np.ndarray, np.ndarray | None, int, list[str]]:
-    """Images (Z, H, W) float32 and masks (Z, H, W) uint8 (None without a mask file) before the crop, the number of stored
-    slices with a foreground pixel, and remarks.
+@dataclass(frozen=True)
+class Prepared:
+    """One scan before the crop.
+
+    Attributes:
+        images: (Z, H, W) float32.
+        masks: (Z, H, W) uint8; None without a mask file.
+        dark: the darkest voxel as stored.
+        filled: stored slices with a foreground pixel.
+        notes: remarks.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray | None
+    dark: float
+    filled: int
+    notes: list[str]
+
+
+def prepare_scan(scan: Scan, job: Job) -> Prepared:
+    """A scan read, resampled and turned.
 
     Raises:
         BadInput: see `read_volume` and `read_mask`; or the plane would be absurdly large.
@@ -125,7 +143,7 @@ def prepare_scan(scan: Scan, job: Job) -> tuple[np.ndarray, np.ndarray | None, i
         else:
             turn = turns(volume.header.affine, job.organ)
             images, mask = turned(images, turn), None if mask is None else turned(mask, turn)
-    return images, mask, filled, notes
+    return Prepared(images, mask, float(volume.slices.min()), filled, notes)
 
 
 def _single(volume: Volume, path: Path) -> np.ndarray:
@@ -153,13 +171,12 @@ def _slipped(slices: np.ndarray, scale: float, mode: str) -> np.ndarray:
 def _work(scan: Scan, job: Job, path: Path) -> Done:
     """Prepare one scan into `path`; a bad file becomes an error and not an exception, so that others go on."""
     try:
-        images, whole, held, notes = prepare_scan(scan, job)
+        prepared = prepare_scan(scan, job)
     except BadInput as error:
         return Done(scan, path, error=str(error))
-    # The background of a CT scan is -1000 and that of a scored image below 0: what is around the image is as dark as its
-    # darkest voxel. The published geometry has 0 there.
-    dark = float(images.min()) if job.geometry == "in-plane" and min(images.shape[1:]) < job.size else 0
-    images = centre_crop_or_pad(images, job.size, dark)
+    # Air is -1000 in CT and below 0 in scored images, so around an image it is as dark as in it. The published code has 0.
+    images = centre_crop_or_pad(prepared.images, job.size, prepared.dark if job.geometry == "in-plane" else 0)
+    whole = prepared.masks
     filled, arrays = np.ones(len(images), bool), {}
     empty = faded = cropped = labelled = lost = needed = 0
     if whole is not None:
@@ -168,7 +185,7 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
         labelled, needed = int(np.count_nonzero(masks)) + lost, size_for(whole) if lost else 0
         left = int(filled.sum())
         before = int(whole.any(axis=(1, 2)).sum()) if lost else left
-        stored = held if job.geometry == "in-plane" else before  # the other one has another number of slices
+        stored = prepared.filled if job.geometry == "in-plane" else before  # the other one has another number of slices
         empty, faded, cropped = len(whole) - stored, stored - before, before - left
     keep = np.ones(len(images), bool) if job.keep_empty else filled
     if whole is not None:
@@ -177,7 +194,7 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
     arrays |= {
         "images": images[keep],
         "numbers": np.flatnonzero(keep),
-        "notes": np.array(notes, dtype=str),
+        "notes": np.array(prepared.notes, dtype=str),
         "counts": counts,
     }
 
@@ -186,7 +203,7 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
             np.savez(file, **arrays)
 
     write_atomically(path, write)
-    return Done(scan, path, tuple(notes), *counts)
+    return Done(scan, path, tuple(prepared.notes), *counts)
 
 
 def cut_off(masks: np.ndarray, size: int) -> int:
