@@ -152,19 +152,24 @@ def _look_for_the_data(path: Path, what: str, fields: dict[str, str], start: int
                 f"{beside[0].name}' into {path.name}"
             )
         raise BadInput(f"{begin}, which is missing; put it beside {path.name}, or complete the download")
+    packed = fields.get("compresseddata", "").lower() == "true"
+    needed, found = _bytes_needed(fields, packed), data.stat().st_size - (start if inside else 0)
+    if found < needed:
+        raise BadInput(
+            f"{what} {path} needs {needed} bytes of {'compressed ' * packed}voxels and {data.name} holds {found}: it is "
+            "cut; copy or download it again"
+        )
+
+
+def _bytes_needed(fields: dict[str, str], packed: bool) -> int:
+    """Of a MetaImage's data; 0 where the header does not say it."""
     with suppress(KeyError, ValueError):
+        if packed:
+            return int(fields["compresseddatasize"])
         kind = fields["elementtype"].removeprefix("MET_").removesuffix("_ARRAY")
-        kind = kind if kind in BYTES else kind.removeprefix("U")
-        sides = map(int, fields["dimsize"].split())
-        needed = math.prod(sides) * BYTES[kind] * int(fields.get("elementnumberofchannels", 1))
-        if packed := fields.get("compresseddata", "").lower() == "true":
-            needed = int(fields["compresseddatasize"])
-        found = data.stat().st_size - (start if inside else 0)
-        if found < needed:
-            raise BadInput(
-                f"{what} {path} needs {needed} bytes of {'compressed ' * packed}voxels and {data.name} holds {found}: it is "
-                "cut; copy or download it again"
-            )
+        each = BYTES[kind if kind in BYTES else kind.removeprefix("U")]
+        return math.prod(map(int, fields["dimsize"].split())) * each * int(fields.get("elementnumberofchannels", 1))
+    return 0
 
 
 def _check_packed(path: Path, fields: dict[str, str], start: int, nbytes: int) -> None:

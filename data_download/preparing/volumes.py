@@ -58,7 +58,8 @@ def read_volume(path: Path, what: str = "image", axis: int | None = None) -> Vol
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.dtype.kind not in "iuf":
-        raise BadInput(f"{what} {path} holds {array.dtype} values; a grey-scale volume is needed")
+        values = "colours, not numbers" if array.dtype.names else f"{array.dtype} values"
+        raise BadInput(f"{what} {path} holds {values}; a grey-scale volume is needed")
     header, axis, notes = _cut(header, path, what, axis)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         where = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
@@ -89,7 +90,9 @@ def _cut(header: Header, path: Path, what: str, axis: int | None) -> tuple[Heade
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3 or 0 in shape:
-        raise BadInput(f"{what} {path} has shape {header.shape}; a volume (width, height, slices) is needed")
+        remedy = ": give a single image a third axis of length 1" if len(shape) == 2 else ""
+        remedy = ": write one channel or time point into a file of its own" if len(shape) > 3 else remedy
+        raise BadInput(f"{what} {path} has shape {header.shape}; a volume (width, height, slices) is needed{remedy}")
     found, remark = slice_axis(shape, header.sizes) if axis is None else (axis, "")
     notes = header.notes + (remark,) * bool(remark)
     header = header.with_axis_last(found)
@@ -106,6 +109,8 @@ def _reading(path: Path, what: str) -> Iterator[None]:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
+            if not path.is_file():  # before it is opened: a pipe would wait for ever
+                raise explained(path, what)
             yield
     except BadInput:  # a ValueError, as some damage is
         raise
