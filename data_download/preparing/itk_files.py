@@ -56,7 +56,7 @@ def read_itk(path: Path, what: str, reader: str, header_only: bool = False) -> t
     array = None
     if image is not None:
         array = SimpleITK.GetArrayFromImage(image).T
-        _check_packed(path, fields, start, array.nbytes)
+        _check_packed(path, fields, start, array)
     spaced, turned, units = _said_by_metaimage(fields) if reader == "MetaImageIO" else _said_by_nrrd(fields)
     if not spaced:
         raise BadInput(f"{what} {path} says no voxel sizes; write them into its header, or leave this subject out")
@@ -172,15 +172,20 @@ def _bytes_needed(fields: dict[str, str], packed: bool) -> int:
     return 0
 
 
-def _check_packed(path: Path, fields: dict[str, str], start: int, nbytes: int) -> None:
-    """ValueError if what is compressed is damaged."""
+def _check_packed(path: Path, fields: dict[str, str], start: int, array: np.ndarray) -> None:
+    """ValueError if what is compressed is not what ITK made of it."""
     named = fields.get("elementdatafile", "local")
     if fields.get("compresseddata", "").lower() == "true" and "%" not in named and not named.lower().startswith("list"):
         data = path.read_bytes()[start:] if named.lower() == "local" else (path.parent / named).read_bytes()
-        unpacked = zlib.decompressobj(47)  # of zlib or gzip
-        length = len(unpacked.decompress(data))
-        if not unpacked.eof or length != nbytes:
-            raise ValueError("its compressed voxels are damaged or cut")
+        data = (stream := zlib.decompressobj(47)).decompress(data)  # of zlib or gzip
+        if not stream.eof:
+            raise ValueError("its compressed voxels are cut")
+        big = "true" in (fields.get(key, "").lower() for key in ("binarydatabyteordermsb", "elementbyteordermsb"))
     elif fields.get("encoding", "").lower() in ("gzip", "gz") and not {"data file", "datafile"} & set(fields):
-        if len(gzip.decompress(path.read_bytes()[start:])) < nbytes:
-            raise ValueError("its compressed voxels are damaged or cut")
+        data = gzip.decompress(path.read_bytes()[start:])
+        big = fields.get("endian", "").lower() == "big"
+    else:
+        return
+    values = np.frombuffer(data[: array.nbytes], array.dtype.newbyteorder(">" if big else "<"))
+    if not np.array_equal(values, array.ravel(order="F"), equal_nan=array.dtype.kind == "f"):
+        raise ValueError("its compressed voxels are damaged or cut")

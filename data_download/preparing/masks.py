@@ -39,7 +39,9 @@ def read_mask(
     stored = volume.slices
     if stored.shape != image.slices.shape:
         shapes = f"{volume.header.shape}, its image {image.header.shape}"
-        raise BadInput(f"mask {path} has shape {shapes}; {_other_grid('resample or pad it to the grid of its image')}")
+        turned = sorted(volume.header.shape) == sorted(image.header.shape)
+        remedy = "put its axes into the order of its image" if turned else "resample or pad it to the grid of its image"
+        raise BadInput(f"mask {path} has shape {shapes}; {_other_grid(remedy)}")
     _refuse_other_grid(path, volume.header, image.header, notes)
     notes += _not_of(image, volume)
     if stored.dtype.kind == "f":

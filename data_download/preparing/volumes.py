@@ -91,7 +91,9 @@ def _cut(header: Header, path: Path, what: str, axis: int | None) -> tuple[Heade
         shape = shape[:-1]
     if len(shape) != 3 or 0 in shape:
         remedy = ": give a single image a third axis of length 1" if len(shape) == 2 else ""
-        remedy = ": write one channel or time point into a file of its own" if len(shape) > 3 else remedy
+        if len(shape) > 3:
+            of_mask = "give one label map, such as the argmax over its channels"
+            remedy = f": {of_mask if what == 'mask' else 'write one channel or time point into a file of its own'}"
         raise BadInput(f"{what} {path} has shape {header.shape}; a volume (width, height, slices) is needed{remedy}")
     found, remark = slice_axis(shape, header.sizes) if axis is None else (axis, "")
     notes = header.notes + (remark,) * bool(remark)
