@@ -4,12 +4,14 @@ import gzip
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 
-from advconf_lite.data.slices import read_slice_set
+from advconf_lite.data.slices import read_slice_set, write_slice_set
 from advconf_lite.support.errors import BadInput
 from data_download.__main__ import main
 from data_download.preparing.masks import read_mask
+from data_download.preparing.montage import montages
 from data_download.preparing.volumes import read_volume
 
 SHAPE = (12, 10, 3)
@@ -159,3 +161,21 @@ def test_a_value_beyond_32_bits_names_the_scan(tmp_path, capsys, value, slope):
     save(array, folder / "P1.nii.gz")
     code, said = prepared(capsys, folder, tmp_path / "out", "--size", 48, "--spacing", 1)
     assert code == 2 and "P1.nii.gz holds" in said and "too much for 32 bits" in said and "Warning" not in said
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (["3T/1.5T", "3T:1.5T", "plain"], ["montage-3T-1.5T.png", "montage-3T-1.5T-2.png", "montage-plain.png"]),
+        (["a\\b", "site", "Site"], ["montage-a-b.png", "montage-site.png", "montage-Site-2.png"]),
+        (["$x$", "cost: $", "x" * 300], ["montage-$x$.png", "montage-cost- $.png", f"montage-{'x' * 60}.png"]),
+    ],
+)
+def test_a_picture_of_a_domain_with_any_name_is_written(tmp_path, names, files):
+    table = pd.DataFrame({"dataset": "own", "domain": names, "subject": [r"P$\frac$", "P2", "P3"], "phase": "", "slice": 0})
+    table = table.assign(spacing_mm=1.0, split="test")
+    images = np.random.default_rng(0).random((3, 16, 16)).astype(np.float32)
+    info = {"name": "own", "class_names": ["x"], "source_domain": names[0]}
+    data = write_slice_set(tmp_path / "set", images, (images > 0.5).astype(np.uint8), table, info)
+    assert [path.name for path in montages(data, tmp_path / "pictures")] == files
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == sorted(files)

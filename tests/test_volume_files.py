@@ -278,3 +278,38 @@ def test_cut_and_damaged_compressed_voxels_are_never_accepted(tmp_path, capfd, n
         except BadInput:
             pass
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["a.mha", "b.mhd", "c.nrrd", "d.nii", "e.nii.gz"])
+def test_a_name_that_is_no_utf_8_ends_no_process(tmp_path, name):
+    path = tmp_path / os.fsdecode(b"M\xfcller" + name[1:].encode())
+    try:
+        path.write_bytes(nifti_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    if name[0] in "de":
+        assert read_volume(path).spacing_mm == pytest.approx((0.5, 0.75))
+    else:
+        os.replace(itk(tmp_path / name), path)
+        for read in (read_volume, read_grid):
+            with pytest.raises(BadInput, match="is no UTF-8, and ITK cannot open it; rename it"):
+                read(path)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "b.mhd", "c.nrrd", "d.mha+", "e.nrrd+"])
+def test_changed_bytes_in_the_text_of_a_header_end_in_one_sentence_or_change_nothing_much(tmp_path, capfd, name):
+    path, rng = itk(tmp_path / name.rstrip("+"), compress=name.endswith("+")), np.random.default_rng(0)
+    whole = path.read_bytes()
+    end = whole.find(b"\n\n") if "nrrd" in name else whole.find(b"ElementDataFile")
+    refusals = 0
+    for _ in range(40):
+        changed = bytearray(whole)
+        changed[rng.integers(end)] = rng.integers(32, 127)
+        path.write_bytes(changed)
+        try:
+            volume = read_volume(path)
+            assert volume.slices.size == ARRAY.size and read_grid(path)[0] == volume.slices.shape[1:]
+        except BadInput as error:
+            refusals += 1
+            assert path.name in str(error) and "\n" not in str(error)
+    assert refusals and capfd.readouterr().err == ""

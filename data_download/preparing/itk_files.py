@@ -40,6 +40,10 @@ def read_itk(path: Path, what: str, reader: str, header_only: bool = False) -> t
     except ImportError as error:
         raise BadInput(f"{path} is a MetaImage or NRRD file; to read it: pip install SimpleITK") from error
 
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # ITK would end the process
+        raise BadInput(f"the name of {what} {path} is no UTF-8, and ITK cannot open it; rename it, or its folder") from error
     fields, start = _text_header(path)
     source = SimpleITK.ImageFileReader()
     source.SetFileName(str(path))
@@ -152,6 +156,10 @@ def _look_for_the_data(path: Path, what: str, fields: dict[str, str], start: int
                 f"{beside[0].name}' into {path.name}"
             )
         raise BadInput(f"{begin}, which is missing; put it beside {path.name}, or complete the download")
+    if not os.access(data, os.R_OK):
+        raise BadInput(
+            f"{what} {path} has its voxels in {data.name}, which may not be read; give yourself the permission to"
+        )
     packed = fields.get("compresseddata", "").lower() == "true"
     needed, found = _bytes_needed(fields, packed), data.stat().st_size - (start if inside else 0)
     if found < needed:

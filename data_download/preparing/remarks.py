@@ -13,6 +13,7 @@ def counted(notes: Iterable[str]) -> list[str]:
     numbers: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for note in notes:
+        note = note.encode("utf-8", "backslashreplace").decode()  # a file may have any bytes for its name
         text, mark, example = note.partition(EXAMPLE)
         numbers[text] += 1
         examples.setdefault(text, mark + example)
