@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from advconf_lite.quality import Quality
-from advconf_lite.segmenter import label_map
-from advconf_lite.strips import check_labels
+from advconf_lite.segmenter import decided, label_map
+from advconf_lite.strips import as_labels
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.numbers import one_of, whole
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
@@ -30,10 +31,13 @@ class Samples:
 
     masks: label maps (n, B, H, W).
     probabilities: N -> mean softmax of the first N samples, (B, K, H, W), for those N that were asked for.
+    decided: (B,), False for an image whose logits were NaN or infinite in any sample. Its masks are all alike, for no reason,
+        so that its scores must be NaN.
     """
 
     masks: Tensor
     probabilities: dict[int, Tensor]
+    decided: Tensor
 
 
 def monte_carlo_masks(segmenter: nn.Module, images: Tensor, n: int, seed: int, images_per_pass: int = 64) -> Tensor:
@@ -66,13 +70,19 @@ def monte_carlo(
         Masks (n, B, H, W), uint8, or int64 with more than 256 classes; and the mean softmax per N in `mean_of`.
 
     Raises:
-        BadInput: `n` is below 1, or the segmenter has no dropout, so that all masks would be the same.
+        BadInput: `n` is below 1, or another argument is none; or the segmenter has no dropout, so that all masks would be
+            the same.
     """
-    if n < 1:
-        raise BadInput(f"n is {n}; give the number of Monte Carlo samples, at least 1 (2 for an agreement)")
+    n = whole(n, "n", 1)
+    whole(images_per_pass, "images_per_pass", 1)
+    for number in mean_of:
+        whole(number, "mean_of", 1, n)
+    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise BadInput(f"images are {given}; give a tensor (B, channels, H, W) of at least one image")
     if not any(isinstance(m, DROPOUT) and m.p > 0 for m in segmenter.modules()):
         raise BadInput("the segmenter has no dropout, so its samples would be the same; use dropout > 0")
-    batch, masks, done, total, kept = len(images), None, 0, 0.0, {}
+    batch, masks, done, total, kept, good = len(images), None, 0, 0.0, {}, True
     copies = max(1, images_per_pass // max(1, batch))
     modes = [(module, module.training) for module in segmenter.modules()]
     on_gpu = images.is_cuda
@@ -90,6 +100,7 @@ def monte_carlo(
                 with torch.inference_mode():
                     logits, _ = segmenter(images.repeat(now, 1, 1, 1))
                     labels = label_map(logits).view(now, batch, *logits.shape[2:])
+                    good = decided(logits).view(now, batch).all(0) & good
                     if done < max(mean_of, default=0):
                         for number, one in enumerate(logits.split(batch), start=done + 1):
                             total = total + one.float().softmax(1)
@@ -103,7 +114,7 @@ def monte_carlo(
     finally:
         for module, training in modes:
             module.training = training
-    return Samples(masks, kept)
+    return Samples(masks, kept, good.clone())
 
 
 def predictive_entropy(probabilities: Tensor) -> Tensor:
@@ -117,11 +128,17 @@ def certainty(probabilities: Tensor, foreground: bool = False) -> Tensor:
     The paper's "average aggregated predictive entropy" (section 4.3), turned round so that high means good as for all
     methods. It is no estimate of a quality, so no MAE is computed from it; correlation and eAURC do not depend on the
     scale, for which the published code divides by sqrt(K). Most pixels are certain background, so the mean over the
-    whole image mostly counts how large the object is.
+    whole image mostly counts how large the object is. NaN where a probability is.
 
     `foreground` weights every pixel with its foreground probability 1 - p_0. The benchmark of Zenk et al. (2025)
     averages over the pixels of the predicted foreground; weights need no rule for an empty mask.
+
+    Raises:
+        BadInput: not (B, K, H, W) of at least two classes.
     """
+    if not isinstance(probabilities, Tensor) or probabilities.ndim != 4 or probabilities.shape[1] < 2:
+        given = tuple(probabilities.shape) if isinstance(probabilities, Tensor) else type(probabilities).__name__
+        raise BadInput(f"probabilities are {given}; give (B, K, H, W) of K classes, at least 2")
     entropy = predictive_entropy(probabilities).flatten(1) / math.log(probabilities.shape[1])
     if not foreground:
         return 1 - entropy.mean(1)
@@ -135,7 +152,7 @@ def score_agreement(masks: Tensor, g: Quality, empty: str = "one") -> Tensor:
     Args:
         masks: integer label maps (n, B, H, W), n at least 2.
         g: the quality, with its number of classes.
-        empty: what a pair counts if both lack the class: "one", the rule of `quality.aggregate`, "zero", or
+        empty: what a pair counts if both lack the class: "one", the rule of `quality.absent_as_right`, "zero", or
             "published": one for Dice and zero for surface Dice, as the published code has it.
 
     Returns:
@@ -144,11 +161,10 @@ def score_agreement(masks: Tensor, g: Quality, empty: str = "one") -> Tensor:
     Raises:
         BadInput: a wrong shape or label, fewer than two samples, an unknown `empty`, a bad spacing or tolerance.
     """
-    if empty not in ("one", "zero", "published"):
-        raise BadInput(f"empty is {empty!r}; give 'one', 'zero' or 'published'")
+    one_of(empty, "empty", ("one", "zero", "published"))
+    masks = as_labels(masks, g.num_classes, "masks")
     if masks.ndim != 4 or len(masks) < 2:
         raise BadInput(f"masks have shape {tuple(masks.shape)}; give at least two samples, as (n, B, H, W)")
-    check_labels(masks, g.num_classes, "masks")
     scores = _all_pairs(masks, g) if g.measure.bits else _one_pair_after_another(masks, g)  # (B, classes, pairs)
     rule = g.measure.published_empty if empty == "published" else empty
     return torch.where(scores.isnan(), 1.0 if rule == "one" else 0.0, scores).mean(2)

@@ -11,33 +11,44 @@ its AURC, and no result depends on the order of the rows. Without ties this is a
 published code computes. It needs no rule for coverage 0, where the selective risk is undefined. Others join points
 of the curve by straight lines; two such definitions stand beside ours in tests/test_aurc_definitions.py.
 
+A prediction that is NaN or infinite (a head that diverged, a broken pixel) is no answer. A metric of the order ranks it
+last, tied with its like: whoever works by the ranking sends these images to a human first. A metric of the values, MAE
+and Pearson, is NaN as soon as there is one: over the answered slices alone, a method would look better for each hard slice
+that it gives no answer on. A true score lies in [0, 1]; percentages are refused.
+
 AUGRC (Traub et al. 2024) integrates (sum of accepted risks) / n over the coverage from 0 to 1. That curve
 starts at 0 and is straight inside a tie group, so trapezoids are exact, and it equals the value of fd-shifts.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.numbers import one_of, real
+
+FEWEST_SLICES = 3  # of a correlation: two points always lie on a line
+PERCENT = 5  # predictions whose median lies above it are no estimates of scores in [0, 1]
 
 
 def pearson(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
-    """Pearson correlation of two (n,) arrays; NaN for n < 2, a constant array or a NaN in either."""
+    """Pearson correlation of two (n,) arrays; NaN, with a warning, for n < 3, a constant array or a NaN in either."""
     return METRICS["pearson"](predicted_score, true_score)
 
 
 def spearman(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
-    """Pearson correlation of the mid-ranks of two (n,) arrays; NaN where `pearson` is."""
+    """Pearson correlation of the mid-ranks of two (n,) arrays; NaN where `pearson` is, but that NaN predictions rank last."""
     return METRICS["spearman"](predicted_score, true_score)
 
 
 def mae(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
-    """Mean absolute error of (n,) predicted scores, in units of the score; NaN for n = 0."""
+    """Mean absolute error of (n,) predicted scores, in units of the score; NaN, with a warning, for n = 0 or a NaN."""
     return METRICS["mae"](predicted_score, true_score)
 
 
@@ -66,6 +77,7 @@ class Metric:
         needs_estimate: it means nothing for a score that only ranks, as agreement does, and is NaN there.
         of: the (R,) values of R resamples; NaN (also of 0 / 0) where undefined.
         digits: decimals of a difference in tables.
+        of_order: it reads the order of the predictions alone. If not, one that is not finite makes it NaN.
     """
 
     name: str
@@ -74,20 +86,75 @@ class Metric:
     needs_estimate: bool
     of: Callable[[Resamples], np.ndarray]
     digits: int = 4
+    of_order: bool = True
 
     @property
     def better(self) -> str:
         return "higher" if self.higher_is_better else "lower"
 
-    def __call__(self, predicted_score: np.ndarray, true_score: np.ndarray) -> float:
-        predicted = np.asarray(predicted_score, dtype=np.float64)
-        true = np.asarray(true_score, dtype=np.float64)
+    def __call__(self, predicted_score: Any, true_score: Any) -> float:
+        """Of arrays, tensors of any kind, series or lists; NaN, with a warning that says why, where it is undefined.
+
+        Raises:
+            BadInput: not two (n,) arrays of numbers, a true score outside [0, 1], or percentages as estimates.
+        """
+        predicted, true = _scores(predicted_score, "predicted_score"), _scores(true_score, "true_score")
         if predicted.shape != true.shape or predicted.ndim != 1:
             raise BadInput(
                 f"predicted and true scores have shapes {predicted.shape} and {true.shape}; give "
                 "two (n,) arrays, one value per slice"
             )
-        return float(weighted_metrics(predicted, true, np.ones((1, len(true))), [self.name])[self.name][0])
+        if (wrong := outside(true)).any():
+            raise BadInput(f"true_score holds {true[wrong][0]:g}; scores lie from 0 to 1: divide percentages by 100")
+        if self.needs_estimate and percentages(predicted):
+            raise BadInput(f"predicted_score has a median of {np.nanmedian(predicted):g}; divide percentages by 100")
+        value = float(weighted_metrics(predicted, true, np.ones((1, len(true))), [self.name])[self.name][0])
+        if np.isnan(value):
+            warnings.warn(f"{self.title} is not defined: {self._why_undefined(predicted, true)}", stacklevel=3)
+        return value
+
+    def _why_undefined(self, predicted: np.ndarray, true: np.ndarray) -> str:
+        if len(true) == 0:
+            return "there is no slice"
+        if np.isnan(true).any():
+            return f"{np.isnan(true).sum()} of {len(true)} true scores are NaN"
+        if not self.of_order and (lost := ~np.isfinite(predicted)).any():
+            return f"{lost.sum()} of {len(true)} predictions are not finite"
+        if len(true) < FEWEST_SLICES:
+            return f"it needs at least {FEWEST_SLICES} slices"
+        return "all predicted, or all true scores are equal"
+
+
+def outside(true: np.ndarray) -> np.ndarray:
+    """Which of the true scores do not lie in [0, 1]; NaN is none of them. float32 rounds."""
+    return (true < -1e-6) | (true > 1 + 1e-6)
+
+
+def percentages(predicted: np.ndarray) -> bool:
+    """Whether predictions look like percentages: all from 0 to 100, and half of them far above 1."""
+    answered = predicted[np.isfinite(predicted)]
+    return bool(answered.size and answered.min() >= 0 and answered.max() <= 100 and np.median(answered) > PERCENT)
+
+
+def _scores(values: Any, name: str) -> np.ndarray:
+    """Scores in whatever holds numbers, as float64; NaN for what is missing."""
+    try:
+        if hasattr(values, "detach"):  # a tensor: bfloat16, with a graph, on a GPU
+            values = values.detach().cpu().double().numpy()
+        elif hasattr(values, "isna"):  # a series, whose own type of numbers may have gaps
+            values = values.astype(object).where(~values.isna(), None).to_numpy()
+        elif isinstance(values, np.ma.MaskedArray):
+            values = values.astype(np.float64).filled(np.nan)
+        array = np.asarray(values)
+        if array.dtype == object and array.ndim == 1:
+            numbers = [np.nan if value is None else real(value) for value in array]
+            array = array if None in numbers else np.array(numbers, dtype=np.float64)
+    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{name} is no array of numbers ({reason}); give one value per slice, as (n,)") from error
+    if array.dtype.kind not in "biuf":
+        raise BadInput(f"{name} holds {array.dtype.name} values; give one number per slice, as (n,)")
+    return array.astype(np.float64)
 
 
 def weighted_metrics(
@@ -102,10 +169,18 @@ def weighted_metrics(
         names: of the metrics; default: all.
 
     Returns:
-        name -> (R,) values, NaN where undefined.
+        name -> (R,) values, NaN where undefined. A metric that is undefined for a prediction that is not finite is so in
+        every resample, whether it has drawn that slice or not.
+
+    Raises:
+        BadInput: shapes that do not fit, a negative weight, or an unknown name.
     """
-    names = list(METRICS) if names is None else names
-    if predicted.size == 0 or np.isnan(predicted).any() or np.isnan(true).any():
+    names = list(METRICS) if names is None else [one_of(name, "metric", METRICS) for name in names]
+    if predicted.ndim != 1 or true.shape != predicted.shape or weights.shape[1:] != predicted.shape:
+        raise BadInput(f"{predicted.shape} predicted, {true.shape} true scores and weights {weights.shape} do not fit")
+    if weights.size and not weights.min() >= 0:
+        raise BadInput(f"weights hold {weights.min()}; give how often each slice is drawn, 0 or more")
+    if predicted.size == 0 or np.isnan(true).any():
         return {name: np.full(len(weights), np.nan) for name in names}
     resamples = Resamples(predicted, true, weights)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -116,18 +191,19 @@ class Resamples:
     """R resamples of (n,) predicted and true scores, and what several metrics need of them.
 
     Attributes:
-        predicted, true: (n,).
+        predicted, true: (n,); a prediction that is not finite is NaN.
         weights: (R, n), as in `weighted_metrics`.
         count: (R,) slices in each resample.
     """
 
     def __init__(self, predicted: np.ndarray, true: np.ndarray, weights: np.ndarray):
-        self.predicted, self.true, self.weights = predicted, true, weights
+        self.predicted = np.where(np.isfinite(predicted), predicted, np.nan)
+        self.true, self.weights = true, weights
         self.count = weights.sum(1)
 
     @cached_property
     def by_prediction(self) -> _TieGroups:
-        return _TieGroups(self.predicted, self.weights)
+        return _TieGroups(np.where(np.isnan(self.predicted), -np.inf, self.predicted), self.weights)
 
     @cached_property
     def by_truth(self) -> _TieGroups:
@@ -206,7 +282,7 @@ def _weighted_correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> 
     variance_x, variance_y = xx - sx**2 / count, yy - sy**2 / count
     constant = (variance_x <= 1e-12 * xx) | (variance_y <= 1e-12 * yy)  # what rounding leaves of a zero variance
     r = (moment(wx, y) - sx * sy / count) / np.sqrt(variance_x * variance_y)
-    return np.where(constant, np.nan, np.clip(r, -1, 1))
+    return np.where(constant | (count < FEWEST_SLICES), np.nan, np.clip(r, -1, 1))
 
 
 # A metric is one record here: it is then a column of metrics.csv, and its title and direction are those of this record
@@ -214,12 +290,12 @@ def _weighted_correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("pearson", "Pearson", True, False, Resamples.correlation, digits=3),
+        Metric("pearson", "Pearson", True, False, Resamples.correlation, digits=3, of_order=False),
         Metric("spearman", "Spearman", True, False, Resamples.rank_correlation, digits=3),
         Metric("aurc", "AURC", False, False, lambda resamples: resamples.areas[0]),
         Metric("eaurc", "eAURC", False, False, Resamples.excess_area),
         Metric("augrc", "AUGRC", False, False, lambda resamples: resamples.areas[1]),
-        Metric("mae", "MAE", False, True, Resamples.mean_error),
+        Metric("mae", "MAE", False, True, Resamples.mean_error, of_order=False),
     )
 }
 REPORTED = ("pearson", "eaurc", "mae")  # the paper's, which tables, figures and comparisons show

@@ -6,19 +6,22 @@ t*. So everything here is shifts and bitwise operations of one strip of bytes. E
 class is a bit of it, and all images lie in the strip one after another with gaps of zeros between rows and
 between images, wide enough that no shift reaches the next one.
 
-Classes absent from both maps: Dice 1, surface Dice NaN. Absent from one: 0. `aggregate` counts NaN as 1.
+Classes absent from both maps: Dice 1, surface Dice NaN. Absent from one: 0. As a true score NaN counts as 1:
+`absent_as_right`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from advconf_lite.strips import Strip, check_labels, disk_half_widths
+from advconf_lite.strips import MAX_CLASSES, Strip, as_labels, as_spacing, disk_half_widths
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.numbers import whole
 
 
 def dice(pred: Tensor, target: Tensor, num_classes: int, include_background: bool = False) -> Tensor:
@@ -34,9 +37,7 @@ def dice(pred: Tensor, target: Tensor, num_classes: int, include_background: boo
     Raises:
         BadInput: shapes or devices disagree, not integers, or a label out of range.
     """
-    check_labels(pred, num_classes, "pred")
-    check_labels(target, num_classes, "target")
-    _check_pair(pred, target)
+    pred, target = _pair(pred, target, num_classes)
     batch, joint = len(pred), num_classes**2
     # One histogram of (image, predicted label, true label) holds everything that Dice needs.
     cell = pred.long() * num_classes  # (B, H, W)
@@ -74,9 +75,7 @@ def surface_dice(
     Raises:
         BadInput: shapes or devices disagree, not integers, a label out of range, a bad tolerance or spacing.
     """
-    check_labels(pred, num_classes, "pred")
-    check_labels(target, num_classes, "target")
-    _check_pair(pred, target)
+    pred, target = _pair(pred, target, num_classes)
     strip, edge, near = _boundaries((pred, target), num_classes, tolerance, spacing, include_background)
     # Flip: each boundary meets the other map's dilated one.
     hit = near.view(2, -1).flip(0).flatten().bitwise_and_(edge)
@@ -86,14 +85,31 @@ def surface_dice(
     return hits / pixels  # 0 / 0 is the NaN of a class that is absent from both
 
 
-def aggregate(scores: Tensor) -> Tensor:
-    """One score per image: the mean over classes, where NaN counts as 1: (B, classes) -> (B,).
+def absent_as_right(true_scores: Tensor) -> Tensor:
+    """*True* scores with 1 for NaN, the surface Dice of a class that both maps lack: agreeing on absence is right.
 
-    NaN is the surface Dice of a class that both maps lack, and agreeing on absence is right. The rule is
-    the same for true and predicted scores, and asks for no ground truth (the published code averages
-    predicted scores over the classes that the *ground truth* has).
+    Never for predicted scores: there NaN is a network that has no answer, and 1 would make the worst image the best.
     """
-    return torch.where(scores.isnan(), 1.0, scores).mean(1)
+    return torch.where(true_scores.isnan(), 1.0, true_scores)
+
+
+def aggregate(scores: Tensor) -> Tensor:
+    """One score per image, the mean over classes: (B, classes) -> (B,); NaN where any of them is NaN or infinite.
+
+    Of true scores take `aggregate(absent_as_right(scores))`. The rule is the same for true and predicted scores, and asks
+    for no ground truth (the published code averages predicted scores over the classes that the *ground truth* has).
+
+    Raises:
+        BadInput: not one row of scores per image.
+    """
+    try:
+        scores = torch.as_tensor(scores)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"scores are no table of numbers ({error}); give one row per image, as (B, classes)") from error
+    if scores.ndim != 2 or scores.shape[1] == 0 or scores.is_complex():
+        raise BadInput(f"scores have shape {tuple(scores.shape)}; give one row per image, as (B, classes)")
+    mean = (scores if scores.is_floating_point() else scores.float()).mean(1)
+    return mean.where(mean.isfinite(), torch.nan)
 
 
 @dataclass(frozen=True)
@@ -131,7 +147,7 @@ class Quality:
         include_background: also score class 0.
 
     Raises:
-        BadInput: an unknown name, or no tolerance where the quality needs one.
+        BadInput: an unknown name, or a number that cannot be one of these; no tolerance where the quality needs one.
     """
 
     name: str
@@ -141,8 +157,17 @@ class Quality:
     include_background: bool = False
 
     def __post_init__(self) -> None:
-        if find_measure(self.name).needs_tolerance and self.tolerance is None:
+        needs_tolerance = find_measure(self.name).needs_tolerance
+        whole(self.num_classes, "num_classes", 2, MAX_CLASSES)
+        if needs_tolerance and self.tolerance is None:
             raise BadInput(f"tolerance is None; {self.name} needs a distance of at least 0 in the unit of the spacing")
+        disk_half_widths(
+            0 if self.tolerance is None else self.tolerance, self.spacing, (1, 1)
+        )  # refuses what is no distance
+        if hasattr(self.spacing, "__len__"):  # a list cannot be hashed, and a Quality is a key
+            object.__setattr__(self, "spacing", as_spacing(self.spacing))
+        if not isinstance(self.include_background, bool):
+            raise BadInput(f"include_background is {self.include_background!r}; give True or False")
 
     @property
     def measure(self) -> Measure:
@@ -154,7 +179,7 @@ class Quality:
 
 def find_measure(name: str) -> Measure:
     """The record of a quality; BadInput if there is none of that name."""
-    if name not in QUALITIES:
+    if not isinstance(name, str) or name not in QUALITIES:
         raise BadInput(f"quality is {name!r}; choose from {', '.join(QUALITIES)}", argument="quality")
     return QUALITIES[name]
 
@@ -192,12 +217,14 @@ def _boundaries(
     return strip, strip.without_margin(edge), strip.dilate(edge)
 
 
-def _check_pair(pred: Tensor, target: Tensor) -> None:
+def _pair(pred: Any, target: Any, num_classes: int) -> tuple[Tensor, Tensor]:
+    pred, target = as_labels(pred, num_classes, "pred"), as_labels(target, num_classes, "target")
     if pred.ndim != 3 or pred.shape != target.shape:
         shapes = f"pred has shape {tuple(pred.shape)} and target {tuple(target.shape)}"
         raise BadInput(f"{shapes}; give two label maps of one shape (B, H, W)")
     if pred.device != target.device:
         raise BadInput(f"pred is on {pred.device} and target on {target.device}; move both to one device")
+    return pred, target
 
 
 # A quality is one record here: every list of qualities, every title and the agreement of samples come from it.

@@ -84,6 +84,11 @@ def label_map(logits: Tensor) -> Tensor:
     return logits.max(1).indices
 
 
+def decided(logits: Tensor) -> Tensor:
+    """Whether every pixel of an image has a largest logit, (B, K, H, W) -> (B,): not where the network gave NaN or infinity."""
+    return logits.amax(1).isfinite().flatten(1).all(1)
+
+
 class Segmenter(nn.Module):
     """A network that maps images to logits, and a tap on one of its layers.
 

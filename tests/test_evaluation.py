@@ -134,9 +134,9 @@ def test_bad_predictions_are_named(tmp_path):
     with pytest.raises(BadInput, match="column slice holds no number.*three"):
         read_predictions(path)
     bad = table()
-    bad.loc[7, "predicted_score"] = np.nan
+    bad.loc[7, "true_score"] = np.nan
     bad.to_csv(path, index=False)
-    with pytest.raises(BadInput, match="predicted_score in data row 8 is nan"):
+    with pytest.raises(BadInput, match="true_score in data row 8 is nan"):
         read_predictions(path)
     with pytest.raises(BadInput, match="repeats a slice"):
         check_predictions(pd.concat([table(), table().iloc[[3]]]))

@@ -17,6 +17,7 @@ from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.experiment.run import Run
 from advconf_lite.experiment.scoring import image_scores
 from advconf_lite.metrics import mae
+from advconf_lite.quality import absent_as_right
 from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 
@@ -92,7 +93,10 @@ def test_average_over_present_classes_is_the_published_rule(slice_set, tmp_path)
     predicted = torch.tensor([[0.6, 0.2], [0.3, 0.3]])
     known = ~true.isnan()
     assert image_scores(every, predicted).tolist() == pytest.approx([0.4, 0.3])
-    assert image_scores(every, true).tolist() == [0.75, 1.0]
+    assert image_scores(every, absent_as_right(true)).tolist() == [0.75, 1.0]
+    assert image_scores(every, true).isnan().all()  # of a predicted score, NaN is no answer
+    lost = torch.tensor([[0.6, torch.nan], [torch.nan, 0.3]])
+    assert image_scores(present, lost, torch.tensor([[True, False], [True, True]])).isnan().tolist() == [False, True]
     assert image_scores(present, predicted, known).tolist() == pytest.approx([0.6, 0.0])
 
 

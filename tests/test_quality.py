@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from advconf_lite.quality import aggregate, dice, surface_dice
+from advconf_lite.quality import absent_as_right, aggregate, dice, surface_dice
 from advconf_lite.strips import Strip, disk_half_widths
 from advconf_lite.support.errors import BadInput
 
@@ -121,9 +121,16 @@ def test_absent_classes():
     same(scores, torch.tensor([[NAN], [0.0], [0.0]]))
 
 
-def test_aggregate_counts_nan_as_one():
+def test_only_a_true_score_that_is_nan_counts_as_one():
     scores = torch.tensor([[0.5, NAN], [NAN, NAN], [0.2, 0.4]])
-    torch.testing.assert_close(aggregate(scores), torch.tensor([0.75, 1.0, 0.3]))
+    torch.testing.assert_close(aggregate(absent_as_right(scores)), torch.tensor([0.75, 1.0, 0.3]))
+    torch.testing.assert_close(aggregate(scores), torch.tensor([NAN, NAN, 0.3]), equal_nan=True)
+    infinite = torch.tensor([[float("inf"), 0.2], [-float("inf"), float("inf")]])
+    assert aggregate(infinite).isnan().all() and aggregate(absent_as_right(infinite)).isnan().all()
+    assert aggregate([[0.2, 0.4]]).tolist() == pytest.approx([0.3])
+    for wrong in ([0.2, 0.4], torch.zeros(3, 0), "text", None):
+        with pytest.raises(BadInput, match="give one row per image"):
+            aggregate(wrong)
 
 
 def test_disk_rows():

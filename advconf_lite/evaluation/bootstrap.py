@@ -7,6 +7,8 @@ import zlib
 import numpy as np
 import pandas as pd
 
+from advconf_lite.support.numbers import whole
+
 FEWEST_SUBJECTS = 3  # below that, resampling subjects says nothing about the next one
 
 
@@ -20,7 +22,12 @@ def draw_subjects(subjects: pd.Series, resamples: int, key: str | None = None, s
 
     `key` and `seed` name the draw. Without a key it is a function of the subjects alone, so that all tables that have
     them see the same one.
+
+    Raises:
+        BadInput: `resamples` or `seed` is no whole number of at least 0.
     """
+    whole(resamples, "resamples")
+    whole(seed, "seed")
     unique, member = np.unique(subjects.astype(str).to_numpy(str), return_inverse=True)
     rng = np.random.default_rng([seed, zlib.crc32(("|".join(unique) if key is None else key).encode())])
     counts = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), size=resamples)
@@ -37,6 +44,7 @@ def seed_weights(pairs: list[tuple[int, int]], resamples: int) -> np.ndarray:
 
     Segmenters are drawn first; each time that one is drawn, as many of its head seeds are as it has.
     """
+    whole(resamples, "resamples")
     rng = np.random.default_rng(1)
     segmenters = sorted({segmenter for segmenter, _ in pairs})
     drawn = rng.multinomial(len(segmenters), np.full(len(segmenters), 1 / len(segmenters)), size=resamples)

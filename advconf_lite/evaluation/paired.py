@@ -11,6 +11,7 @@ from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles, seed
 from advconf_lite.evaluation.predictions import SEEDS, SLICE, check_predictions
 from advconf_lite.metrics import METRICS, REPORTED, weighted_metrics
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.numbers import one_of, whole
 
 
 def paired_difference(
@@ -37,17 +38,22 @@ def compare(
     segmenter seeds, and of the head seeds of each, as many are drawn anew; one alone cannot be, and the interval then
     says nothing about another one. Domains in which a metric is undefined for a draw are left out of that draw's mean.
     The interval is NaN (not estimable) if no domain has at least 3 subjects; a domain with fewer, beside larger ones,
-    counts as if it had no spread of its own.
+    counts as if it had no spread of its own. Where one of the two methods has a prediction that is NaN or infinite, a
+    difference of metrics that this leaves undefined is NaN: over the other domains alone the method would look better.
 
     Returns:
         One row per quality, method and metric: quality, method, metric, difference, low, high (2.5 % and 97.5 %),
         n_domains, n_segmenters, n_pairs (of seeds). No row for a metric that needs an estimate where one only ranks.
 
     Raises:
-        BadInput: not a predictions table, or two of the methods did not score the same slices.
+        BadInput: not a predictions table, a method that it does not have, or two that did not score the same slices; or a
+            number of resamples that is none.
     """
+    whole(resamples, "resamples")
     wanted = [reference, *methods]
     predictions = check_predictions(predictions)
+    for name in wanted:
+        one_of(name, "method", dict.fromkeys(predictions["method"]))
     rank_only = set(predictions.loc[~predictions["estimates"].astype(bool), "method"])
     rows = []
     targets = predictions[(predictions["domain"] != source_domain) & predictions["method"].isin(wanted)]
@@ -65,6 +71,7 @@ def compare(
                 result = weighted_metrics(*scores, weights, REPORTED)
                 values[number, :, domains.index(key[0]), pairs.index(key[1:])] = list(result.values())
         of_seeds = seed_weights(pairs, resamples).T  # (pairs, 1 + resamples)
+        unanswered = set(of_quality.loc[~np.isfinite(of_quality["predicted_score"].astype(float)), "method"])
         estimable = of_quality.groupby("domain")["subject"].nunique().max() >= FEWEST_SUBJECTS
         for number, method in enumerate(methods, start=1):
             difference = values[0] - values[number]  # (metrics, domains, pairs, 1 + resamples)
@@ -76,6 +83,8 @@ def compare(
                     continue
                 with np.errstate(invalid="ignore"):
                     mean = np.nansum(of_domain, 0) / (~np.isnan(of_domain)).sum(0)
+                if not METRICS[name].of_order and unanswered & {reference, method}:
+                    mean = np.full_like(mean, np.nan)
                 low, high = percentiles(mean[1:]) if estimable else (np.nan, np.nan)
                 rows.append({
                     "quality": quality, "method": method, "metric": name, "difference": mean[0], "low": low, "high": high,

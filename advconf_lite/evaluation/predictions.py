@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from advconf_lite.metrics import outside
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 
@@ -25,15 +26,15 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     """A checked predictions table from a CSV file; text columns are strings even if they look like numbers.
 
     Raises:
-        BadInput: no such file, not a table, a column is missing, `estimates` is not True or False, or a score is not
-            a finite number.
+        BadInput: no such file, not a table, a column is missing, `estimates` is not True or False, or a true score is not
+            a number from 0 to 1.
     """
     try:
         # A subject or domain called "NA" is a name; only empty cells and NaN are missing values.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=["", "nan", "NaN"])
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist; run the evaluation first, or name the run's folder") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, ValueError) as error:  # pandas' parser and encoding errors are ValueErrors
         raise BadInput(f"{path} cannot be read as a table ({error}); delete it and run the evaluation again") from error
     if "estimates" in table:
         table["estimates"] = table["estimates"].map({"True": True, "False": False})
@@ -55,8 +56,13 @@ def as_text(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions table") -> pd.DataFrame:
-    """The same table, or BadInput: a column is missing, a score is not finite, a slice is there twice, or it is unclear
-    whether a method estimates."""
+    """The same table, or BadInput: a column is missing, a score is no number or a true one not from 0 to 1, a slice is there
+    twice, or it is unclear whether a method estimates.
+
+    A predicted score may be NaN or infinite: a network that has no answer. What the metrics make of it is said there.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise BadInput(f"{name} is a {type(table).__name__}; give a table (pandas.DataFrame) of predictions")
     missing = [column for column in PREDICTION_COLUMNS if column not in table.columns]
     if missing:
         needed = ", ".join(PREDICTION_COLUMNS)
@@ -64,11 +70,15 @@ def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions t
             f"{name} lacks the column(s) {', '.join(missing)} of {needed}; delete it and run the evaluation again"
         )
     for column in ("true_score", "predicted_score"):
-        values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
-        if not np.isfinite(values).all():
-            row = int(np.flatnonzero(~np.isfinite(values))[0])
+        values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        wrong = np.isnan(values) & table[column].notna().to_numpy()
+        allowed = "not a number"
+        if column == "true_score":
+            wrong, allowed = ~np.isfinite(values) | outside(values), "not a number from 0 to 1 (percentages: divide by 100)"
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
             raise BadInput(
-                f"{name}: {column} in data row {row + 1} is {table[column].iloc[row]}, not a finite number; "
+                f"{name}: {column} in data row {row + 1} is {table[column].iloc[row]}, {allowed}; "
                 f"remove the rows of method {table['method'].iloc[row]!r} and run it again"
             )
     unclear = ~table["estimates"].isin([True, False])
@@ -84,6 +94,29 @@ def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions t
         row = int(np.flatnonzero(twice)[0])
         raise BadInput(f"{name}: data row {row + 1} repeats a slice of the same method and seeds; remove one of the two")
     return table
+
+
+def named_slices(rows: pd.DataFrame, most: int = 5) -> str:
+    """The first few slices of a table in words."""
+    several = rows["domain"].nunique() > 1
+    names = []
+    for row in rows.head(most).itertuples():
+        words = [f"{row.domain}"] * several + [f"subject {row.subject}"] + [f"{row.phase}"] * bool(row.phase == row.phase)
+        names.append(" ".join(word for word in [*words, f"slice {row.slice}"] if word))
+    return ", ".join(names) + (f" and {len(rows) - most} others" if len(rows) > most else "")
+
+
+def unanswered(table: pd.DataFrame) -> list[str]:
+    """A sentence for each method, quality and pair of seeds that has no finite prediction for some slices: which ones."""
+    lost = table[~np.isfinite(table["predicted_score"].to_numpy(np.float64))]
+    sentences = []
+    for key, rows in lost.groupby(["method", "quality", "domain", *SEEDS], sort=False):
+        same = np.logical_and.reduce([table[k] == v for k, v in zip(["method", "quality", "domain", *SEEDS], key)])
+        sentences.append(
+            f"{key[0]} has no finite prediction of {key[1]} for {len(rows)} of {same.sum()} slices of {key[2]} (segmenter "
+            f"seed {key[3]}, head seed {key[4]}): {named_slices(rows)}; they rank last, a human must look at them"
+        )
+    return sentences
 
 
 def merge_predictions(path: str | Path, new_rows: pd.DataFrame) -> pd.DataFrame:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS
 from advconf_lite.evaluation.paired import compare
+from advconf_lite.evaluation.per_domain import defined, mean_of, unanswered_in
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
-from advconf_lite.metrics import METRICS, REPORTED
+from advconf_lite.metrics import FEWEST_SLICES, METRICS, REPORTED
 
 
 def summary_table(metrics: pd.DataFrame, source_domain: str | None = None, width: int | None = None) -> str:
@@ -43,7 +44,10 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None, width
             for method in method_names:
                 of_targets = part[(part["method"] == method) & part["domain"].isin(targets)]
                 # Mean over domains for each pair of seeds first, so that the spread is that of the mean.
-                means = of_targets.groupby(SEEDS)[list(shown)].mean()
+                means = pd.DataFrame([
+                    {name: mean_of(pair, name) for name in shown} | {"n_unanswered": unanswered_in(pair)}
+                    for _, pair in of_targets.groupby(SEEDS)
+                ])  # fmt: skip
                 rows.append((mean, "", "", method, *(_cell(means, name) for name in shown)))
         table = _wide(rows, list(shown.values()))
         if width is not None and max(map(len, table)) > width:
@@ -53,7 +57,32 @@ def summary_table(metrics: pd.DataFrame, source_domain: str | None = None, width
     if len(metrics[SEEDS].drop_duplicates()) == 1:
         note = "[2.5 %, 97.5 %] of a bootstrap over subjects; "
         note += f"[n.e.]: not estimable with fewer than {FEWEST_SUBJECTS} subjects"
-    return "\n".join([*lines, note if width is None else textwrap.fill(note, width)])
+    notes = [note, *_why_dashes(metrics)]
+    return "\n".join([*lines, *(text if width is None else textwrap.fill(text, width) for text in notes)])
+
+
+def _why_dashes(metrics: pd.DataFrame) -> list[str]:
+    """What a dash in the table means, for each reason that there is."""
+    pearson = METRICS["pearson"].title
+    metrics = metrics[metrics["method"] != CONSTANT].reset_index(drop=True)
+    few = metrics["n_slices"] < FEWEST_SLICES
+    lost = metrics[metrics["n_unanswered"] > 0] if "n_unanswered" in metrics else metrics.iloc[:0]
+    constant = metrics["pearson"].isna() & ~few & ~metrics.index.isin(lost.index)
+    sentences = []
+    for key, rows in lost.groupby(["quality", "method", "domain"], sort=False):
+        counts = " and ".join(f"{row.n_unanswered} of {row.n_slices}" for row in rows.itertuples())
+        sentences.append(
+            f"-: {key[1]} has no finite prediction of {key[0]} for {counts} slices of {key[2]}, so no {pearson} and no "
+            f"{METRICS['mae'].title}; in {METRICS['eaurc'].title} they rank last"
+        )
+    for chosen, why in (
+        (few, f"has fewer than {FEWEST_SLICES} slices"),
+        (constant, "has predictions, or true scores, that are all equal"),
+    ):
+        for domain, rows in metrics[chosen].groupby("domain", sort=False):
+            methods = ", ".join(dict.fromkeys(rows["method"]))
+            sentences.append(f"-: {domain} {why}, so no {pearson} ({methods})")
+    return sentences
 
 
 def _wide(rows: list[tuple[str, ...]], titles: list[str]) -> list[str]:
@@ -94,7 +123,7 @@ def _narrow(rows: list[tuple[str, ...]], titles: list[str]) -> list[str]:
 
 
 def _cell(rows: pd.DataFrame, name: str) -> str:
-    values = rows[name].dropna()
+    values = defined(rows, name)
     if len(values) == 0:
         return "-"
     if len(values) > 1:
@@ -129,9 +158,12 @@ def domain_table(
             part = metrics[(metrics["quality"] == quality) & (metrics["method"] == name)]
             if part.empty:
                 continue
-            of_pairs = part.pivot(index=SEEDS, columns="domain", values=metric).reindex(columns=list(domains))
-            cells = {domain: spread(of_pairs[domain]) for domain in domains}
-            found.append(cells | ({"mean": spread(of_pairs.mean(axis=1))} if mean else {}))
+            cells = {domain: spread(defined(part[part["domain"] == domain], metric)) for domain in domains}
+            if mean:
+                of_pairs = [pair for _, pair in part[part["domain"].isin(domains)].groupby(SEEDS)]
+                means = pd.Series([mean_of(pair, metric) for pair in of_pairs], dtype=float)
+                cells["mean"] = NOTHING if any(map(unanswered_in, of_pairs)) and means.isna().any() else spread(means)
+            found.append(cells)
             index.append((quality, title))
     columns = [*domains, *(["mean"] if mean else [])]
     return pd.DataFrame(found, pd.MultiIndex.from_tuples(index, names=["quality", "method"]), columns)
@@ -155,6 +187,9 @@ def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=list(titles.values()))
     text = []
     for row in comparison.itertuples():
+        if np.isnan(row.difference):
+            text.append(NOTHING)
+            continue
         digits = METRICS[row.metric].digits
         interval = f"[{row.low:+.{digits}f}, {row.high:+.{digits}f}]" if np.isfinite(row.low) else "[n.e.]"
         text.append(f"{row.difference:+.{digits}f} {interval}")
@@ -169,6 +204,7 @@ def mae_floor(metrics: pd.DataFrame, source_domain: str | None = None) -> pd.Dat
     names = sorted(dict.fromkeys(metrics["method"]), key=lambda name: name != CONSTANT)
     domains = [domain for domain in dict.fromkeys(metrics["domain"]) if domain != source_domain]
     estimates = metrics.groupby("method")["mae"].count() > 0  # it is NaN for a method that only ranks
+    estimates |= metrics.groupby("method").apply(unanswered_in) > 0
     return domain_table(metrics, "mae", {name: name for name in names if estimates[name]}, domains, mean=True)
 
 

@@ -9,10 +9,12 @@ import pandas as pd
 import torch
 
 from advconf_lite.data.slices import read_slice_set
+from advconf_lite.evaluation.predictions import named_slices
 from advconf_lite.experiment.run import open_run
 from advconf_lite.head import head_scores
 from advconf_lite.methods.registry import find_method, head_methods
 from advconf_lite.quality import aggregate
+from advconf_lite.segmenter import decided
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
@@ -31,7 +33,8 @@ def predict(
 
     Returns:
         One row per slice, worst first by the run's first quality: dataset, domain, subject, phase, slice, then
-        predicted_<quality> and predicted_<quality>_<class>; also written to `out` as CSV.
+        predicted_<quality> and predicted_<quality>_<class>; also written to `out` as CSV. A slice on which the networks
+        give NaN or infinity has NaN there and comes before all others: nothing is known of it, so a human must look.
 
     Raises:
         BadInput: no such run or data, the run has no such head, or nothing was trained yet.
@@ -56,15 +59,18 @@ def predict(
     images, _ = slices.tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
     with torch.inference_mode():
         x = images.to(run.device)
-        z = torch.cat([segmenter(some)[1] for some in x.split(64)])
+        passes = [(decided(logits), z) for logits, z in map(segmenter, x.split(64))]
+        good, z = (torch.cat(parts) for parts in zip(*passes))
     foreground = slice(1, None) if run.settings.predict_background else slice(None)
     for quality in run.qualities:
         head = heads[method, quality]
-        scores = head_scores(head, find_method(method).features(head, x, z))[:, foreground].cpu()
+        scores = head_scores(head, find_method(method).features(head, x, z)).masked_fill(~good[:, None], torch.nan)
+        scores = scores.where(scores.isfinite(), torch.nan)[:, foreground].cpu()
         table[f"predicted_{quality}"] = aggregate(scores).numpy()
         for column, name in enumerate(classes):
             table[f"predicted_{quality}_{name}"] = scores[:, column].numpy()
-    table = table.sort_values(f"predicted_{run.qualities[0]}", kind="stable").reset_index(drop=True)
+    first = f"predicted_{run.qualities[0]}"
+    table = table.sort_values(first, kind="stable", na_position="first").reset_index(drop=True)
     write_atomically(out, lambda temporary: table.to_csv(temporary, index=False))
     return table
 
@@ -82,5 +88,9 @@ def run(chosen: argparse.Namespace) -> int:
     """The command `predict`."""
     table = predict(chosen.run_folder, chosen.data, chosen.out, chosen.method, chosen.segmenter_seed, chosen.head_seed)
     print(table.head(10).to_string(index=False, float_format="{:.3f}".format, line_width=line_width()))
+    lost = table.filter(regex="^predicted_").isna().any(axis=1)
+    if lost.any():
+        which = named_slices(table[lost])
+        print(f"no finite prediction for {lost.sum()} of {len(table)} slices, which a human must look at: {which}")
     print(f"{len(table)} slices, worst first: {chosen.out}")
     return 0

@@ -9,14 +9,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, merge_predictions
+from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, merge_predictions, unanswered
 from advconf_lite.experiment.folder import Key, RunFolder
 from advconf_lite.experiment.parts import Part, to_device
 from advconf_lite.head import head_scores
 from advconf_lite.methods.registry import SampledMethod, find_method
 from advconf_lite.methods.sampled import sampled_scores
-from advconf_lite.quality import aggregate
-from advconf_lite.segmenter import Segmenter, label_map
+from advconf_lite.quality import absent_as_right, aggregate
+from advconf_lite.segmenter import Segmenter, decided, label_map
 from advconf_lite.support.progress import bar as tqdm
 from advconf_lite.support.randomness import derived_seed
 
@@ -29,6 +29,7 @@ class Segmented:
     part: Part
     y_hat: Tensor  # (N, H, W)
     z: Tensor  # (N, C, h, w)
+    decided: Tensor  # (N,), False where the logits are not finite: there is no mask to predict a score of
     true: dict[str, Tensor]  # quality -> true scores (N, classes)
 
 
@@ -39,7 +40,8 @@ def segmented(run: RunFolder, segmenter: Segmenter, what: str = "predictions") -
         x, y = to_device(part, run.device)
         passes = [segmenter(some) for some in x.split(64)]
         y_hat, z = torch.cat([label_map(logits) for logits, _ in passes]), torch.cat([z for _, z in passes])
-        yield Segmented(domain, part, y_hat, z, {q: run.quality(q)(y_hat, y) for q in run.qualities})
+        good = torch.cat([decided(logits) for logits, _ in passes])
+        yield Segmented(domain, part, y_hat, z, good, {q: run.quality(q)(y_hat, y) for q in run.qualities})
 
 
 def head_tables(run: RunFolder, segmenter: Segmenter, heads: dict[Key, nn.Module], s: int, h: int) -> list[pd.DataFrame]:
@@ -49,6 +51,7 @@ def head_tables(run: RunFolder, segmenter: Segmenter, heads: dict[Key, nn.Module
         x = found.part.images.to(run.device)
         for (method, quality), head in heads.items():
             scores = head_scores(head, find_method(method).features(head, x, found.z))
+            scores = scores.masked_fill(~found.decided[:, None], torch.nan)
             tables.append(rows(run, found, quality, method, scores, s, h))
     return tables
 
@@ -64,7 +67,7 @@ def sampled_tables(run: RunFolder, segmenter: Segmenter, methods: list[SampledMe
 
 
 def rows(run: RunFolder, found: Segmented, quality: str, method: str, predicted: Tensor, s: int, h: int) -> pd.DataFrame:
-    """Rows of predictions.csv from the predicted scores (N, classes) of a domain's slices."""
+    """Rows of predictions.csv from the predicted scores (N, classes) of a domain's slices; NaN stays NaN in them."""
     true = found.true[quality]
     known = ~true.isnan() if run.settings.average_over == "present" else None
     table = found.part.table[["dataset", "domain", "subject", "phase", "slice"]].assign(
@@ -73,18 +76,19 @@ def rows(run: RunFolder, found: Segmented, quality: str, method: str, predicted:
         method=method,
         segmenter_seed=s,
         head_seed=h,
-        true_score=image_scores(run, true, known).cpu().numpy(),
+        true_score=image_scores(run, absent_as_right(true), known).cpu().numpy(),
         predicted_score=image_scores(run, predicted, known).cpu().numpy(),
     )
+    predicted = predicted.where(predicted.isfinite(), torch.nan)
     first = 1 if run.settings.predict_background else 0
     for column, name in enumerate(run.experiment.class_names, start=first):
-        table[f"true_{name}"] = true[:, column].nan_to_num(1.0).cpu().numpy()
-        table[f"predicted_{name}"] = predicted[:, column].nan_to_num(1.0).cpu().numpy()
+        table[f"true_{name}"] = absent_as_right(true[:, column]).cpu().numpy()
+        table[f"predicted_{name}"] = predicted[:, column].cpu().numpy()
     return table
 
 
 def image_scores(run: RunFolder, scores: Tensor, known: Tensor | None = None) -> Tensor:
-    """Class scores (N, classes) -> one score per image: the foreground mean, NaN as 1.
+    """Class scores (N, classes) -> one score per image: the foreground mean; NaN for a network's answer that is none.
 
     `known` (N, classes) restricts the mean to some classes: `average_over="present"`, the published evaluation.
     """
@@ -92,14 +96,15 @@ def image_scores(run: RunFolder, scores: Tensor, known: Tensor | None = None) ->
         scores, known = scores[:, 1:], None if known is None else known[:, 1:]
     if known is None:
         return aggregate(scores)
-    return scores.where(known, torch.nan).nanmean(1).nan_to_num(0.0)
+    mean = scores.where(known, 0.0).sum(1) / known.sum(1).clamp_min(1)
+    return mean.where(mean.isfinite(), torch.nan)
 
 
 def constant_prediction(run: RunFolder, segmenter: Segmenter) -> dict[str, float]:
     """Mean true score on source validation, per quality: the constant whose MAE is the floor."""
     x, y = to_device(run.experiment.val, run.device)
     y_hat = torch.cat([segmenter.masks(part) for part in x.split(64)])
-    return {q: float(image_scores(run, run.quality(q)(y_hat, y)).mean()) for q in run.qualities}
+    return {q: float(image_scores(run, absent_as_right(run.quality(q)(y_hat, y))).mean()) for q in run.qualities}
 
 
 def done(run: RunFolder, methods: list[str], s: int, h: int) -> pd.DataFrame | None:
@@ -119,4 +124,6 @@ def keep(run: RunFolder, tables: list[pd.DataFrame]) -> pd.DataFrame:
     estimates = new["method"].map(lambda name: find_method(name).estimates)
     new.insert(PREDICTION_COLUMNS.index("estimates"), "estimates", estimates)
     merge_predictions(run.predictions_path, new)
+    for sentence in unanswered(new):
+        print(sentence, flush=True)
     return new

@@ -20,9 +20,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from advconf_lite.evaluation.per_domain import metrics_table
+from advconf_lite.evaluation.per_domain import mean_of, metrics_table
 from advconf_lite.experiment.options import add_data_options
 from advconf_lite.experiment.parts import Experiment, load_experiment
 from advconf_lite.experiment.profiles import Profile, find_profile
@@ -116,7 +117,7 @@ def tune(
     """Train every trial's heads, score them on the validation scanners, and choose.
 
     The rule was fixed before any trial: the smallest MAE, averaged over validation scanners and over the qualities; of
-    equal ones the first trial.
+    equal ones the first trial. One with a head that gave NaN or infinity on any slice comes after all others.
 
     Returns:
         The log: quality, method, trial, settings, the `REPORTED` metrics (means over the validation scanners), chosen.
@@ -138,10 +139,12 @@ def tune(
         trial = Trial(folder / f"trial-{number}", data, changed, quality, trained, progress=progress)
         predictions = trial.predict_heads(segmenter_seed, head_seed)
         scanners = predictions[predictions["domain"] != trial.experiment.slices.source_domain]
-        means = metrics_table(scanners, resamples=0).groupby(["quality", "method"], sort=False)[list(REPORTED)].mean()
+        by_method = metrics_table(scanners, resamples=0).groupby(["quality", "method"], sort=False)
+        means = pd.DataFrame({name: by_method.apply(mean_of, name) for name in REPORTED})
         tables.append(means.reset_index().assign(trial=number, settings=_text(values)))
     log = pd.concat(tables, ignore_index=True)
-    best = log.groupby(["method", "trial"], sort=False)["mae"].mean().unstack().idxmin(axis=1)
+    best = log.groupby(["method", "trial"], sort=False)["mae"].agg(lambda errors: errors.mean(skipna=False))
+    best = best.fillna(np.inf).unstack().idxmin(axis=1)  # a trial without an error has diverged somewhere
     log["chosen"] = log["trial"] == log["method"].map(best)
     log = log[["quality", "method", "trial", "settings", *REPORTED, "chosen"]]
     write_atomically(folder / "trials.csv", lambda path: log.to_csv(path, index=False))

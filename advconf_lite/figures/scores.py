@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from advconf_lite.evaluation.per_domain import defined
 from advconf_lite.evaluation.predictions import CONSTANT, SLICE
 from advconf_lite.figures.style import BLACK, METHODS, ORANGE, SKY, method_cue, ordered, quality_titles, styled
 from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.numbers import one_of, whole
 
 
 def _domains(table: pd.DataFrame, source_domain: str | None) -> list[str]:
@@ -82,13 +84,16 @@ def figure3(
     """The paper's Figure 3: bars per domain and method, a row for each metric and a column for each quality.
 
     Several pairs of seeds: bars are means, whiskers one standard deviation over the pairs. One pair: whiskers
-    are the bootstrap interval over subjects, absent where it is not estimable. The figure says which. The
+    are the bootstrap interval over subjects, absent where it is not estimable. The figure says which. No bar: not defined,
+    for instance for want of a finite prediction. The
     method "constant" is no competitor but the floor of a metric that needs an estimate (the MAE), a dashed line across its
     domain.
     """
     table = metrics if methods is None else metrics[metrics["method"].isin(methods)]
     if table.empty:
         raise BadInput("the metrics table is empty; run the evaluation first")
+    for name in names:
+        one_of(name, "metric", METRICS)
     domains, qualities = _domains(table, source_domain), quality_titles(table["quality"])
     floor, table = table[table["method"] == CONSTANT], table[table["method"] != CONSTANT]
     shown = ordered(table["method"], METHODS)
@@ -146,7 +151,7 @@ def figure3(
 
 def _bar(cells: pd.DataFrame, name: str) -> tuple[float, float, float]:
     """Height, lower and upper end of the whisker; NaN where there is none."""
-    values = cells[name].dropna()
+    values = defined(cells, name)
     if len(values) == 0:
         return (np.nan,) * 3
     if len(values) > 1:
@@ -168,12 +173,15 @@ def scatter(
     With several pairs of seeds only the first is drawn, and named.
     """
     rows = predictions[(predictions["quality"] == quality) & predictions["method"].isin(methods)]
+    whole(columns, "columns", 1)
     if rows.empty:
         raise BadInput(f"no predictions of {quality} by {', '.join(methods)}; choose a quality and methods that were run")
     seeds = rows[["segmenter_seed", "head_seed"]].drop_duplicates().sort_values(["segmenter_seed", "head_seed"])
     several, (segmenter_seed, head_seed) = len(seeds) > 1, seeds.iloc[0]
     rows = rows[(rows["segmenter_seed"] == segmenter_seed) & (rows["head_seed"] == head_seed)]
+    lost = ~np.isfinite(rows["predicted_score"])  # no place in the plane, and no limit of an axis
     domains = _domains(rows, source_domain)
+    rows = rows[~lost]
     columns = min(columns, len(domains))
     lines = -(-len(domains) // columns)
     low = min(0.0, rows["predicted_score"].min())
@@ -204,6 +212,8 @@ def scatter(
     title = quality_titles([quality])[quality]
     kind = f"predicted {title}" if rows["estimates"].any() else "agreement"
     note = f" (segmenter seed {segmenter_seed}, head seed {head_seed})" if several else ""
+    if lost.any():
+        note += f"; not drawn: {lost.sum()} without a finite prediction"
     fig.supxlabel(f"true {title} of a slice{note}", fontsize=8.5)
     fig.supylabel(kind, fontsize=8.5)
     handles = [

@@ -31,7 +31,7 @@ def sampled_scores(
         empty: as in `score_agreement`, for methods that do not name a rule themselves.
 
     Returns:
-        (method, quality) -> (N, classes).
+        (method, quality) -> (N, classes), NaN for an image that the network has no finite logits for.
     """
     device = next(segmenter.parameters()).device
     n, means = max(method.samples for method in methods), [method.samples for method in methods if method.needs_mean]
@@ -40,7 +40,8 @@ def sampled_scores(
         samples = monte_carlo(segmenter, some.to(device), n, seed + number, mean_of=means)
         for method in methods:
             for g in qualities:
-                scores[method.name, g.name].append(method.score(samples, g, empty))
+                score = method.score(samples, g, empty)
+                scores[method.name, g.name].append(score.masked_fill(~samples.decided[:, None], torch.nan))
     return {key: torch.cat(parts) for key, parts in scores.items()}
 
 

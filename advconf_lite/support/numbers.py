@@ -1,0 +1,64 @@
+"""Numbers and names that a user gives, checked: a refusal names the argument, what it was and what is allowed."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+from advconf_lite.support.errors import BadInput
+
+
+def whole(value: Any, name: str, least: int | None = 0, most: int | None = None) -> int:
+    """`value` as an int, whatever library's whole number it is; neither True nor 3.0 nor "3" is one.
+
+    Raises:
+        BadInput: it is none, or lies outside `least` to `most`.
+    """
+    try:
+        found = (
+            None if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool") else operator.index(value)
+        )
+    except (TypeError, ValueError, RuntimeError):  # of a torch tensor with several values, or on a device without any
+        found = None
+    if found is None or (least is not None and found < least) or (most is not None and found > most):
+        allowed = f" of at least {least}" if most is None else f" from {least} to {most}"
+        raise BadInput(f"{name} is {value!r}; give a whole number{'' if least is None else allowed}")
+    return found
+
+
+def real(value: Any) -> float | None:
+    """`value` as a float if it is one number, also one of a 0-d array or tensor; None for text, None, True and arrays."""
+    if value is None or isinstance(value, str | bytes | bool) or getattr(value, "ndim", 0):
+        return None
+    if str(getattr(value, "dtype", "")).endswith("bool"):
+        return None
+    try:
+        return float(value.detach() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
+
+
+def within(value: Any, name: str, least: float, most: float = math.inf, above: bool = False) -> float:
+    """`value` as a float from `least` to `most`; above `least` if it must not be reached.
+
+    Raises:
+        BadInput: it is no number, not finite, or lies outside.
+    """
+    found = real(value)
+    if found is None or not math.isfinite(found) or not least <= found <= most or (above and found == least):
+        low = f"above {least:g}" if above else f"of at least {least:g}"
+        allowed = (
+            low if most == math.inf else f"{'above' if above else 'from'} {least:g} {'up to' if above else 'to'} {most:g}"
+        )
+        raise BadInput(f"{name} is {value!r}; give a number {allowed}")
+    return found
+
+
+def one_of(value: Any, name: str, allowed: Iterable[str]) -> str:
+    """`value`, or BadInput unless it is one of the allowed words."""
+    known = list(allowed)
+    if not isinstance(value, str) or value not in known:
+        raise BadInput(f"{name} is {value!r}; choose from {', '.join(known)}")
+    return value
