@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import decided, label_map
-from advconf_lite.strips import as_labels
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.label_maps import as_labels
 from advconf_lite.support.numbers import one_of, whole
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -31,8 +31,8 @@ class Samples:
 
     masks: label maps (n, B, H, W).
     probabilities: N -> mean softmax of the first N samples, (B, K, H, W), for those N that were asked for.
-    decided: (B,), False for an image whose logits were NaN or infinite in any sample. Its masks are all alike, for no reason,
-        so that its scores must be NaN.
+    decided: (B,), False for an image whose logits were NaN or infinite in any sample. Its masks are all alike, for no
+        reason, so that its scores must be NaN.
     """
 
     masks: Tensor

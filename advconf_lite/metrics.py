@@ -31,10 +31,9 @@ from typing import Any
 import numpy as np
 
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.numbers import one_of, real
-
-FEWEST_SLICES = 3  # of a correlation: two points always lie on a line
-PERCENT = 5  # predictions whose median lies above it are no estimates of scores in [0, 1]
+from advconf_lite.support.numbers import one_of
+from advconf_lite.support.scores import outside, percentages, score_array
+from advconf_lite.support.weighted import FEWEST_SLICES, TieGroups, weighted_correlation
 
 
 def pearson(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
@@ -43,7 +42,7 @@ def pearson(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
 
 
 def spearman(predicted_score: np.ndarray, true_score: np.ndarray) -> float:
-    """Pearson correlation of the mid-ranks of two (n,) arrays; NaN where `pearson` is, but that NaN predictions rank last."""
+    """Pearson correlation of the mid-ranks of two (n,) arrays; NaN where `pearson` is, but NaN predictions rank last."""
     return METRICS["spearman"](predicted_score, true_score)
 
 
@@ -98,7 +97,7 @@ class Metric:
         Raises:
             BadInput: not two (n,) arrays of numbers, a true score outside [0, 1], or percentages as estimates.
         """
-        predicted, true = _scores(predicted_score, "predicted_score"), _scores(true_score, "true_score")
+        predicted, true = score_array(predicted_score, "predicted_score"), score_array(true_score, "true_score")
         if predicted.shape != true.shape or predicted.ndim != 1:
             raise BadInput(
                 f"predicted and true scores have shapes {predicted.shape} and {true.shape}; give "
@@ -123,38 +122,6 @@ class Metric:
         if len(true) < FEWEST_SLICES:
             return f"it needs at least {FEWEST_SLICES} slices"
         return "all predicted, or all true scores are equal"
-
-
-def outside(true: np.ndarray) -> np.ndarray:
-    """Which of the true scores do not lie in [0, 1]; NaN is none of them. float32 rounds."""
-    return (true < -1e-6) | (true > 1 + 1e-6)
-
-
-def percentages(predicted: np.ndarray) -> bool:
-    """Whether predictions look like percentages: all from 0 to 100, and half of them far above 1."""
-    answered = predicted[np.isfinite(predicted)]
-    return bool(answered.size and answered.min() >= 0 and answered.max() <= 100 and np.median(answered) > PERCENT)
-
-
-def _scores(values: Any, name: str) -> np.ndarray:
-    """Scores in whatever holds numbers, as float64; NaN for what is missing."""
-    try:
-        if hasattr(values, "detach"):  # a tensor: bfloat16, with a graph, on a GPU
-            values = values.detach().cpu().double().numpy()
-        elif hasattr(values, "isna"):  # a series, whose own type of numbers may have gaps
-            values = values.astype(object).where(~values.isna(), None).to_numpy()
-        elif isinstance(values, np.ma.MaskedArray):
-            values = values.astype(np.float64).filled(np.nan)
-        array = np.asarray(values)
-        if array.dtype == object and array.ndim == 1:
-            numbers = [np.nan if value is None else real(value) for value in array]
-            array = array if None in numbers else np.array(numbers, dtype=np.float64)
-    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"{name} is no array of numbers ({reason}); give one value per slice, as (n,)") from error
-    if array.dtype.kind not in "biuf":
-        raise BadInput(f"{name} holds {array.dtype.name} values; give one number per slice, as (n,)")
-    return array.astype(np.float64)
 
 
 def weighted_metrics(
@@ -202,12 +169,12 @@ class Resamples:
         self.count = weights.sum(1)
 
     @cached_property
-    def by_prediction(self) -> _TieGroups:
-        return _TieGroups(np.where(np.isnan(self.predicted), -np.inf, self.predicted), self.weights)
+    def by_prediction(self) -> TieGroups:
+        return TieGroups(np.where(np.isnan(self.predicted), -np.inf, self.predicted), self.weights)
 
     @cached_property
-    def by_truth(self) -> _TieGroups:
-        return _TieGroups(self.true, self.weights)
+    def by_truth(self) -> TieGroups:
+        return TieGroups(self.true, self.weights)
 
     @cached_property
     def areas(self) -> tuple[np.ndarray, np.ndarray]:
@@ -215,10 +182,10 @@ class Resamples:
         return self.by_prediction.risk_areas(1 - self.true)
 
     def correlation(self) -> np.ndarray:
-        return _weighted_correlation(self.predicted, self.true, self.weights)
+        return weighted_correlation(self.predicted, self.true, self.weights)
 
     def rank_correlation(self) -> np.ndarray:
-        return _weighted_correlation(self.by_prediction.midranks(), self.by_truth.midranks(), self.weights)
+        return weighted_correlation(self.by_prediction.midranks(), self.by_truth.midranks(), self.weights)
 
     def excess_area(self) -> np.ndarray:
         oracle, _ = self.by_truth.risk_areas(1 - self.true)
@@ -227,62 +194,6 @@ class Resamples:
 
     def mean_error(self) -> np.ndarray:
         return self.weights @ np.abs(self.predicted - self.true) / self.count
-
-
-class _TieGroups:
-    """Slices in the order of falling confidence, equal confidences together, under R sets of weights."""
-
-    def __init__(self, confidence: np.ndarray, weights: np.ndarray):
-        self.order = np.argsort(-confidence, kind="stable")  # (n,)
-        ordered = confidence[self.order]
-        self.starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # (G,) first slice of each group
-        self.group = np.cumsum(np.r_[False, ordered[1:] != ordered[:-1]])  # (n,) group of each ordered slice
-        self.weights = weights[:, self.order]  # (R, n)
-        self.size = self._sums(self.weights)  # (R, G) slices in each group
-        self.upto = np.cumsum(self.size, 1)  # (R, G) slices accepted once the group is in
-
-    def _sums(self, values: np.ndarray) -> np.ndarray:
-        return values if len(self.starts) == values.shape[1] else np.add.reduceat(values, self.starts, axis=1)
-
-    def midranks(self) -> np.ndarray:
-        """(R, n) ranks among the resampled slices, the best being 1; tied ones share their mean."""
-        ranks = self.upto - (self.size - 1) / 2
-        inverse = np.empty_like(self.order)
-        inverse[self.order] = np.arange(len(self.order))
-        return ranks[:, self.group[inverse]]
-
-    def risk_areas(self, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(R,) AURC and (R,) AUGRC."""
-        total = self._sums(self.weights * risk[self.order])  # (R, G) risk in each group
-        accepted = np.cumsum(total, 1)
-        before, risk_before = self.upto - self.size, accepted - total
-        count = self.upto[:, -1]
-        mean = np.where(self.size > 0, total / self.size, 0)
-        # Inside a group of W slices with mean risk m, after A slices with risk sum S, the selective risks
-        # are (S + k m) / (A + k) = m + (S - m A) / (A + k), k = 1..W: a difference of harmonic numbers,
-        # no loop.
-        harmonic = np.r_[0, np.cumsum(1 / np.arange(1, int(count.max(initial=0)) + 1))]
-        steps = harmonic[self.upto.astype(int)] - harmonic[before.astype(int)]
-        area = (total + (risk_before - mean * before) * steps).sum(1) / count
-        generalized = (self.size * (risk_before + accepted) / 2).sum(1) / count**2
-        return area, generalized
-
-
-def _weighted_correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R,) Pearson correlations; x and y are (n,) or (R, n)."""
-    # Correlation ignores a shift. Subtracting one of the values makes a constant exactly 0, which a mean
-    # would not.
-    x, y = np.broadcast_to(x - x[..., :1], weights.shape), np.broadcast_to(y - y[..., :1], weights.shape)
-    wx, wy, count = weights * x, weights * y, weights.sum(1)
-
-    def moment(weighted: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return np.einsum("rn,rn->r", weighted, other)
-
-    sx, sy, xx, yy = wx.sum(1), wy.sum(1), moment(wx, x), moment(wy, y)
-    variance_x, variance_y = xx - sx**2 / count, yy - sy**2 / count
-    constant = (variance_x <= 1e-12 * xx) | (variance_y <= 1e-12 * yy)  # what rounding leaves of a zero variance
-    r = (moment(wx, y) - sx * sy / count) / np.sqrt(variance_x * variance_y)
-    return np.where(constant | (count < FEWEST_SLICES), np.nan, np.clip(r, -1, 1))
 
 
 # A metric is one record here: it is then a column of metrics.csv, and its title and direction are those of this record

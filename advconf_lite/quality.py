@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from advconf_lite.strips import MAX_CLASSES, Strip, as_labels, as_spacing, disk_half_widths
+from advconf_lite.strips import Strip, disk_half_widths
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.label_maps import MAX_CLASSES, as_spacing, label_pair
 from advconf_lite.support.numbers import whole
 
 
@@ -37,7 +37,7 @@ def dice(pred: Tensor, target: Tensor, num_classes: int, include_background: boo
     Raises:
         BadInput: shapes or devices disagree, not integers, or a label out of range.
     """
-    pred, target = _pair(pred, target, num_classes)
+    pred, target = label_pair(pred, target, num_classes)
     batch, joint = len(pred), num_classes**2
     # One histogram of (image, predicted label, true label) holds everything that Dice needs.
     cell = pred.long() * num_classes  # (B, H, W)
@@ -75,7 +75,7 @@ def surface_dice(
     Raises:
         BadInput: shapes or devices disagree, not integers, a label out of range, a bad tolerance or spacing.
     """
-    pred, target = _pair(pred, target, num_classes)
+    pred, target = label_pair(pred, target, num_classes)
     strip, edge, near = _boundaries((pred, target), num_classes, tolerance, spacing, include_background)
     # Flip: each boundary meets the other map's dilated one.
     hit = near.view(2, -1).flip(0).flatten().bitwise_and_(edge)
@@ -161,9 +161,7 @@ class Quality:
         whole(self.num_classes, "num_classes", 2, MAX_CLASSES)
         if needs_tolerance and self.tolerance is None:
             raise BadInput(f"tolerance is None; {self.name} needs a distance of at least 0 in the unit of the spacing")
-        disk_half_widths(
-            0 if self.tolerance is None else self.tolerance, self.spacing, (1, 1)
-        )  # refuses what is no distance
+        disk_half_widths(0 if self.tolerance is None else self.tolerance, self.spacing, (1, 1))  # refuses no distances
         if hasattr(self.spacing, "__len__"):  # a list cannot be hashed, and a Quality is a key
             object.__setattr__(self, "spacing", as_spacing(self.spacing))
         if not isinstance(self.include_background, bool):
@@ -215,16 +213,6 @@ def _boundaries(
     strip = Strip(sum(part.numel() for part in labels) // size.numel(), size, num_classes, include_background, disk)
     edge = strip.boundary(strip.pack(*labels))
     return strip, strip.without_margin(edge), strip.dilate(edge)
-
-
-def _pair(pred: Any, target: Any, num_classes: int) -> tuple[Tensor, Tensor]:
-    pred, target = as_labels(pred, num_classes, "pred"), as_labels(target, num_classes, "target")
-    if pred.ndim != 3 or pred.shape != target.shape:
-        shapes = f"pred has shape {tuple(pred.shape)} and target {tuple(target.shape)}"
-        raise BadInput(f"{shapes}; give two label maps of one shape (B, H, W)")
-    if pred.device != target.device:
-        raise BadInput(f"pred is on {pred.device} and target on {target.device}; move both to one device")
-    return pred, target
 
 
 # A quality is one record here: every list of qualities, every title and the agreement of samples come from it.

@@ -85,7 +85,7 @@ def label_map(logits: Tensor) -> Tensor:
 
 
 def decided(logits: Tensor) -> Tensor:
-    """Whether every pixel of an image has a largest logit, (B, K, H, W) -> (B,): not where the network gave NaN or infinity."""
+    """Whether every pixel of an image has a largest logit, (B, K, H, W) -> (B,): not where one is NaN or infinite."""
     return logits.amax(1).isfinite().flatten(1).all(1)
 
 

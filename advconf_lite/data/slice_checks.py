@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from advconf_lite.data.slice_info import COLUMNS, read_info
 from advconf_lite.support.errors import BadInput
 
-COLUMNS = ["dataset", "domain", "subject", "phase", "slice", "spacing_mm", "split"]
 FILES = ("images.npy", "masks.npy", "slices.csv", "dataset.json")
 SPLITS = ("train", "val", "test")
 BLOCK = 64  # slices read at a time: 16 MiB at 256 x 256, however large the set is
 IMAGE_TYPE, MASK_TYPE = np.dtype("<f4"), np.dtype("u1")
+
+
+def blocks(table: pd.DataFrame, to_mm: float | None) -> Iterator[tuple[np.ndarray, float]]:
+    """(positions, their spacing) of at most BLOCK rows, all of one spacing when there is resampling to do."""
+    spacings = table["spacing_mm"].to_numpy() if to_mm is not None else np.ones(len(table))
+    for from_mm in np.unique(spacings):
+        rows = np.flatnonzero(spacings == from_mm)
+        for start in range(0, len(rows), BLOCK):
+            yield rows[start : start + BLOCK], float(from_mm)
 
 
 def load_and_check(folder: Path, shown: Path | None = None) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame, dict]:
@@ -51,7 +61,7 @@ def load(folder: Path, shown: Path | None = None) -> tuple[np.ndarray, np.ndarra
     images = _open_array(folder, "images.npy", IMAGE_TYPE, shown)
     masks = _open_array(folder, "masks.npy", MASK_TYPE, shown) if (folder / "masks.npy").exists() else None
     table = _read_table(folder / "slices.csv", shown / "slices.csv")
-    info = _read_info(folder / "dataset.json", shown / "dataset.json", table)
+    info = read_info(folder / "dataset.json", shown / "dataset.json", table)
     if len(images) == 0:
         raise BadInput(f"{shown / 'images.npy'} holds no slices; write at least one")
     if masks is not None and masks.shape != images.shape:
@@ -84,11 +94,19 @@ def _read_table(path: Path, shown: Path) -> pd.DataFrame:
     try:
         # All as text, and nothing taken for a missing value: a subject may be called "007" or "NA".
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        # pandas renames the second of two equal names.
+        named_twice = pd.read_csv(path, dtype=str, header=None, nrows=1, encoding="utf-8-sig").iloc[0].dropna()
     except (ValueError, OSError) as error:  # pandas' parser and encoding errors are ValueErrors
         reason = " ".join(str(error).split())
         raise BadInput(f"{shown} cannot be read as a CSV table ({reason}); write it again") from error
     if missing := [column for column in COLUMNS if column not in table]:
         raise BadInput(f"{shown} has no column {', '.join(missing)}; it needs {','.join(COLUMNS)}")
+    if twice := [name for name, count in Counter(named_twice).items() if count > 1]:
+        raise BadInput(f"{shown} has the column {twice[0]} twice; leave one of them")
+    for column in ("domain", "subject"):
+        empty = table[column].str.strip() == ""
+        if empty.any():
+            raise BadInput(f"{shown}: {column} in row {int(np.argmax(empty))} is empty; say whose slice it is")
     for column, kind in (("slice", "a whole number"), ("spacing_mm", "a positive number of millimetres")):
         numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
         good = np.isfinite(numbers) & ((numbers > 0) if column == "spacing_mm" else (numbers == np.round(numbers)))
@@ -97,53 +115,6 @@ def _read_table(path: Path, shown: Path) -> pd.DataFrame:
             raise BadInput(f"{shown}: {column} in row {row} is {table[column][row]!r}; give {kind}")
         table[column] = numbers.astype(np.int64 if column == "slice" else float)
     return table
-
-
-def _read_info(path: Path, shown: Path, table: pd.DataFrame) -> dict:
-    try:
-        info = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError) as error:
-        raise BadInput(f"{shown} cannot be read as JSON ({error}); write it again") from error
-    if not isinstance(info, dict):
-        raise BadInput(f'{shown} holds {type(info).__name__}, not an object; write {{"name": ..., ...}}')
-    return complete(info, table, shown)
-
-
-def complete(info: dict, table: pd.DataFrame, shown: Path) -> dict:
-    """`info` with the target domains that the table already says filled in.
-
-    Raises:
-        BadInput: a key is missing or of the wrong kind, naming `shown`.
-    """
-    for key in ("name", "class_names", "source_domain"):
-        if key not in info:
-            raise BadInput(f"{shown} has no {key!r}; add it (for image-only sets source_domain may be null)")
-    info = dict(info)
-    names = info["class_names"]
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-        raise BadInput(f"{shown}: class_names is {names!r}; list the foreground classes in the order of their labels")
-    if len(set(names)) != len(names):
-        raise BadInput(f"{shown}: class_names {names!r} names a class twice; give each label its own name")
-    info.setdefault("validation_domains", [])
-    if not isinstance(info["validation_domains"], list):
-        raise BadInput(f"{shown}: validation_domains is {info['validation_domains']!r}; give a list of domains")
-    taken = {info["source_domain"], *info["validation_domains"]}
-    info.setdefault("target_domains", [name for name in dict.fromkeys(table["domain"]) if name not in taken])
-    _check_grid(info, shown)
-    if not isinstance(info.get("organ"), str | None):
-        raise BadInput(f"{shown}: organ is {info['organ']!r}; give a word, or leave it out")
-    return info
-
-
-def _check_grid(info: dict, shown: Path) -> None:
-    for key, what in (("spacing_mm", "the pixel size"), ("tolerance_mm", "the tolerance of the surface Dice")):
-        mm = info.get(key, 1.0)
-        if not isinstance(mm, (int, float)) or isinstance(mm, bool) or not 0 < mm < np.inf:
-            raise BadInput(f"{shown}: {key} is {mm!r}; give {what} in millimetres, or leave it out")
-    size = info.get("size", 1)
-    sides = size if isinstance(size, list | tuple) else [size, size]
-    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-        raise BadInput(f"{shown}: size is {size!r}; give pixels a side, or [rows, columns], or leave it out")
 
 
 def _check_table(table: pd.DataFrame, info: dict, has_masks: bool, shown: Path) -> None:

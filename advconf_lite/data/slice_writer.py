@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from advconf_lite.data.slice_checks import COLUMNS, FILES, IMAGE_TYPE, MASK_TYPE, complete, load_and_check, recover, replaced
+from advconf_lite.data.slice_checks import FILES, IMAGE_TYPE, MASK_TYPE, load_and_check, recover, replaced
+from advconf_lite.data.slice_info import COLUMNS, complete
+from advconf_lite.data.slice_input import as_labels, as_pixels, as_rows
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import sha256
 
@@ -56,17 +58,13 @@ class SliceSetWriter:
 
     def add(self, images: np.ndarray, masks: np.ndarray | None, rows: pd.DataFrame | list[dict]) -> None:
         """Append n slices."""
-        table = pd.DataFrame(rows).copy()  # set_column writes into it
-        if missing := [column for column in COLUMNS if column not in table]:
-            raise BadInput(
-                f"cannot write {self.folder}: the table has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}"
-            )
-        images = np.asarray(images)
+        table = as_rows(rows, self.folder)
+        images = as_pixels(images, "images", self.folder)
         if self._shape is None:
             self._shape, self._has_masks = images.shape[1:], masks is not None
         arrays = [("images.npy", images, IMAGE_TYPE)]
         if masks is not None:
-            arrays.append(("masks.npy", _as_labels(masks, self.folder), MASK_TYPE))
+            arrays.append(("masks.npy", as_labels(masks, self.folder), MASK_TYPE))
         same = all(array.shape == (len(table), *self._shape) and array.ndim == 3 for _, array, _ in arrays)
         if not same or self._has_masks != (masks is not None):
             shapes = ", ".join(f"{name} {array.shape}" for name, array, _ in arrays)
@@ -157,15 +155,6 @@ def refuse_to_overwrite(folder: Path) -> None:
             f"{folder} holds something other than a slice set ({sorted(held - set(FILES) or held)[0]}); "
             "choose another folder"
         )
-
-
-def _as_labels(masks: np.ndarray, folder: Path) -> np.ndarray:
-    masks = np.asarray(masks)
-    if masks.size and masks.dtype != MASK_TYPE:
-        wrong = (masks < 0) | (masks > 255) | (masks != np.round(masks))
-        if wrong.any():
-            raise BadInput(f"cannot write {folder}: a mask holds {masks[wrong][0]}; give whole numbers from 0 to 255")
-    return masks
 
 
 def _npy_header(number: int, shape: tuple[int, int], dtype: np.dtype) -> bytes:

@@ -15,18 +15,22 @@ is known by domain and subject together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from advconf_lite.data.grid import TOLERANCE_PIXELS, Grid, find_grid
+from advconf_lite.data.cropping import labels_lost
+from advconf_lite.data.grid import TOLERANCE_PIXELS, Grid, check_scale, find_grid
 from advconf_lite.data.resampling import Size, as_pair, fit, z_score
-from advconf_lite.data.slice_checks import BLOCK, SPLITS, load_and_check
+from advconf_lite.data.slice_checks import BLOCK, SPLITS, blocks, load_and_check
+from advconf_lite.data.slice_info import LARGEST_SIDE, complete
+from advconf_lite.data.slice_input import as_pixels, as_rows
 from advconf_lite.data.slice_writer import SliceSetWriter
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.numbers import whole, within
 
 
 class SliceSet:
@@ -64,7 +68,7 @@ class SliceSet:
     @property
     def grid(self) -> Grid:
         """The grid that the whole set is worked on, whatever is selected."""
-        return find_grid(self.info, self._whole_table, self._images.shape)
+        return find_grid(self.info, self._whole_table, self._images.shape, str(self.folder))
 
     @property
     def spacing_mm(self) -> float:
@@ -122,6 +126,8 @@ class SliceSet:
     def take(self, rows: Iterable[int]) -> SliceSet:
         """The given rows of this set, in the given order, as a view."""
         rows = np.asarray(list(rows), dtype=np.int64)
+        if rows.size and not (-len(self) <= rows.min() and rows.max() < len(self)):
+            raise BadInput(f"row {rows.max() if rows.max() >= len(self) else rows.min()} of {len(self)} slices is none")
         return SliceSet(self.folder, self._images, self._masks, self._whole_table, self.info, self._rows[rows])
 
     def tensors(
@@ -139,9 +145,17 @@ class SliceSet:
         Returns:
             images (N, 1, rows, columns) float32 and masks (N, rows, columns) int64, or None for an image-only set.
             A constant image becomes zeros.
+
+        Raises:
+            BadInput: a size, spacing or normalisation that is none, or a spacing at which next to nothing of the images is
+                left.
         """
         if normalise not in ("image", "domain"):
             raise BadInput(f"there is no normalisation {normalise!r}; choose from: image, domain")
+        _check_size(size)
+        if spacing_mm is not None:
+            within(spacing_mm, "spacing_mm", 0, above=True)
+            check_scale(self.images.shape[1:], self.table["spacing_mm"].unique(), spacing_mm, str(self.folder))
         images = torch.zeros(len(self), 1, *as_pair(size))
         masks = None if self._masks is None else torch.zeros(len(self), *as_pair(size), dtype=torch.int64)
         statistics = {}
@@ -171,6 +185,14 @@ class SliceSet:
         return mean, float(np.sqrt(max(squares / count - mean**2, 0.0)))
 
 
+def _check_size(size: Size) -> None:
+    sides = size if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2:
+        raise BadInput(f"size is {size!r}; give pixels a side, or (rows, columns)")
+    for side in sides:
+        whole(side, "size", 1, LARGEST_SIDE)
+
+
 class _Rows:
     """Chosen rows of a memory map, read when indexed."""
 
@@ -189,15 +211,6 @@ class _Rows:
         return np.asarray(self._array[self._rows], dtype=dtype)
 
 
-def blocks(table: pd.DataFrame, to_mm: float | None) -> Iterator[tuple[np.ndarray, float]]:
-    """(positions, their spacing) of at most BLOCK rows, all of one spacing when there is resampling to do."""
-    spacings = table["spacing_mm"].to_numpy() if to_mm is not None else np.ones(len(table))
-    for from_mm in np.unique(spacings):
-        rows = np.flatnonzero(spacings == from_mm)
-        for start in range(0, len(rows), BLOCK):
-            yield rows[start : start + BLOCK], float(from_mm)
-
-
 def read_slice_set(folder: str | Path) -> SliceSet:
     """Open a slice set and check all of it; the pixels stay on disk.
 
@@ -206,7 +219,9 @@ def read_slice_set(folder: str | Path) -> SliceSet:
             holds NaN or infinity, rows are duplicated, or a subject is in two splits; the sentence names
             file, row and value. A set that says "split": "slice" only warns about shared subjects.
     """
-    return SliceSet(Path(folder), *load_and_check(Path(folder)))
+    slices = SliceSet(Path(folder), *load_and_check(Path(folder)))
+    slices.grid  # noqa: B018 - which refuses lengths that contradict each other
+    return slices
 
 
 def write_slice_set(
@@ -224,14 +239,25 @@ def write_slice_set(
     Raises:
         BadInput: what `read_slice_set` would refuse, a full disk, or a folder that holds something else.
     """
-    if len(images) != len(table) or (masks is not None and np.shape(masks) != np.shape(images)):
+    folder = Path(folder)
+    images, table = as_pixels(images, "images", folder), as_rows(table, folder)
+    masks = None if masks is None else as_pixels(masks, "masks", folder)
+    if len(images) != len(table) or (masks is not None and masks.shape != images.shape):
         raise BadInput(
-            f"cannot write {folder}: images {np.shape(images)}, masks "
-            f"{None if masks is None else np.shape(masks)} and {len(table)} table rows do not belong "
-            "together; give one mask and one row per image"
+            f"cannot write {folder}: images {images.shape}, masks {None if masks is None else masks.shape} and {len(table)} "
+            "table rows do not belong together; give one mask and one row per image"
         )
+    _refuse_its_grid(SliceSet(folder, images, masks, table, complete(info, table, folder / "dataset.json")))
     with SliceSetWriter(folder, info) as writer:
         for start in range(0, len(table), BLOCK):
             part = slice(start, start + BLOCK)
             writer.add(images[part], None if masks is None else masks[part], table.iloc[part])
     return read_slice_set(folder)
+
+
+def _refuse_its_grid(slices: SliceSet) -> None:
+    """BadInput where the set's own grid would lose its labels: now, and not by the first run on it."""
+    millimetres = pd.to_numeric(slices.table["spacing_mm"], errors="coerce")
+    if len(slices) and (millimetres > 0).all() and np.isfinite(millimetres).all():  # others are refused by the reader
+        slices.table["spacing_mm"] = millimetres.astype(float)
+        labels_lost(slices, slices.grid)

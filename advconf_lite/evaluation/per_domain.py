@@ -9,8 +9,9 @@ import pandas as pd
 
 from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, draw_subjects, percentiles
 from advconf_lite.evaluation.predictions import KEYS, check_predictions, constant_predictions
-from advconf_lite.metrics import METRICS, percentages, weighted_metrics
+from advconf_lite.metrics import METRICS, weighted_metrics
 from advconf_lite.support.numbers import whole
+from advconf_lite.support.scores import percentages
 
 ENDS = ("", "_low", "_high")
 METRIC_COLUMNS = [*KEYS, "n_slices", "n_subjects", "n_unanswered", *(name + end for name in METRICS for end in ENDS)]

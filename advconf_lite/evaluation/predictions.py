@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from advconf_lite.metrics import outside
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
+from advconf_lite.support.scores import outside
 
 SLICE = ["dataset", "domain", "subject", "phase", "slice"]
 SEEDS = ["segmenter_seed", "head_seed"]

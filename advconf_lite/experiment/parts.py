@@ -122,7 +122,7 @@ def first_look(spec: str, profile: Profile) -> tuple[Grid, list[str]]:
 def remarks_on_grid(slices: SliceSet) -> list[str]:
     """What of a set's grid a rule decided, and what a crop to it cuts off; BadInput if that is too much."""
     lost = labels_lost(slices, slices.grid)
-    return [*assumed(slices.info, slices.grid), *([lost] if lost else [])]
+    return [*assumed(slices.info, slices.grid, slices.table), *([lost] if lost else [])]
 
 
 def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = True) -> Experiment:

@@ -17,9 +17,7 @@ def whole(value: Any, name: str, least: int | None = 0, most: int | None = None)
         BadInput: it is none, or lies outside `least` to `most`.
     """
     try:
-        found = (
-            None if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool") else operator.index(value)
-        )
+        found = None if _is_bool(value) else operator.index(value)
     except (TypeError, ValueError, RuntimeError):  # of a torch tensor with several values, or on a device without any
         found = None
     if found is None or (least is not None and found < least) or (most is not None and found > most):
@@ -30,9 +28,7 @@ def whole(value: Any, name: str, least: int | None = 0, most: int | None = None)
 
 def real(value: Any) -> float | None:
     """`value` as a float if it is one number, also one of a 0-d array or tensor; None for text, None, True and arrays."""
-    if value is None or isinstance(value, str | bytes | bool) or getattr(value, "ndim", 0):
-        return None
-    if str(getattr(value, "dtype", "")).endswith("bool"):
+    if value is None or isinstance(value, str | bytes) or _is_bool(value) or getattr(value, "ndim", 0):
         return None
     try:
         return float(value.detach() if hasattr(value, "detach") else value)
@@ -48,12 +44,13 @@ def within(value: Any, name: str, least: float, most: float = math.inf, above: b
     """
     found = real(value)
     if found is None or not math.isfinite(found) or not least <= found <= most or (above and found == least):
-        low = f"above {least:g}" if above else f"of at least {least:g}"
-        allowed = (
-            low if most == math.inf else f"{'above' if above else 'from'} {least:g} {'up to' if above else 'to'} {most:g}"
-        )
-        raise BadInput(f"{name} is {value!r}; give a number {allowed}")
+        allowed = f"above {least:g}" if above else f"of at least {least:g}"
+        raise BadInput(f"{name} is {value!r}; give a number {allowed}{'' if most == math.inf else f', at most {most:g}'}")
     return found
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
 
 
 def one_of(value: Any, name: str, allowed: Iterable[str]) -> str:
