@@ -157,13 +157,15 @@ class Quality:
     include_background: bool = False
 
     def __post_init__(self) -> None:
-        needs_tolerance = find_measure(self.name).needs_tolerance
-        whole(self.num_classes, "num_classes", 2, MAX_CLASSES)
-        if needs_tolerance and self.tolerance is None:
+        if find_measure(self.name).needs_tolerance and self.tolerance is None:
             raise BadInput(f"tolerance is None; {self.name} needs a distance of at least 0 in the unit of the spacing")
         disk_half_widths(0 if self.tolerance is None else self.tolerance, self.spacing, (1, 1))  # refuses no distances
-        if hasattr(self.spacing, "__len__"):  # a list cannot be hashed, and a Quality is a key
-            object.__setattr__(self, "spacing", as_spacing(self.spacing))
+        # Plain numbers, whatever library's they were, for a Quality is a key.
+        plain = {"num_classes": whole(self.num_classes, "num_classes", 2, MAX_CLASSES)}
+        plain |= {} if self.tolerance is None else {"tolerance": float(self.tolerance)}
+        plain |= {"spacing": as_spacing(self.spacing)} if hasattr(self.spacing, "__len__") else {}
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         if not isinstance(self.include_background, bool):
             raise BadInput(f"include_background is {self.include_background!r}; give True or False")
 

@@ -12,7 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from advconf_lite.data.cropping import labels_lost
+from advconf_lite.data.grid import USUAL_MM
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, load
+from advconf_lite.data.slices import SliceSet
+from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import sha256
 from advconf_lite.support.progress import bar as progress_bar
 from data_download.dataset import Expected, Range
@@ -71,6 +75,7 @@ def verify(folder: str | Path) -> tuple[str, list[Finding]]:
     if masks is not None:
         findings += _masks(slices, info, expected)
     findings += _images(slices)
+    findings += _grid(SliceSet(folder, images, masks, table, info))
     findings += _splits(slices, info, masks is not None)
     if trusted_the_sform(info.get("notes", [])):
         findings.append(Finding("size of pixels", "every domain", "pixdim's", "the sform's: prepare it again", False))
@@ -198,6 +203,20 @@ def _images(slices: pd.DataFrame) -> Iterator[Finding]:
     shared = people.groupby(slices["content"]).transform("nunique").gt(1) & ~slices["constant"]
     seen = slices.assign(shared=shared)
     yield from _per_domain(seen, "slices that another subject has too", "0", lambda rows: int(rows["shared"].sum()))
+
+
+def _grid(slices: SliceSet) -> Iterator[Finding]:
+    """Whether lengths are plausible as millimetres, and what the set's own grid loses of its labels."""
+    low, high = USUAL_MM
+    for domain, rows in slices.table.groupby("domain", sort=False):
+        least, most = rows["spacing_mm"].min(), rows["spacing_mm"].max()
+        found = f"{least:.4g}" if least == most else f"{least:.4g} to {most:.4g}"
+        yield Finding("mm of a pixel", domain, f"{low:g}-{high:g}", found, bool(low <= least and most <= high))
+    try:
+        lost = labels_lost(slices, slices.grid)
+        yield Finding("labels that its grid loses", "every domain", "none", lost or "none", None if lost else True)
+    except BadInput as error:
+        yield Finding("labels that its grid loses", "every domain", "none", str(error), False)
 
 
 def _splits(slices: pd.DataFrame, info: dict, has_masks: bool) -> Iterator[Finding]:

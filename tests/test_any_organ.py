@@ -45,7 +45,11 @@ def write(folder, masks, subjects, splits, domains="here", pixel_mm=1.0, **info)
     columns = {"dataset": info["name"], "domain": domains, "subject": subjects, "phase": "", "spacing_mm": pixel_mm}
     table = pd.DataFrame({**columns, "slice": range(len(masks)), "split": splits})
     info = {"source_domain": table["domain"][0], **info}
-    return write_slice_set(folder, images.astype(np.float32), masks, table, info)
+    grid = {key: info.pop(key) for key in ("size", "spacing_mm") if key in info}
+    write_slice_set(folder, images.astype(np.float32), masks, table, info)
+    path = folder / "dataset.json"  # by hand, for the writer refuses a grid that cuts off much
+    path.write_text(json.dumps(json.loads(path.read_text()) | grid))
+    return read_slice_set(folder)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def as_pixels(values: Any, what: str, folder: Path) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError):
         array, ragged = np.zeros(0, object), True
     if ragged:
-        sizes = Counter(np.shape(one) for one in values) if isinstance(values, list | tuple | np.ndarray) else {}
+        sizes = Counter(np.shape(one) for one in values) if isinstance(values, list | tuple) or array.ndim else {}
         if len(sizes) > 1:
             shown = ", ".join(" x ".join(map(str, size)) for size in list(sizes)[:3])
             raise BadInput(

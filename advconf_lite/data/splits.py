@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.numbers import whole, within
 
 FRACTIONS = {"train": 0.60, "val": 0.15, "test": 0.25}
 
@@ -16,9 +17,9 @@ def split_by_subject(subjects: Iterable[str], fractions: dict[str, float] | None
     Each split gets its share rounded by largest remainder, and at least one subject.
 
     Raises:
-        BadInput: fewer subjects than splits.
+        BadInput: fewer subjects than splits, a subject without a name, or shares that are none.
     """
-    unique = sorted({str(subject) for subject in subjects})
+    unique = _names(subjects)
     return dict(zip(_shuffled(unique, seed), _shares(len(unique), fractions or FRACTIONS, "subjects")))
 
 
@@ -31,7 +32,8 @@ def split_by_fold(subjects: Iterable[str], fold: int, folds: int, seed: int = 0)
     Raises:
         BadInput: there is no such fold, or too few subjects for one in each split.
     """
-    order = _shuffled(sorted({str(subject) for subject in subjects}), seed)
+    order = _shuffled(_names(subjects), seed)
+    fold, folds = whole(fold, "fold", None), whole(folds, "folds", 2)
     if not 1 <= fold <= folds:
         raise BadInput(f"there is no fold {fold} of {folds}; folds count from 1")
     start, end = (len(order) * number // folds for number in (fold - 1, fold))
@@ -48,8 +50,17 @@ def split_by_slice(number: int, fractions: dict[str, float] | None = None, seed:
 
     Neighbouring slices of one patient land in train and test. It exists to show what leaks.
     """
-    order = dict(zip(_shuffled(range(number), seed), _shares(number, fractions or FRACTIONS, "slices")))
+    order = dict(zip(_shuffled(range(whole(number, "number")), seed), _shares(number, fractions or FRACTIONS, "slices")))
     return [order[row] for row in range(number)]
+
+
+def _names(subjects: Iterable[str]) -> list[str]:
+    if isinstance(subjects, str | bytes) or not isinstance(subjects, Iterable):
+        raise BadInput(f"subjects is {subjects!r}; give a list of names")
+    subjects = list(subjects)
+    if nameless := [number for number, one in enumerate(subjects) if one is None or one != one or not str(one).strip()]:
+        raise BadInput(f"subject {nameless[0]} of the list is {subjects[nameless[0]]!r}; give each one a name")
+    return sorted({str(subject) for subject in subjects})
 
 
 def _shuffled(keys: Iterable, seed: int) -> list:
@@ -58,6 +69,11 @@ def _shuffled(keys: Iterable, seed: int) -> list:
 
 
 def _shares(number: int, fractions: dict[str, float], what: str) -> list[str]:
+    if not isinstance(fractions, dict) or not fractions:
+        raise BadInput(f"fractions is {fractions!r}; give a share to each split, as in {FRACTIONS}")
+    shares = [within(part, f"the share of {name}", 0) for name, part in fractions.items()]
+    if sum(shares) == 0:
+        raise BadInput(f"fractions are {fractions}; give at least one split a share above 0")
     if number < len(fractions):
         raise BadInput(f"{number} {what} cannot be split into {', '.join(fractions)}; give at least {len(fractions)}")
     exact = {name: number * part / sum(fractions.values()) for name, part in fractions.items()}

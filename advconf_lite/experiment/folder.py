@@ -157,7 +157,11 @@ class RunFolder:
     def remarks(self) -> list[str]:
         """Sentences that belong beside this run's numbers."""
         slices = self.experiment.slices
-        remarks = [*remarks_on_grid(slices), *remarks_on(self.data, slices.source_domain, self.experiment.reacquired)]
+        remarks = [
+            *remarks_on_grid(slices),
+            *self.experiment.notes,
+            *remarks_on(self.data, slices.source_domain, self.experiment.reacquired),
+        ]
         if self.profile.method_settings:
             chosen = ", ".join(f"{name} ({_named(values)})" for name, values in self.profile.method_settings.items())
             remarks.append(f"Chosen on validation scanners, with {self.profile.trials} trials for each method: {chosen}.")

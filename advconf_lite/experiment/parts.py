@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,12 @@ from torch import Tensor
 from advconf_lite.data.cropping import labels_lost
 from advconf_lite.data.grid import Grid, assumed
 from advconf_lite.data.resampling import Size
-from advconf_lite.data.slice_checks import load
+from advconf_lite.data.slice_checks import BLOCK, SPLITS, load
 from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.data.splits import split_by_slice
 from advconf_lite.experiment.profiles import Profile
 from advconf_lite.experiment.reacquired import reacquire_held_out
+from advconf_lite.phantom.offered import has_own_scanners
 from advconf_lite.phantom.organs import ORGANS, find_organ
 from advconf_lite.phantom.phantom import make_phantom
 from advconf_lite.support.errors import BadInput
@@ -50,6 +51,7 @@ class Experiment:
     validation: dict[str, Part]
     targets: dict[str, Part]
     reacquired: bool  # targets are held-out source subjects, re-acquired by virtual scanners
+    notes: list[str] = field(default_factory=list)  # on what of the set is not used
 
     @property
     def size(self) -> Size:
@@ -116,13 +118,45 @@ def first_look(spec: str, profile: Profile) -> tuple[Grid, list[str]]:
         size, spacing_mm = find_organ(spec.split(":", 1)[1]).grid(profile.max_size)
         return Grid(size, size, spacing_mm), []
     slices = SliceSet(Path(spec), *load(Path(spec)))
-    return slices.grid.within(profile.max_size), remarks_on_grid(slices)
+    return slices.grid.within(profile.max_size), [*remarks_on_grid(slices), *without_labels(slices)]
 
 
 def remarks_on_grid(slices: SliceSet) -> list[str]:
     """What of a set's grid a rule decided, and what a crop to it cuts off; BadInput if that is too much."""
     lost = labels_lost(slices, slices.grid)
-    return [*assumed(slices.info, slices.grid, slices.table), *([lost] if lost else [])]
+    sentences = [*assumed(slices.info, slices.grid, slices.table), *([lost] if lost else [])]
+    if slices.organ and not has_own_scanners(slices.organ):
+        sentences.append(
+            f"dataset.json says organ {slices.organ}, which has no virtual scanners of its own, as {' and '.join(ORGANS)} "
+            "have: it is treated as any other image"
+        )
+    return sentences
+
+
+def labelled(slices: SliceSet) -> np.ndarray:
+    """(N,) whether anything is labelled on each slice as it is stored."""
+    parts = [(np.asarray(slices.masks[i : i + BLOCK]) > 0).any((1, 2)) for i in range(0, len(slices), BLOCK)]
+    return np.concatenate(parts) if parts else np.zeros(0, bool)
+
+
+def without_labels(slices: SliceSet) -> list[str]:
+    """A sentence for each validation or target domain that a run leaves out, for nobody has outlined anything in it.
+
+    Raises:
+        BadInput: there are target domains, and none has a label.
+    """
+    sentences, rows = [], slices.table[labelled(slices)] if slices.masks is not None else slices.table
+    for split, names in (("val", slices.validation_domains), ("test", slices.target_domains)):
+        there = set(rows.loc[rows["split"] == split, "domain"])
+        sentences += [
+            f"domain {name} is left out: no slice of split {split} has a label" for name in names if name not in there
+        ]
+        if split == "test" and names and not there & set(names):
+            raise BadInput(
+                f"{slices.folder} has no label on any slice of split test of its target domains {', '.join(names)}; outline "
+                "some, or take these domains out of slices.csv"
+            )
+    return sentences
 
 
 def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
@@ -160,7 +194,7 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
     settings = profile.settings
     labels_lost(slices, slices.grid)  # refuses a grid that cuts off too much
     grid = slices.grid.within(profile.max_size)
-    source = slices.source_domain
+    source, notes = slices.source_domain, []
     if settings.split == "slice":  # the published protocol, to show what leaks
         slices = resplit_by_slice(slices)
 
@@ -173,6 +207,10 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
             )
         images, masks = chosen.tensors(grid.size, grid.spacing_mm, settings.normalise)
         keep = masks.flatten(1).any(1)  # the paper reports non-empty slices
+        if gone := int((labelled(chosen) & ~keep.numpy()).sum()):
+            notes.append(
+                f"{gone} labelled slices of domain {domain} and split {split} have no labelled pixel left as {grid}"
+            )
         if settings.segmenter_empty_slices and split == "train":
             keep[:] = True
         if not keep.any():
@@ -182,17 +220,28 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
             )
         return Part(images[keep], masks[keep], chosen.table[keep.numpy()].reset_index(drop=True))
 
+    train, val, test = (part(slices, source, split) for split in ("train", "val", "test"))
+    unknown = set(range(1, slices.num_classes)) - set(train.masks.unique().tolist())
+    if unknown:
+        names = ", ".join(slices.class_names[label - 1] for label in sorted(unknown))
+        raise BadInput(
+            f"{slices.folder} has no slice of domain {source} and split train, as {grid}, that shows {names}: nothing could "
+            "learn it; put a subject that has it into train, or leave the class out"
+        )
     reacquired = not slices.target_domains
     others = reacquire_held_out(slices, folder, grid.spacing_mm, progress) if reacquired else slices
+    notes += without_labels(others)
+    there = {split: set(others.table.loc[labelled(others) & (others.table["split"] == split), "domain"]) for split in SPLITS}
     return Experiment(
         slices,
         grid,
-        part(slices, source, "train"),
-        part(slices, source, "val"),
-        part(slices, source, "test"),
-        {name: part(others, name, "val") for name in others.validation_domains},
-        {name: part(others, name, "test") for name in others.target_domains},
+        train,
+        val,
+        test,
+        {name: part(others, name, "val") for name in others.validation_domains if name in there["val"]},
+        {name: part(others, name, "test") for name in others.target_domains if name in there["test"]},
         reacquired,
+        notes,
     )
 
 
