@@ -212,6 +212,8 @@ def _grid(slices: SliceSet) -> Iterator[Finding]:
         least, most = rows["spacing_mm"].min(), rows["spacing_mm"].max()
         found = f"{least:.4g}" if least == most else f"{least:.4g} to {most:.4g}"
         yield Finding("mm of a pixel", domain, f"{low:g}-{high:g}", found, bool(low <= least and most <= high))
+    if slices.masks is None:
+        return
     try:
         lost = labels_lost(slices, slices.grid)
         yield Finding("labels that its grid loses", "every domain", "none", lost or "none", None if lost else True)

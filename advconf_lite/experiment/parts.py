@@ -13,7 +13,7 @@ from torch import Tensor
 from advconf_lite.data.cropping import labels_lost
 from advconf_lite.data.grid import Grid, assumed
 from advconf_lite.data.resampling import Size
-from advconf_lite.data.slice_checks import BLOCK, SPLITS, load
+from advconf_lite.data.slice_checks import BLOCK, load
 from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.data.splits import split_by_slice
 from advconf_lite.experiment.profiles import Profile
@@ -22,6 +22,8 @@ from advconf_lite.phantom.offered import has_own_scanners
 from advconf_lite.phantom.organs import ORGANS, find_organ
 from advconf_lite.phantom.phantom import make_phantom
 from advconf_lite.support.errors import BadInput
+
+OTHER_WORDS = {"heart": "cardiac", "lv": "cardiac", "myocardium": "cardiac", "prostate gland": "prostate"}
 
 
 @dataclass
@@ -118,17 +120,17 @@ def first_look(spec: str, profile: Profile) -> tuple[Grid, list[str]]:
         size, spacing_mm = find_organ(spec.split(":", 1)[1]).grid(profile.max_size)
         return Grid(size, size, spacing_mm), []
     slices = SliceSet(Path(spec), *load(Path(spec)))
-    return slices.grid.within(profile.max_size), [*remarks_on_grid(slices), *without_labels(slices)]
+    return slices.grid.within(profile.max_size), [*remarks_on_grid(slices), *outlined(slices)[2]]
 
 
 def remarks_on_grid(slices: SliceSet) -> list[str]:
     """What of a set's grid a rule decided, and what a crop to it cuts off; BadInput if that is too much."""
     lost = labels_lost(slices, slices.grid)
     sentences = [*assumed(slices.info, slices.grid, slices.table), *([lost] if lost else [])]
-    if slices.organ and not has_own_scanners(slices.organ):
+    meant = OTHER_WORDS.get(str(slices.organ).lower(), str(slices.organ).lower())
+    if meant != slices.organ and has_own_scanners(meant):
         sentences.append(
-            f"dataset.json says organ {slices.organ}, which has no virtual scanners of its own, as {' and '.join(ORGANS)} "
-            "have: it is treated as any other image"
+            f"dataset.json says organ {slices.organ}: write {meant} to re-acquire images by that organ's scanners"
         )
     return sentences
 
@@ -139,24 +141,21 @@ def labelled(slices: SliceSet) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, bool)
 
 
-def without_labels(slices: SliceSet) -> list[str]:
-    """A sentence for each validation or target domain that a run leaves out, for nobody has outlined anything in it.
+def outlined(slices: SliceSet) -> tuple[list[str], list[str], list[str]]:
+    """Validation and target domains that have a label, and a sentence for each other one, which a run leaves out.
 
-    Raises:
-        BadInput: there are target domains, and none has a label.
+    Without any target, held-out subjects of the source are re-acquired, as of a set that has one domain alone.
     """
-    sentences, rows = [], slices.table[labelled(slices)] if slices.masks is not None else slices.table
+    rows = slices.table[labelled(slices)] if slices.masks is not None else slices.table
+    kept, sentences = [], []
     for split, names in (("val", slices.validation_domains), ("test", slices.target_domains)):
         there = set(rows.loc[rows["split"] == split, "domain"])
-        sentences += [
-            f"domain {name} is left out: no slice of split {split} has a label" for name in names if name not in there
-        ]
-        if split == "test" and names and not there & set(names):
-            raise BadInput(
-                f"{slices.folder} has no label on any slice of split test of its target domains {', '.join(names)}; outline "
-                "some, or take these domains out of slices.csv"
-            )
-    return sentences
+        kept.append([name for name in names if name in there])
+        empty = [name for name in names if name not in there]
+        sentences += [f"domain {name} is left out: no slice of it with split {split} has a label" for name in empty]
+    if slices.target_domains and not kept[1]:
+        sentences.append("no target domain is left; held-out subjects of the source, re-acquired, stand in")
+    return *kept, sentences
 
 
 def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
@@ -228,20 +227,21 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
             f"{slices.folder} has no slice of domain {source} and split train, as {grid}, that shows {names}: nothing could "
             "learn it; put a subject that has it into train, or leave the class out"
         )
-    reacquired = not slices.target_domains
-    others = reacquire_held_out(slices, folder, grid.spacing_mm, progress) if reacquired else slices
-    notes += without_labels(others)
-    there = {split: set(others.table.loc[labelled(others) & (others.table["split"] == split), "domain"]) for split in SPLITS}
+    validation, targets, left_out = outlined(slices)
+    reacquired, others = not targets, slices
+    if reacquired:
+        others = reacquire_held_out(slices, folder, grid.spacing_mm, progress)
+        validation, targets, _ = outlined(others)
     return Experiment(
         slices,
         grid,
         train,
         val,
         test,
-        {name: part(others, name, "val") for name in others.validation_domains if name in there["val"]},
-        {name: part(others, name, "test") for name in others.target_domains if name in there["test"]},
+        {name: part(others, name, "val") for name in validation},
+        {name: part(others, name, "test") for name in targets},
         reacquired,
-        notes,
+        notes + left_out,
     )
 
 
