@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from advconf_lite.support.errors import BadInput
-from data_download.fetching.archive import extract
+from data_download.fetching.unpacked import unpacked
 from data_download.preparing.inventory import Inventory
 from data_download.preparing.options import add_common_options
 from data_download.sets import DATASETS
@@ -46,27 +42,3 @@ def run(chosen: argparse.Namespace) -> int:
         data.find(folder, inventory)
         print(assemble(data, inventory, chosen))
     return 0
-
-
-@contextmanager
-def unpacked(source: Path, out: Path) -> Iterator[Path]:
-    """`source` if it is a folder; an archive is unpacked beside `out` for as long as it is needed.
-
-    Raises:
-        BadInput: there is neither a folder nor an archive that can be unpacked.
-    """
-    if source.is_dir():
-        yield source
-        return
-    if not source.is_file():
-        raise BadInput(f"there is no folder {source}; give the unpacked data set, or its archive, with --source")
-    state = source.stat()
-    key = hashlib.sha256(f"{source.absolute()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
-    folder = out.parent / f".{out.name}-unpacked-{key}"
-    for other in out.parent.glob(f".{out.name}-unpacked-*"):
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
-    if not folder.is_dir():  # one that is there is whole: a killed run left it
-        extract(source, folder)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)  # only after success: the next run need not unpack again

@@ -1,6 +1,8 @@
 """Archives from strangers: whole inside their folder, or refused with nothing left anywhere."""
 
+import bz2
 import gzip
+import lzma
 import random
 import signal
 import stat
@@ -16,7 +18,8 @@ import pytest
 
 from advconf_lite.support.errors import BadInput
 from data_download.fetching import archive as module
-from data_download.fetching.archive import Limits, archive_kind, damage, extract
+from data_download.fetching.archive import Limits, damage, extract
+from data_download.fetching.kinds import archive_kind
 
 ROOT = Path(__file__).parent.parent
 FILES = {"dataset/001/a.nii.gz": b"\x1f\x8b" + bytes(range(256)) * 40, "dataset/table.csv": b"a,b\n1,2\n", "empty": b""}
@@ -223,9 +226,9 @@ def test_locked_and_unknown_archives_say_what_to_do(yard):
                            (b"", "is empty"), (b"hi", "something else")):  # fmt: skip
         archive.write_bytes(content)
         refused(archive, words)
-    for content, kind in ((gzip.compress(b"hi"), ".gz"), (bytes(257) + b"ustar\0", ".tar")):
-        archive.write_bytes(content)
-        refused(archive, f"is a {kind}", "only a .zip is unpacked here", "unpack it by hand", "--source")
+    for pack in (gzip.compress, bz2.compress, lzma.compress):
+        archive.write_bytes(pack(b"hi"))
+        refused(archive, "is one packed file and no archive", "unpack it by hand", "--source")
     make_zip(archive, {})
     refused(archive, "holds no files")
     archive.unlink()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.errors import BadInput, reason, remedy
 
 PACKAGE = "advconf-lite"
 STOPPED = "stopped; the same command goes on from here"
@@ -125,10 +125,7 @@ def _sentence(error: BaseException, options: dict[str, str]) -> str | None:
     if isinstance(error, ModuleNotFoundError) and (extra := _extra_of(error.name)):
         return f"{error.name} is not installed; install the extra it belongs to: pip install '{PACKAGE}[{extra}]'"
     if isinstance(error, OSError):  # a full disk, a folder without permission: papermill's own files, mostly
-        return (
-            f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}; "
-            "free some space or choose another folder, then run the same command again"
-        )
+        return f"{error.filename or 'a file'} cannot be read or written: {reason(error)}; {remedy(error)}"
     return None
 
 

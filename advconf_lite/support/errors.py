@@ -1,6 +1,11 @@
-"""The one exception that means "your input, not our code"."""
+"""The one exception that means "your input, not our code", and what to do about the system's errors."""
 
 from __future__ import annotations
+
+import errno
+
+SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class BadInput(ValueError):
@@ -16,3 +21,25 @@ class BadInput(ValueError):
     def __init__(self, message: str, argument: str | None = None) -> None:
         super().__init__(message)
         self.argument = argument
+
+
+def reason(error: OSError) -> str:
+    """What the system says, without the number and the file."""
+    return error.strerror or " ".join(str(error).split()) or type(error).__name__
+
+
+def remedy(error: OSError) -> str:
+    """What helps against an error of the system, by its cause; it ends a sentence on a file that cannot be written."""
+    if error.errno in SPACE:
+        return (
+            "free some space or choose another folder, then run the same command again (what was already written is intact)"
+        )
+    if error.errno in PERMISSION:
+        return "give yourself the permission or choose another folder"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return "a file stands where a folder is needed, or a folder where a file is: choose another folder"
+    if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
+        return "choose a shorter and plainer name"
+    if error.errno in (errno.ENOENT, errno.ELOOP):
+        return "check the path, or choose another folder"
+    return "see whether the disk is well, or choose another folder, then run the same command again"

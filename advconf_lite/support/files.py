@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.errors import BadInput, reason, remedy
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
@@ -18,7 +18,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
     SIGKILL, finds the old file or the new one, never half of one.
 
     Raises:
-        BadInput: the disk is full or the folder cannot be written; what `path` held before is still there.
+        BadInput: see `cannot_write`; what `path` held before is still there.
     """
     path = Path(path)
     temporary = None
@@ -34,15 +34,16 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600, which nobody else in a course could read
         os.replace(temporary, path)
     except OSError as error:
-        raise BadInput(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder, "
-            "then run the same command again (what was already written is intact)",
-            argument="folder",
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def cannot_write(path: Path, error: OSError) -> BadInput:
+    """The sentence on a disk that is full, or a folder that cannot be written."""
+    return BadInput(f"cannot write {path}: {reason(error)}; {remedy(error)}", argument="folder")
 
 
 def _umask() -> int:

@@ -1,34 +1,37 @@
-"""Zip archives from strangers: unpacked whole into one folder, or not at all.
+"""Archives from strangers, .zip and .tar in its usual packings: unpacked whole into one folder, or not at all.
 
-Why not `extractall`: zipfile repairs dangerous names in silence, lists what a damaged directory leaves of an archive, and
-sets no limit to what a small file may grow to. So every member is checked and written here: plain files and folders only.
-All data sets that can be fetched are zips; what is packed otherwise is for its owner to unpack.
+Every member is checked and written here: plain files and folders only, under names that stay inside, no more than the
+archive's own size explains. What a system left in it (__MACOSX, ._NAME) is left there.
 """
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
-import stat
 import struct
+import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from tqdm import tqdm
 
 from advconf_lite.support import progress
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.errors import BadInput, reason, remedy
+from data_download.fetching.kinds import BY_HAND, UNPACKED_HERE, kind_of
+from data_download.fetching.members import Locked, Member, of_tar, of_zip
+from data_download.preparing.files import is_hidden
 
 BLOCK = 1 << 20
 GIB = 1 << 30
-ZIP_END = 22 + (1 << 16)  # a zip's last record, with the longest comment, is in so many bytes
-BY_HAND = "unpack it by hand and give the folder to prepare with --source"
-# ValueError: names that are not UTF-8, and numbers out of range
-DAMAGED = (zipfile.BadZipFile, EOFError, zlib.error, struct.error, ValueError, IndexError, OverflowError)
+# ValueError: names that are not UTF-8, and numbers out of range; an OSError without a number is a packing's
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, struct.error, ValueError, IndexError,
+           OverflowError, OSError)  # fmt: skip
+AGAIN = "get or pack it again"
 
 
 @dataclass(frozen=True)
@@ -48,27 +51,16 @@ class Limits:
 LIMITS = Limits()
 
 
-def archive_kind(head: bytes) -> str:
-    """What a file is by its first 512 bytes: "zip", "gz", "tar", "rar", "7z", "web page" or "unknown"."""
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "zip"
-    for magic, kind in ((b"\x1f\x8b", "gz"), (b"Rar!", "rar"), (b"7z\xbc\xaf\x27\x1c", "7z")):
-        if head.startswith(magic):
-            return kind
-    if head[257:262] == b"ustar":
-        return "tar"
-    return "web page" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<" else "unknown"
-
-
 def extract(archive: str | Path, folder: str | Path, limits: Limits = LIMITS) -> Path:
-    """Unpack a .zip into `folder`, which appears when it is whole.
+    """Unpack an archive into `folder`, which appears when it is whole.
 
     Until then the files are in a hidden folder beside it; one that a killed process left is removed first, so the
     caller makes sure that only one process unpacks into `folder`.
 
     Raises:
-        BadInput: the archive is no .zip, damaged, locked, too large, or holds anything but plain files and folders under
-            names that stay inside; or the disk is full. Nothing is left behind, and `archive` is not touched.
+        BadInput: the archive is of another kind, damaged, locked, too large, or holds anything but plain files and folders
+            under names that stay inside; or the folder cannot be written. Nothing is left behind, and `archive` is not
+            touched.
     """
     archive, folder = Path(archive), Path(folder)
     if not archive.is_file():
@@ -85,8 +77,7 @@ def extract(archive: str | Path, folder: str | Path, limits: Limits = LIMITS) ->
         os.replace(unpacking, folder)
     except OSError as error:
         raise BadInput(
-            f"cannot unpack {archive} into {folder}: {error.strerror or error}; free some space or choose another "
-            "folder with --out, then run the same command again (the archive is intact)"
+            f"cannot unpack {archive} in {folder.parent}: {reason(error)}; {remedy(error)} (the archive is intact)", "folder"
         ) from error
     finally:
         shutil.rmtree(unpacking, ignore_errors=True)
@@ -103,34 +94,32 @@ def damage(archive: str | Path, limits: Limits = LIMITS) -> str | None:
     except BadInput as error:
         return str(error).rsplit("; ", 1)[0]
     except OSError as error:
-        return f"{archive} cannot be read: {error.strerror or error}"
+        return f"{archive} cannot be read: {reason(error)}"
     return None
 
 
 def _walk(archive: Path, into: Path | None, limits: Limits) -> None:
     """Check every member, and write it below `into` unless that is None."""
     try:
+        if (kind := kind_of(archive)) not in UNPACKED_HERE:
+            raise BadInput(_no_archive(archive, kind))
+        guard = _Guard(archive, into, limits)
         with open(archive, "rb") as file:
-            if (kind := archive_kind(file.read(512))) != "zip":
-                raise BadInput(_no_zip(archive, kind))
-            with zipfile.ZipFile(file) as packed:
-                infos = _listed(file, packed)
-                total = _allowed(archive, infos, into, limits)
-                seen: dict[tuple[str, ...], str] = {}
-                name = f"{'check' if into is None else 'unpack'} {archive.name}"
-                with progress.bar(desc=name, total=total, unit="B", unit_scale=True) as bar:
-                    for info in infos:
-                        parts = _safe_parts(archive, info, seen)
-                        with packed.open(info) as stream:  # compares the two headers of a folder, too
-                            if seen[parts] == "file":
-                                _copy(stream, info, None if into is None else into.joinpath(*parts), bar)
-                            elif into is not None:
-                                into.joinpath(*parts).mkdir(parents=True, exist_ok=True)
-        if "file" not in seen.values():
-            raise BadInput(f"{archive} holds no files; remove it and get it again")
+            # A zip lists its members, so that all are looked at before the first is written; a tar has to be read for that.
+            members: Iterable[tuple[Member, tuple[str, ...]]] = map(
+                guard.looked_at, of_zip(file) if kind == "zip" else of_tar(file, kind)
+            )
+            members = list(members) if kind == "zip" else members
+            name = f"{'check' if into is None else 'unpack'} {archive.name}"
+            with progress.bar(desc=name, total=guard.total or None, unit="B", unit_scale=True) as bar:
+                for member, parts in members:
+                    if guard.seen[parts] != "hidden":
+                        _write(member, None if into is None else into.joinpath(*parts), bar)
+        if "file" not in guard.seen.values():
+            raise BadInput(f"{archive} holds no files; {AGAIN}")
     except BadInput:  # a ValueError, as some damage is
         raise
-    except RuntimeError as error:  # a password or a method that zipfile lacks
+    except (Locked, RuntimeError) as error:
         raise BadInput(f"{archive} uses what Python cannot unpack ({_reason(error)}); {BY_HAND}") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         name = Path(error.filename).name
@@ -138,93 +127,99 @@ def _walk(archive: Path, into: Path | None, limits: Limits) -> None:
             f"{archive} is refused: two of its members want the name {name!r}, and nothing of it was unpacked; {BY_HAND}"
         ) from error
     except DAMAGED as error:
-        raise BadInput(f"{archive} is damaged or incomplete ({_reason(error)}); remove it and get it again") from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise BadInput(f"{archive} is damaged or incomplete ({_reason(error)}); {AGAIN}") from error
 
 
-def _listed(file: IO[bytes], packed: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The members, if they are as many as the archive says: a damaged length in its directory may hide some."""
-    infos = packed.infolist()
-    file.seek(-min(os.fstat(file.fileno()).st_size, ZIP_END), os.SEEK_END)
-    end = file.read()
-    (count,) = struct.unpack_from("<H", end, end.rindex(b"PK\x05\x06") + 10)
-    if count not in (len(infos) % (1 << 16), 0xFFFF):  # 0xFFFF: the number is too large for this field
-        raise zipfile.BadZipFile(f"it lists {len(infos)} of {count} members")
-    return infos
+class _Guard:
+    """Looks at every member before it is written."""
+
+    def __init__(self, archive: Path, into: Path | None, limits: Limits) -> None:
+        self.archive, self.limits = archive, limits
+        self.seen: dict[tuple[str, ...], str] = {}  # names as parts of a path -> kind
+        self.total = self.number = 0
+        self._size = archive.stat().st_size
+        self._free = None if into is None else shutil.disk_usage(into).free
+
+    def looked_at(self, member: Member) -> tuple[Member, tuple[str, ...]]:
+        """The member, and its path as folder names.
+
+        Raises:
+            BadInput: it could leave the folder, on any operating system; it is no plain file; it is there twice; or the
+                members so far are more than they may be, or than the disk takes.
+        """
+        self.number, self.total = self.number + 1, self.total + member.size
+        self._refuse_too_much()
+        parts = tuple(part for part in member.name.split("/") if part not in ("", "."))
+        if problem := self._problem(member, parts):
+            raise BadInput(
+                f"{self.archive} is refused: it holds {member.name[:200]!r}, {problem}, and nothing of it was unpacked; if "
+                f"you trust it, {BY_HAND}"
+            )
+        self.seen[parts] = "hidden" if any(is_hidden(Path(part)) for part in parts) else member.kind
+        return member, parts
+
+    def _refuse_too_much(self) -> None:
+        if self.number > self.limits.members:
+            raise BadInput(
+                f"{self.archive} is refused: it holds more than {self.limits.members} files and folders; {BY_HAND}"
+            )
+        if self.total > min(self.limits.total_bytes, max(self.limits.free_bytes, int(self.limits.ratio * self._size))):
+            raise BadInput(
+                f"{self.archive} is refused: it unpacks to {_size(self.total)} or more, which is out of proportion to its "
+                f"own {_size(self._size)}; if you trust it, {BY_HAND}"
+            )
+        if self._free is not None and self.total > self._free:
+            raise BadInput(
+                f"{self.archive} unpacks to {_size(self.total)} or more and {_size(self._free)} are free; free some space "
+                "or choose another folder",
+                "folder",
+            )
+
+    def _problem(self, member: Member, parts: tuple[str, ...]) -> str:
+        name = member.name
+        if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+            return "an absolute path"
+        if "\\" in name or "\0" in name:
+            return "a name with a backslash or a zero byte"
+        if ".." in parts:
+            return "a path that leaves the folder"
+        if member.kind not in ("file", "folder"):
+            return f"a {member.kind}"
+        if not parts and member.kind == "file":
+            return "a file without a name"
+        if self.seen.get(parts, "hidden") != "hidden" and (member.kind, self.seen[parts]) != ("folder", "folder"):
+            return "a name that it holds twice"
+        return ""
 
 
-def _allowed(archive: Path, infos: list[zipfile.ZipInfo], into: Path | None, limits: Limits) -> int:
-    """Bytes that the members say they have; BadInput if that is more than they may, or than the disk takes."""
-    size, total = archive.stat().st_size, sum(info.file_size for info in infos)
-    if len(infos) > limits.members:
-        raise BadInput(f"{archive} is refused: it holds more than {limits.members} files and folders; {BY_HAND}")
-    if total > min(limits.total_bytes, max(limits.free_bytes, int(limits.ratio * size))):
-        raise BadInput(
-            f"{archive} is refused: it unpacks to {_size(total)}, which is out of proportion to its own {_size(size)}; get "
-            "the archive from its publisher"
-        )
-    if into is not None and total > (free := shutil.disk_usage(into).free):
-        raise BadInput(
-            f"{archive} unpacks to {_size(total)} and {_size(free)} are free; free some space or choose another folder with "
-            "--out"
-        )
-    return total
-
-
-def _safe_parts(archive: Path, info: zipfile.ZipInfo, seen: dict[tuple[str, ...], str]) -> tuple[str, ...]:
-    """The member's path as folder names; `seen` learns it, and whether it is a "file" or a "folder".
-
-    Raises:
-        BadInput: it could leave the folder, on any operating system; it is no plain file; or it is there twice.
-        RuntimeError: it is locked, or packed by a method that Python lacks.
-    """
-    name = info.orig_filename  # zipfile cuts a name at its first zero byte, and turns backslashes on Windows
-    kind, mode = "folder" if info.is_dir() else "file", stat.S_IFMT(info.external_attr >> 16)
-    parts = tuple(part for part in name.split("/") if part not in ("", "."))
-    problem = ""
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        problem = "an absolute path"
-    elif "\\" in name or "\0" in name:
-        problem = "a name with a backslash or a zero byte"
-    elif ".." in parts:
-        problem = "a path that leaves the folder"
-    elif mode not in (0, stat.S_IFREG, stat.S_IFDIR):
-        problem = "a link" if mode == stat.S_IFLNK else "a device or pipe"
-    elif not parts and kind == "file":
-        problem = "a file without a name"
-    elif parts in seen and (kind, seen[parts]) != ("folder", "folder"):
-        problem = "a name that it holds twice"
-    if problem:
-        raise BadInput(
-            f"{archive} is refused: it holds {name[:200]!r}, {problem}, and nothing of it was unpacked; get the "
-            "archive from its publisher"
-        )
-    if info.flag_bits & 0x41:  # encrypted, strongly encrypted
-        raise RuntimeError("a password is needed")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise RuntimeError(f"compression method {info.compress_type}")
-    seen[parts] = kind
-    return parts
-
-
-def _copy(stream: IO[bytes], info: zipfile.ZipInfo, path: Path | None, bar: tqdm) -> None:
-    """Read one member to its end and checksum, into `path` unless that is None; no more than it says it has."""
+def _write(member: Member, path: Path | None, bar: tqdm) -> None:
+    """One member to `path`, read to its end and checksum; read only, if that is None."""
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with open(os.devnull, "wb") if path is None else open(path, "xb") as target:
-        while block := stream.read(BLOCK):
-            count += len(block)
-            target.write(block)
-            bar.update(len(block))
-    if count != info.file_size:
-        raise EOFError(f"{info.filename!r} has {count} of {info.file_size} bytes")
+        (path if member.kind == "folder" else path.parent).mkdir(parents=True, exist_ok=True)
+    with member.open() as stream:  # of a folder, too: its two headers in a zip are compared
+        if member.kind == "folder":
+            return
+        count = 0
+        with open(os.devnull, "wb") if path is None else open(path, "xb") as target:
+            while block := stream.read(BLOCK):
+                count += len(block)
+                target.write(block)
+                bar.update(len(block))
+    if count != member.size:
+        raise EOFError(f"{member.name!r} has {count} of {member.size} bytes")
 
 
-def _no_zip(archive: Path, kind: str) -> str:
+def _no_archive(archive: Path, kind: str) -> str:
+    if kind == "part":
+        return f"{archive} is one part of a split archive; join its parts or {BY_HAND}"
+    if kind == "single":
+        return f"{archive} is one packed file and no archive of files; {BY_HAND}"
     if kind not in ("web page", "unknown"):
-        return f"{archive} is a .{kind}, and only a .zip is unpacked here; {BY_HAND}"
+        return f"{archive} is a .{kind}, which Python cannot unpack; {BY_HAND}"
     what = "a web page" if kind == "web page" else "something else" if archive.stat().st_size else "empty"
-    return f"{archive} is {what} and no .zip; remove it and get the archive again"
+    return f"{archive} is {what} and no archive; {AGAIN}, or give a folder"
 
 
 def _size(count: int) -> str:

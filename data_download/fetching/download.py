@@ -27,8 +27,8 @@ from urllib3.util import Retry
 import advconf_lite
 from advconf_lite.support import progress
 from advconf_lite.support.errors import BadInput
-from data_download.fetching.archive import BY_HAND, archive_kind
 from data_download.fetching.drive import confirmation
+from data_download.fetching.kinds import BY_HAND, UNPACKED_HERE, archive_kind
 
 BLOCK = 1 << 14  # what is lost when a connection is reset: urllib3 keeps a block that was begun to itself
 HEAD = 512  # bytes that tell an archive from a web page
@@ -211,7 +211,7 @@ class _Job:
                 while len(head) < HEAD and (more := next(body, b"")):
                     head += more
                 kind = archive_kind(head)
-                if kind != "zip":
+                if kind not in UNPACKED_HERE:
                     while kind == "web page" and len(head) < PAGE and (more := next(body, b"")):
                         head += more
                     if kind == "web page" and not asked and (form := confirmation(head, response.url)):
@@ -288,9 +288,7 @@ class _Job:
 
     def _no_archive(self, kind: str, head: bytes) -> BadInput:
         if kind not in ("web page", "unknown"):
-            return BadInput(
-                f"{self.url} is a .{kind}, and only a .zip is unpacked here; download it in a browser, {BY_HAND}"
-            )
+            return BadInput(f"{self.url} is a .{kind}, which Python cannot unpack; download it in a browser, {BY_HAND}")
         title = re.search(rb"<title[^>]*>\s*(.*?)\s*</title>", head, flags=re.IGNORECASE | re.DOTALL)
         named = f" ({' '.join(title[1].decode(errors='replace').split())[:100]!r})" if title else ""
         what = f"a web page{named}" if kind == "web page" else "something else" if head else "nothing"

@@ -11,7 +11,7 @@ from advconf_lite.support.errors import BadInput
 # Volumes that can be read; in any case, for Windows and some exporters write .NII.GZ.
 VOLUMES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 # Of macOS and Windows, beside or instead of the files that were meant; like every name that begins with a dot.
-JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "System Volume Information")
+JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir")
 
 
 def ending(path: Path) -> str:
