@@ -29,8 +29,8 @@ def unpacked(source: Path, out: Path) -> Iterator[Path]:
         yield source
         return
     if not source.exists():
-        link = "is a link to nothing" if source.is_symlink() else "does not exist"
-        raise BadInput(f"{source} {link}; give the unpacked data set, or its archive, with --source")
+        what = f"{source} is a link to nothing" if source.is_symlink() else f"there is no folder {source}"
+        raise BadInput(f"{what}; give the unpacked data set, or its archive, with --source")
     if not source.is_file():
         raise BadInput(f"{source} is neither a folder nor a file; give a folder, or an archive, with --source")
     refuse_single_file(source)

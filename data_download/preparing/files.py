@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from advconf_lite.support.errors import BadInput
@@ -38,7 +38,10 @@ def listed(folder: Path) -> list[Path]:
         BadInput: it may not be listed.
     """
     try:
-        return sorted(path for path in folder.iterdir() if not is_hidden(path))
+        found = sorted(path for path in folder.iterdir() if not is_hidden(path))
+        for path in found[:1]:
+            path.lstat()  # a folder may be listed and yet not be entered
+        return found
     except OSError as error:
         raise BadInput(
             f"the folder {folder} cannot be listed ({error.strerror or error}); give yourself the permission to read it"
@@ -62,3 +65,51 @@ def _files_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
             yield path
         elif (real := os.path.realpath(path)) not in above:
             yield from _files_below(path, (*above, real))
+
+
+def search(folder: Path, wanted: Callable[[Path], bool], depth: int) -> tuple[list[Path], list[Path]]:
+    """What is wanted in a folder and those inside it, at most `depth` levels down, and all that was met beside it.
+
+    In what is wanted, and in a folder that holds the one that is being looked at, nothing is looked for.
+
+    Raises:
+        BadInput: a folder may not be listed.
+    """
+    found, others = [], []
+
+    def look(here: Path, left: int, above: tuple[str, ...]) -> None:
+        for path in listed(here):
+            if wanted(path):
+                found.append(path)
+            elif left and path.is_dir() and (real := os.path.realpath(path)) not in above:
+                look(path, left - 1, (*above, real))
+            else:
+                others.append(path)
+
+    look(folder, depth, (os.path.realpath(folder),))
+    return found, others
+
+
+def refuse_link_to_nothing(*paths: Path) -> None:
+    """Links whose files are elsewhere, as DataLad and DVC store them, until they are fetched.
+
+    Raises:
+        BadInput: one of `paths` is such a link.
+    """
+    for path in paths:
+        if path.is_symlink() and not path.exists():
+            raise BadInput(
+                f"{path} is a link to nothing ({os.readlink(path)}); fetch what it stands for (datalad get, dvc pull) or "
+                "restore it"
+            )
+
+
+def the_one(paths: list[Path], what: str) -> Path | None:
+    """The only one of `paths`; None of none.
+
+    Raises:
+        BadInput: there are several.
+    """
+    if len(paths) > 1:
+        raise BadInput(f"{paths[0]} and {paths[1]} are both {what}; remove one of them")
+    return paths[0] if paths else None

@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.errors import BadInput, reason
 from data_download.dataset import DataSet, Expected
 from data_download.fetching.source import Source
+from data_download.preparing.files import ending, listed, refuse_link_to_nothing, search, stem, the_one
 from data_download.preparing.inventory import Inventory, Scan
+
+PATIENT = re.compile(r"patient\d+", flags=re.IGNORECASE)
 
 
 def find(folder: Path, inventory: Inventory) -> None:
@@ -22,58 +25,93 @@ def find(folder: Path, inventory: Inventory) -> None:
     Raises:
         BadInput: no patients, a patient twice, or frames that are missing; the sentence names the file or folder.
     """
-    for patient in find_patients(folder):
-        with inventory.subject("ACDC", patient.name):
-            inventory.scans += find_scans(patient, inventory.notes)
+    for name, patient in find_patients(folder, inventory).items():
+        with inventory.subject("ACDC", name):
+            inventory.scans += find_scans(name, patient, inventory)
 
 
-def find_patients(source: Path) -> list[Path]:
-    """The patientNNN folders in `source`, at most three levels down, sorted by name.
+def find_patients(source: Path, inventory: Inventory) -> dict[str, Path]:
+    """Patient -> folder, for the patientNNN folders in `source`, at most three levels down, sorted by name.
 
     Raises:
         BadInput: there are none, or a patient occurs twice.
     """
-    nested = (source, *(folder for depth in ("*", "*/*", "*/*/*") for folder in source.glob(depth) if folder.is_dir()))
-    found = [path for folder in nested for path in folder.glob("patient*") if re.fullmatch(r"patient\d+", path.name)]
+    found, others = search(source, lambda path: bool(PATIENT.fullmatch(path.name)) and path.is_dir(), depth=3)
     patients: dict[str, Path] = {}
-    for path in sorted(path for path in found if path.is_dir()):
-        if path.name in patients:
-            raise BadInput(f"{path.name} is both in {patients[path.name].parent} and in {path.parent}; remove one copy")
-        patients[path.name] = path
+    for path in found:
+        name = path.name.lower()
+        if name in patients:
+            raise BadInput(
+                f"{name} is both in {patients[name].parent} and in {path.parent}; remove one copy, or give one of these "
+                "folders with --source"
+            )
+        patients[name] = path
     if not patients:
         raise BadInput(f"{source} holds no patientNNN folders; give the folder that holds training/patient001/")
-    return [patients[name] for name in sorted(patients)]
+    for path in others:
+        inventory.ignore(path, "in no folder patientNNN")
+    return dict(sorted(patients.items()))
 
 
-def find_scans(folder: Path, notes: list[str]) -> list[Scan]:
+def find_scans(patient: str, folder: Path, inventory: Inventory) -> list[Scan]:
     """The ED and the ES scan of one patient; without Info.cfg the first and second stored frame, with a note.
 
     Raises:
-        BadInput: Info.cfg names no ED and ES, or a frame is missing or there are more than two without
-            Info.cfg.
+        BadInput: Info.cfg names no ED and ES, a frame is missing, there twice or a link to nothing, or there are more
+            than two without Info.cfg.
     """
-    frames = {}
-    for path in sorted(folder.iterdir()):
-        if match := re.fullmatch(rf"{folder.name}_frame(\d+)(\.nii(?:\.gz)?)", path.name):
-            frames[int(match[1])] = (path, path.with_name(f"{folder.name}_frame{match[1]}_gt{match[2]}"))
-    config = folder / "Info.cfg"
-    if config.is_file():
-        entries = re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", config.read_text(errors="replace"), flags=re.MULTILINE)
-        phases = {phase: int(number) for phase, number in entries}
-        if set(phases) != {"ED", "ES"}:
-            raise BadInput(f"{config} has no lines 'ED: number' and 'ES: number'; download it again or remove it")
-        for phase, number in phases.items():
-            if number not in frames:
-                missing = folder / f"{folder.name}_frame{number:02d}.nii.gz"
-                raise BadInput(f"{missing} is missing, which Info.cfg names as {phase}; complete the download")
-    else:
-        if len(frames) != 2:
+    images: dict[int, list[Path]] = {}
+    masks: dict[int, list[Path]] = {}
+    config = None
+    for path in listed(folder):
+        match = re.fullmatch(rf"{patient}_frame(\d+)(_gt)?", stem(path), flags=re.IGNORECASE) if ending(path) else None
+        if match:
+            (masks if match[2] else images).setdefault(int(match[1]), []).append(path)
+        elif path.name.lower() == "info.cfg":
+            config = path
+        else:
+            cine = stem(path).lower().endswith("_4d")
+            inventory.ignore(path, "the whole cine, of which ED and ES are used" if cine else "no frame of its patient")
+    phases = read_phases(config) if config else {}
+    for phase, number in phases.items():
+        if number not in images:
+            missing = folder / f"{patient}_frame{number:02d}.nii.gz"
+            raise BadInput(f"{missing} is missing, which Info.cfg names as {phase}; complete the download")
+    if not config:
+        if len(images) != 2:
             raise BadInput(
-                f"{folder} has {len(frames)} frames and no Info.cfg that says which are ED and ES; complete the download"
+                f"{folder} has {len(images)} frames and no Info.cfg that says which are ED and ES; complete the download"
             )
-        notes.append("no Info.cfg: the first stored frame was taken as ED and the second as ES")
-        phases = dict(zip(("ED", "ES"), sorted(frames)))
-    return [Scan("ACDC", "ACDC", folder.name, phase, *frames[number]) for phase, number in phases.items()]
+        inventory.notes.append("no Info.cfg: the first stored frame was taken as ED and the second as ES")
+        phases = dict(zip(("ED", "ES"), sorted(images)))
+    for number in sorted({*images, *masks} - set(phases.values())):
+        for path in (*images.get(number, ()), *masks.get(number, ())):
+            inventory.ignore(path, "a frame that is neither ED nor ES")
+    scans = []
+    for phase, number in phases.items():
+        image = the_one(images[number], f"frame {number}")
+        mask = the_one(masks.get(number, []), f"masks of frame {number}")
+        mask = mask or image.with_name(f"{stem(image)}_gt{ending(image)}")
+        refuse_link_to_nothing(image, mask)
+        scans.append(Scan("ACDC", "ACDC", patient, phase, image, mask))
+    return scans
+
+
+def read_phases(config: Path) -> dict[str, int]:
+    """Which frame is ED and which is ES, of Info.cfg.
+
+    Raises:
+        BadInput: it cannot be read, or does not say so.
+    """
+    try:
+        text = config.read_text(errors="replace")
+    except OSError as error:
+        raise BadInput(f"{config} cannot be read ({reason(error)}); give yourself the permission to read it") from error
+    entries = re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", text, flags=re.MULTILINE)
+    phases = {phase: int(number) for phase, number in entries}
+    if set(phases) != {"ED", "ES"}:
+        raise BadInput(f"{config} has no lines 'ED: number' and 'ES: number'; download it again or remove it")
+    return phases
 
 
 def expected(flags: str) -> Expected:

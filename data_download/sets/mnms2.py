@@ -7,11 +7,13 @@ The organisers send an address to those who register, so none is here.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from advconf_lite.support.errors import BadInput
 from data_download.dataset import DataSet, Expected
 from data_download.fetching.source import Source
+from data_download.preparing.files import ending, listed, refuse_link_to_nothing, search, stem, the_one
 from data_download.preparing.inventory import Inventory, Scan
 
 TABLE = "dataset_information.csv"
@@ -34,44 +36,88 @@ def find(folder: Path, inventory: Inventory) -> None:
     Raises:
         BadInput: no table or subjects, or an unknown scanner; the sentence names it.
     """
-    table = find_table(folder)
-    dataset = find_dataset(folder, table)
-    for subject, scanner in read_table(table, inventory).items():
+    found, others = search(folder, lambda path: is_table(path) or is_subject(path), depth=3)
+    table = find_table(folder, [path for path in found if is_table(path)])
+    dataset = find_dataset(folder, table, [path for path in found if is_subject(path)])
+    subjects = read_table(table, inventory)
+    for path in others:
+        inventory.ignore(path, "in no folder of a subject")
+    for path in filter(is_subject, found):
+        if path.parent != dataset:
+            inventory.ignore(path, f"another folder of subjects than {dataset.name}")
+        elif path.name not in subjects:
+            inventory.ignore(path, f"not in {table.name}")
+    for subject, scanner in subjects.items():
         with inventory.subject(scanner, subject):
             domain = domain_of(scanner, subject, table)
-            for phase in ("ED", "ES"):
-                start = dataset / subject / f"{subject}_SA_{phase}"
-                paths = Path(f"{start}.nii.gz"), Path(f"{start}_gt.nii.gz")
-                inventory.scans.append(Scan("mnms2", domain, subject, phase, *paths))
+            inventory.scans += find_scans(dataset / subject, domain, inventory)
 
 
-def find_table(folder: Path) -> Path:
-    """dataset_information.csv, at most three levels down.
+def is_table(path: Path) -> bool:
+    """Is this the table of all subjects?"""
+    return path.name.lower() == TABLE
+
+
+def is_subject(path: Path) -> bool:
+    """Is this a folder such as 001?"""
+    return bool(re.fullmatch(r"\d{3}", path.name)) and path.is_dir()
+
+
+def find_table(folder: Path, tables: list[Path]) -> Path:
+    """dataset_information.csv, which was looked for at most three levels down.
 
     Raises:
         BadInput: there is none, or there are two.
     """
-    found = [path for depth in ("", "*/", "*/*/", "*/*/*/") for path in sorted(folder.glob(depth + TABLE))]
-    if not found:
+    if not tables:
         raise BadInput(f"{folder} holds no {TABLE}; give the folder MnM2, or the one that holds it, with --source")
-    if len(found) > 1:
-        raise BadInput(f"{TABLE} is both at {found[0]} and at {found[1]}; remove one copy, or give one with --source")
-    return found[0]
+    if len(tables) > 1:
+        raise BadInput(f"{TABLE} is both at {tables[0]} and at {tables[1]}; remove one copy, or give one with --source")
+    return tables[0]
 
 
-def find_dataset(folder: Path, table: Path) -> Path:
+def find_dataset(folder: Path, table: Path, subjects: list[Path]) -> Path:
     """The folder that holds 001/001_SA_ED.nii.gz and so on: beside the table, in `dataset`, or anywhere below `folder`.
 
     Raises:
         BadInput: there is none.
     """
     nearby = (table.parent / "dataset", table.parent, folder / "dataset", folder)
-    for place in nearby:
-        if next(place.glob("[0-9][0-9][0-9]/*_SA_ED.nii.gz"), None):
+    places = dict.fromkeys((*nearby, *(path.parent for path in subjects)))
+    for place in places:
+        if any(has_scans(path) for path in subjects if path.parent == place):
             return place
-    for path in folder.glob("*/*/[0-9][0-9][0-9]/*_SA_ED.nii.gz"):
-        return path.parents[1]
     raise BadInput(f"{folder} holds no folders like 001 with 001_SA_ED.nii.gz; complete the download or correct --source")
+
+
+def has_scans(folder: Path) -> bool:
+    """Does the folder of a subject hold its end-diastole? One that may not be listed is reported later."""
+    try:
+        return any(ending(path) and stem(path).lower().endswith("_sa_ed") for path in listed(folder))
+    except BadInput:
+        return False
+
+
+def find_scans(folder: Path, domain: str, inventory: Inventory) -> list[Scan]:
+    """The short-axis ED and ES of one subject.
+
+    Raises:
+        BadInput: its folder may not be listed, or a file is there twice or a link to nothing.
+    """
+    subject, scans = folder.name, []
+    found: dict[str, list[Path]] = {}
+    for path in listed(folder) if folder.is_dir() else ():
+        found.setdefault(stem(path).lower() if ending(path) else path.name, []).append(path)
+    for phase in ("ED", "ES"):
+        name = f"{subject}_SA_{phase}"
+        image = the_one(found.pop(name.lower(), []), f"images {name}") or folder / f"{name}.nii.gz"
+        mask = the_one(found.pop(f"{name.lower()}_gt", []), f"masks of {name}")
+        mask = mask or image.with_name(f"{stem(image)}_gt{ending(image)}")
+        refuse_link_to_nothing(image, mask)
+        scans.append(Scan("mnms2", domain, subject, phase, image, mask))
+    for path in (path for paths in found.values() for path in paths):
+        inventory.ignore(path, "the long axis, the whole cine, or no scan")
+    return scans
 
 
 def read_table(path: Path, inventory: Inventory) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from advconf_lite.support.errors import BadInput
 from data_download.dataset import DataSet, Expected
 from data_download.fetching.source import Source
+from data_download.preparing.files import ending, listed, refuse_link_to_nothing, search, stem, the_one
 from data_download.preparing.inventory import Inventory, Scan
 
 # Site: cases, slices with a foreground, and the same by the published code, which resamples the slice axis too, so that the
@@ -36,55 +37,54 @@ def find(folder: Path, inventory: Inventory) -> None:
     Raises:
         BadInput: no sites, or files that do not belong together; the sentence names them.
     """
-    for domain, site in find_sites(folder).items():
+    for domain, site in find_sites(folder, inventory).items():
         find_cases(site, domain, inventory)
 
 
-def find_sites(folder: Path) -> dict[str, Path]:
+def find_sites(folder: Path, inventory: Inventory) -> dict[str, Path]:
     """Site -> its folder, at most two levels down, in the order of `SITES`.
 
     Raises:
         BadInput: there is none, or one occurs twice.
     """
+    found, others = search(folder, lambda path: path.name.upper() in SITES and path.is_dir(), depth=2)
     sites: dict[str, Path] = {}
-    for domain in SITES:
-        found = [path for depth in ("", "*/", "*/*/") for path in sorted(folder.glob(depth + domain)) if path.is_dir()]
-        if len(found) > 1:
-            raise BadInput(f"{domain} is both at {found[0]} and at {found[1]}; remove one copy, or give one with --source")
-        sites.update({domain: found[0]} if found else {})
+    for path in found:
+        if (domain := path.name.upper()) in sites:
+            raise BadInput(f"{domain} is both at {sites[domain]} and at {path}; remove one copy, or give one with --source")
+        sites[domain] = path
     if not sites:
         raise BadInput(f"{folder} holds none of the folders {', '.join(SITES)}; give Processed_data_nii with --source")
-    return sites
+    for path in others:
+        inventory.ignore(path, f"in none of the folders {', '.join(SITES)}")
+    return {domain: sites[domain] for domain in SITES if domain in sites}
 
 
 def find_cases(site: Path, domain: str, inventory: Inventory) -> None:
     """Add a site's cases to `inventory`.
 
     Raises:
-        BadInput: a file is neither an image nor a mask of an image, or there are two masks.
+        BadInput: a mask has no image, a case two images or two masks, or a file is a link to nothing.
     """
-    images: dict[str, Path] = {}
+    images: dict[str, list[Path]] = {}
     masks: dict[str, list[Path]] = {}
-    for path in sorted(site.iterdir()):
-        if match := re.fullmatch(r"(case\d+)(_segmentation)?\.nii(\.gz)?", path.name, flags=re.IGNORECASE):
-            name = match[1].capitalize()
-            if match[2]:
-                masks.setdefault(name, []).append(path)
-            elif name in images:
-                raise BadInput(f"{images[name]} and {path} are one case; remove one of them")
-            else:
-                images[name] = path
-        elif not path.name.startswith("."):
-            inventory.notes.append(f"{domain}: files that belong to no case were left out")
+    for path in listed(site):
+        match = re.fullmatch(r"(case\d+)(_seg(?:mentation)?)?", stem(path), flags=re.IGNORECASE) if ending(path) else None
+        if match:
+            (masks if match[2] else images).setdefault(match[1].capitalize(), []).append(path)
+        else:
+            inventory.ignore(path, "neither CaseNN nor CaseNN_segmentation")
     for name in sorted({*images, *masks}):
         with inventory.subject(domain, name):
-            mine = masks.get(name, [])
-            if name not in images:
-                raise BadInput(f"{mine[0]} is a mask without an image; complete the download or remove it")
-            if len(mine) > 1:
-                raise BadInput(f"{mine[0]} and {mine[1]} are both masks of {name}; remove one of them")
-            mask = mine[0] if mine else images[name].with_name(f"{name}_segmentation.nii.gz")
-            inventory.scans.append(Scan("pmri", domain, name, "", images[name], mask))
+            image, mask = (
+                the_one(images.get(name, []), f"images of {name}"),
+                the_one(masks.get(name, []), f"masks of {name}"),
+            )
+            if image is None:
+                raise BadInput(f"{mask} is a mask without an image; complete the download or remove it")
+            mask = mask or image.with_name(f"{stem(image)}_segmentation{ending(image)}")
+            refuse_link_to_nothing(image, mask)
+            inventory.scans.append(Scan("pmri", domain, name, "", image, mask))
 
 
 def expected(flags: str) -> Expected:

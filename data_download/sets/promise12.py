@@ -12,6 +12,7 @@ from pathlib import Path
 from advconf_lite.support.errors import BadInput
 from data_download.dataset import DataSet, Expected
 from data_download.fetching.source import Source
+from data_download.preparing.files import ending, files_below, refuse_link_to_nothing, stem, the_one
 from data_download.preparing.inventory import Inventory, Scan
 from data_download.sets.pmri import COUNTED
 from data_download.sets.pmri import SITES as PMRI
@@ -25,21 +26,44 @@ def find(folder: Path, inventory: Inventory) -> None:
     Raises:
         BadInput: no cases, a case twice, or one that is no training case; the sentence names the file.
     """
-    cases: dict[int, Path] = {}
-    for path in sorted(folder.rglob("*.mhd")):
-        if match := re.fullmatch(r"case(\d+)\.mhd", path.name, flags=re.IGNORECASE):
-            if int(match[1]) in cases:
-                raise BadInput(f"{cases[int(match[1])]} and {path} are one case; remove one of them")
-            cases[int(match[1])] = path
-    if not cases:
-        raise BadInput(f"{folder} holds no CaseNN.mhd; give the folder training_data with --source")
-    for domain, numbers in SITES.items():
-        for number in sorted(set(numbers) & set(cases)):
-            image = cases[number]
-            mask = image.with_name(f"{image.stem}_segmentation.mhd")
-            inventory.scans.append(Scan("promise12", domain, image.stem, "", image, mask))
-    if others := sorted(set(cases) - {number for numbers in SITES.values() for number in numbers}):
-        raise BadInput(f"{cases[others[0]]} is none of the 50 training cases; give only training_data with --source")
+    site_of = {number: domain for domain, numbers in SITES.items() for number in numbers}
+    images, masks = find_files(folder, inventory)
+    if not images:
+        raise BadInput(f"{folder} holds no training cases CaseNN.mhd; give the folder training_data with --source")
+    for number in images:
+        if number not in site_of:
+            raise BadInput(f"{images[number][0]} is none of the 50 training cases; give only training_data with --source")
+    for number in masks.keys() - images.keys():
+        inventory.ignore(masks[number][0], "a mask without its image")
+    order = list(SITES)
+    for number in sorted(images, key=lambda number: (order.index(site_of[number]), number)):
+        name = f"Case{number:02d}"
+        with inventory.subject(site_of[number], name):
+            image = the_one(images[number], f"images of {name}")
+            mask = the_one(masks.get(number, []), f"masks of {name}")
+            mask = mask or image.with_name(f"{stem(image)}_segmentation{ending(image)}")
+            refuse_link_to_nothing(image, mask)
+            inventory.scans.append(Scan("promise12", site_of[number], name, "", image, mask))
+
+
+def find_files(folder: Path, inventory: Inventory) -> tuple[dict[int, list[Path]], dict[int, list[Path]]]:
+    """Number of the case -> its images, and its masks. Test cases, which have no masks and begin at 0 again, are not used.
+
+    Raises:
+        BadInput: a folder may not be listed.
+    """
+    images: dict[int, list[Path]] = {}
+    masks: dict[int, list[Path]] = {}
+    for path in files_below(folder):
+        match = re.fullmatch(r"case(\d+)(_seg(?:mentation)?)?", stem(path), flags=re.IGNORECASE) if ending(path) else None
+        parts = [name.lower() for name in path.relative_to(folder.parent).parts[:-1] if "_data" in name.lower()]
+        if parts and "test_data" in parts[-1]:
+            inventory.ignore(path, "of the test cases, whose masks are not published")
+        elif match:
+            (masks if match[2] else images).setdefault(int(match[1]), []).append(path)
+        elif path.suffix.lower() not in (".raw", ".zraw"):  # the pixels of a .mhd
+            inventory.ignore(path, "neither CaseNN nor CaseNN_segmentation")
+    return images, masks
 
 
 def expected(flags: str) -> Expected:
