@@ -15,12 +15,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from advconf_lite.support import progress
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.errors import BadInput, reason, remedy
 from data_download.dataset import DataSet
+from data_download.fetching.address import refuse_bad_address
 from data_download.fetching.archive import damage, extract
 from data_download.fetching.download import download
 from data_download.fetching.source import DOWNLOADS, Source
 from data_download.fetching.terms import accept_terms
+from data_download.preparing.files import listed
 from data_download.sets import FETCHED, find_data_set
 
 BLOCK = 1 << 20
@@ -75,21 +77,25 @@ def fetch(
             or the download or the archive is bad in a way that the sentence names.
     """
     source = data.source
-    out, url = Path(out), url or source.url
+    out = Path(out)
     archive, folder = out / source.archive, out / data.name
+    if url is not None and not archive.is_file():
+        refuse_bad_address(url, archive)
+    by_hand = source.by_hand(out) if url in (None, source.url) else source.by_hand_from_mirror(out)
+    url = url or source.url
     with _alone(out, data.name):
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and listed(folder):
             print(f"{folder} is there already", file=sys.stderr)
             return _innermost(folder)
         if not archive.is_file() and url is None:
             print(source.instructions(data.name, out), file=sys.stderr)
-            others = [path for path in sorted(out.iterdir()) if path.suffix.lower() in (".rar", ".7z")]
+            others = [path for path in listed(out) if path.suffix.lower() in (".rar", ".7z", ".zst", ".z01", ".001")]
             there = f"there is {others[0]}, which you have to unpack by hand" if others else "the archive is not there yet"
             raise BadInput(f"{there}; follow the steps above")
         accept_terms(data, out, accepted, ask)
         if not archive.is_file():
             check = checksum_check(source)
-            download(url, archive, check, source.by_hand(out), source.size_bytes, source.unpacks_to, **how)
+            download(url, archive, check, by_hand, source.size_bytes, source.unpacks_to, **how)
         elif source.checksum and (problem := checksum_check(source)(archive)):
             raise BadInput(f"{archive} is not what was published ({problem}); remove it and run the same command again")
         return _innermost(extract(archive, folder))
@@ -122,7 +128,7 @@ def checksum_check(source: Source) -> Callable[[Path], str | None]:
 
 
 def _innermost(folder: Path) -> Path:
-    while len(inside := [path for path in folder.iterdir() if path.name != "__MACOSX"]) == 1 and inside[0].is_dir():
+    while len(inside := listed(folder)) == 1 and inside[0].is_dir():
         folder = inside[0]
     return folder
 
@@ -142,10 +148,10 @@ def _alone(out: Path, name: str) -> Iterator[None]:
         raise BadInput(
             f"another process is fetching {name} to {out}; wait for it, or choose another folder with --out"
         ) from error
-    except (OSError, NotImplementedError) as error:
-        raise BadInput(
-            f"cannot write to {out}: {getattr(error, 'strerror', None) or error}; choose another folder with --out"
-        ) from error
+    except OSError as error:
+        raise BadInput(f"cannot write to {out}: {reason(error)}; {remedy(error)}", "folder") from error
+    except NotImplementedError as error:  # file systems without locks
+        raise BadInput(f"cannot write to {out}: {error}; choose another folder", "folder") from error
     try:
         yield
     finally:

@@ -34,6 +34,8 @@ class Handler(BaseHTTPRequestHandler):
         plan = self.server.plan
         (plan.pop(0) if plan else serve())(self)
 
+    do_CONNECT = do_GET  # as a proxy
+
     def log_message(self, *arguments):
         pass
 

@@ -133,15 +133,16 @@ def limit_file_size():
 def test_a_disk_that_fills_up_ends_in_a_sentence_and_the_next_run_goes_on(site, tmp_path):
     done = command("fetch", "pmri", "--url", site.url, "--out", tmp_path, "--accept-terms", preexec_fn=limit_file_size)
     assert done.returncode == 2 and "cannot write" in done.stderr and "Traceback" not in done.stderr
-    assert sentence(done.stderr).endswith("run the same command again (what came is kept)")
+    assert sentence(done.stderr).endswith("run the same command again (what was already written is intact) (--out)")
     done = command("fetch", "pmri", "--url", site.url, "--out", tmp_path, "--accept-terms")
     assert done.returncode == 0 and "Range" in site.requests[-1][1]
     assert len(list((tmp_path / "pmri").rglob("case*"))) == 4
 
 
-def test_the_quota_page_of_drive_leads_to_the_way_by_hand(site, tmp_path, capsys):
+def test_the_quota_page_of_drive_leads_to_the_way_by_hand(site, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(FETCHED, "pmri", changed(FETCHED["pmri"], url=site.url))
     site.plan = [page("Google Drive - Quota exceeded")]
-    assert main(["fetch", "pmri", "--url", site.url, "--out", str(tmp_path), "--accept-terms"]) == 2
+    assert main(["fetch", "pmri", "--out", str(tmp_path), "--accept-terms"]) == 2
     text = sentence(capsys.readouterr().err)
     for part in ("'Google Drive - Quota exceeded'", "drive.google.com/file/d/", "Processed_data_nii.zip", "so often a day"):
         assert part in text

@@ -14,26 +14,29 @@ import re
 import shutil
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 from requests import exceptions
 from tqdm import tqdm
-from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.exceptions import HTTPError, InvalidHeader, LocationValueError
 from urllib3.util import Retry
 
 import advconf_lite
 from advconf_lite.support import progress
 from advconf_lite.support.errors import BadInput
+from data_download.fetching.address import without_password
 from data_download.fetching.drive import confirmation
-from data_download.fetching.kinds import BY_HAND, UNPACKED_HERE, archive_kind
+from data_download.fetching.encoding import archive_is, inside, unpack
+from data_download.fetching.kinds import archive_kind
+from data_download.fetching.refusals import Refusals, said
 
 BLOCK = 1 << 14  # what is lost when a connection is reset: urllib3 keeps a block that was begun to itself
 HEAD = 512  # bytes that tell an archive from a web page
 PAGE = 1 << 18  # and of a web page, so many to find its title and form in
-NOTES = ("url", "etag", "modified", "total")  # what is kept beside a part
+NOTES = ("url", "etag", "modified", "total", "encoding")  # what is kept beside a part
 LONGEST_PAUSE = 60.0  # seconds, between our own attempts
 LONGEST_WAIT = 600.0  # seconds, that a server may ask for
 
@@ -78,7 +81,7 @@ def download(
     """
     path = Path(path)
     job = _Job(url, path, by_hand, size_bytes, unpacks_to, timeout)
-    host = urlsplit(url).hostname or url
+    host, advice = job.say.host, job.say.advice
     failures, furthest = 0, job.size()
     with requests.Session() as session, progress.bar(desc=f"fetch {path.name}", unit="B", unit_scale=True) as bar:
         session.headers["User-Agent"] = f"advconf-lite/{advconf_lite.__version__}"
@@ -94,7 +97,7 @@ def download(
                     if job.size() and damage(job.part) is None:
                         break  # the server's Content-Length was wrong, the file is not
                     raise BadInput(
-                        f"{host}: {problem}, {failures} times; run the same command again later{kept}, or {by_hand}"
+                        f"{host}: {problem}, {failures} times; {advice}run the same command again later{kept}, or {by_hand}"
                     ) from problem
                 if problem.wait > LONGEST_WAIT:
                     raise BadInput(
@@ -106,19 +109,20 @@ def download(
                 wait = max(problem.wait, pause)
                 tqdm.write(f"{host}: {problem}; trying again in {wait:.0f} s", file=sys.stderr)
                 sleep(wait)
-    problem = damage(job.part)
+    whole, problem = job.unpacked()
+    problem = problem or damage(whole)
     if problem is not None:
         bad = path.with_name(path.name + ".bad")
-        os.replace(job.part, bad)
-        job.forget()
+        os.replace(whole, bad)
+        job.restart()
         raise BadInput(
             f"what {host} sent is wrong: {problem}; it is kept as {bad}; run the same command again to download anew, or "
             f"{by_hand}"
         )
-    with open(job.part, "rb") as file:
+    with open(whole, "rb") as file:
         os.fsync(file.fileno())  # a rename may reach the disk before the contents do
-    os.replace(job.part, path)
-    job.forget()
+    os.replace(whole, path)
+    job.restart()
     return path
 
 
@@ -134,17 +138,18 @@ class _Job:
         unpacks_to: float,
         timeout: tuple[float, float],
     ):
-        self.url, self.path, self.by_hand, self.timeout = url, path, by_hand, timeout
+        self.url, self.path, self.timeout = url, path, timeout
         self.size_bytes, self.unpacks_to = size_bytes, unpacks_to
         self.part = path.with_name(path.name + ".part")
         self._notes = path.with_name(path.name + ".part.json")
         self.known = self._read_notes()
+        self.say = Refusals(url, by_hand)
 
     def _read_notes(self) -> dict:
         """What `url` said of the file whose beginning is in `part`; {} if `part` is of another address."""
         try:
             notes = json.loads(self._notes.read_text(encoding="utf-8"))
-            return {key: notes[key] for key in NOTES} if notes["url"] == self.url else {}
+            return {key: notes[key] for key in NOTES} if notes["url"] == without_password(self.url) else {}
         except (OSError, ValueError, TypeError, KeyError):
             return {}
 
@@ -173,20 +178,36 @@ class _Job:
         try:
             self._transfer(session, self.url, bar)
         except exceptions.SSLError as error:
-            raise self._refused(f"its certificate cannot be verified ({_reason(error)})") from error
+            raise self.say.certificate(error) from error
         except exceptions.Timeout as error:
-            raise _Again("no answer in time") from error
+            raise _Again(f"no answer in time{self.say.through}") from error
+        except (LocationValueError, UnicodeError) as error:  # no name of a server, or of a proxy
+            raise self.say.no_address(error) from error
         except (exceptions.ConnectionError, exceptions.ChunkedEncodingError, HTTPError) as error:
+            if refusal := re.search(r"Tunnel connection failed: (4\d\d [\w ]*)", str(error)):
+                raise self.say.by_proxy(refusal[1].strip()) from error
             if "Max retries" in str(error):  # of connecting: urllib3's word for none at all
-                raise _Again("no connection (is this machine online?)") from error
+                raise _Again(f"no connection{self.say.through} (is this machine online?)") from error
             raise _Again(f"the connection broke off at {_size(self.size())}") from error
         except exceptions.RequestException as error:
-            raise self._refused(f"{self.url} cannot be asked for ({_reason(error)})") from error
+            raise self.say.no_address(error) from error
         except OSError as error:
-            raise BadInput(
-                f"cannot write {self.part}: {error.strerror or error}; free some space or choose another folder with "
-                "--out, then run the same command again (what came is kept)"
-            ) from error
+            raise self.say.not_written(error, self.part) from error
+
+    def unpacked(self) -> tuple[Path, str | None]:
+        """The file that came whole, out of what the server packed around it; and what is wrong with that packing."""
+        if not self.known.get("encoding"):
+            return self.part, None
+        inside = self.path.with_name(self.path.name + ".unpacked")
+        try:
+            unpack(self.part, inside)
+        except OSError as error:
+            inside.unlink(missing_ok=True)
+            raise self.say.not_written(error, self.part) from error
+        except (EOFError, zlib.error) as error:
+            inside.unlink(missing_ok=True)
+            return self.part, f"its packing ({self.known['encoding']}) is damaged ({said(error)})"
+        return inside, None
 
     def _transfer(self, session: requests.Session, url: str, bar: tqdm, asked: bool = False) -> None:
         have = self.size()
@@ -200,9 +221,10 @@ class _Job:
             self._raise_for_status(response, have)
             if response.status_code == 416:
                 return
-            body, head = response.iter_content(BLOCK), b""
+            # As they come: requests would unpack what a server packed, and then neither number nor place of a byte is known.
+            body, head = response.raw.stream(BLOCK, decode_content=False), b""
             if response.status_code == 206:
-                total = self._continued(response, have)
+                total, encoding = self._continued(response, have), self.known["encoding"]
                 self._room(have, total)
             else:
                 length = response.headers.get("Content-Length", "")
@@ -210,19 +232,23 @@ class _Job:
                 self._room(0, total)
                 while len(head) < HEAD and (more := next(body, b"")):
                     head += more
-                kind = archive_kind(head)
-                if kind not in UNPACKED_HERE:
+                encoding = response.headers.get("Content-Encoding", "").strip().lower()
+                if not (where := archive_is(head, encoding)):
+                    kind = archive_kind(inside(head, encoding))
                     while kind == "web page" and len(head) < PAGE and (more := next(body, b"")):
                         head += more
-                    if kind == "web page" and not asked and (form := confirmation(head, response.url)):
+                    page = inside(head, encoding)
+                    if kind == "web page" and not asked and (form := confirmation(page, response.url)):
                         return self._transfer(session, form, bar, asked=True)
-                    raise self._no_archive(kind, head)
+                    raise self.say.no_archive(kind, page, encoding)
+                encoding = encoding if where == "inside" else None
                 if have:
                     tqdm.write("the server starts from the beginning", file=sys.stderr)
                 have = 0
             etag = response.headers.get("ETag", "")
             strong = None if etag.startswith("W/") else etag or None  # weak ones do not promise equal bytes
-            self.known = dict(zip(NOTES, (self.url, strong, response.headers.get("Last-Modified"), total)))
+            notes = (without_password(self.url), strong, response.headers.get("Last-Modified"), total, encoding)
+            self.known = dict(zip(NOTES, notes))
             self._write(head, body, have, bar)
         if total is not None and self.size() < total:
             raise _Again(f"the connection broke off at {_size(self.size())} of {_size(total)}")
@@ -247,9 +273,11 @@ class _Job:
 
     def _raise_for_status(self, response: requests.Response, have: int) -> None:
         status = response.status_code
-        said = f"it answers {status} {response.reason or ''}".strip()
+        answer = f"it answers {status} {response.reason or ''}".strip() + self.say.through
+        if status == 407:
+            raise self.say.by_proxy(f"{status} {response.reason or ''}".strip())
         if status in (408, 425, 429) or status >= 500:
-            raise _Again(said, _retry_after(response))
+            raise _Again(answer, _retry_after(response))
         if status == 416 and have:
             stated = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
             if stated and int(stated[1]) == have:
@@ -257,7 +285,7 @@ class _Job:
             self.restart()
             raise _Again("its file is not the one that was begun")
         if status not in (200, 206) or (status == 206 and not have):
-            raise self._refused(said)
+            raise self.say.refused(answer)
 
     def _continued(self, response: requests.Response, have: int) -> int | None:
         """The file's size, from an answer that goes on at byte `have`."""
@@ -283,17 +311,6 @@ class _Job:
                 "--out"
             )
 
-    def _refused(self, what: str) -> BadInput:
-        return BadInput(f"{urlsplit(self.url).hostname or self.url}: {what}; {self.by_hand}")
-
-    def _no_archive(self, kind: str, head: bytes) -> BadInput:
-        if kind not in ("web page", "unknown"):
-            return BadInput(f"{self.url} is a .{kind}, which Python cannot unpack; download it in a browser, {BY_HAND}")
-        title = re.search(rb"<title[^>]*>\s*(.*?)\s*</title>", head, flags=re.IGNORECASE | re.DOTALL)
-        named = f" ({' '.join(title[1].decode(errors='replace').split())[:100]!r})" if title else ""
-        what = f"a web page{named}" if kind == "web page" else "something else" if head else "nothing"
-        return self._refused(f"it sent {what} instead of the archive")
-
 
 def _retry_after(response: requests.Response) -> float:
     """Seconds that the server asks to wait, given as a number or as a date; 0 if it does not say."""
@@ -303,10 +320,6 @@ def _retry_after(response: requests.Response) -> float:
         return retry.parse_retry_after(response.headers["Retry-After"])
     except (KeyError, InvalidHeader, ValueError, OverflowError):
         return 0.0
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _size(count: float) -> str:

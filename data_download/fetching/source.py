@@ -52,6 +52,11 @@ class Source:
             f"again{self.trouble}"
         )
 
+    def by_hand_from_mirror(self, folder: Path) -> str:
+        """`by_hand` for an address that is not the publisher's, whose own troubles explain nothing there."""
+        publisher = "" if self.url is None else ", leave it out to ask the publisher"
+        return f"check --url{publisher}, or save the archive as {folder / self.archive} and run the same command again"
+
     def instructions(self, name: str, folder: Path) -> str:
         """The steps of a person who gets the archive by hand, as lines of text."""
         archive = folder / self.archive
