@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from advconf_lite.support.command_line import well_behaved
+from advconf_lite.support.command_line import well_behaved, words
 
 # Imported only when asked for, for `--help` and `check` need not wait for PyTorch and MONAI; and inside `well_behaved`, for
 # an interrupt may come then as well as later.
@@ -25,7 +25,8 @@ OPTIONS = {"folder": "--out", "run_folder": "--run", "grid": "--set", "path": "-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code (see `well_behaved`)."""
-    return well_behaved(lambda: _run(sys.argv[1:] if arguments is None else arguments), options=OPTIONS)
+    given = words(arguments)
+    return well_behaved(lambda: _run(given), options=OPTIONS)
 
 
 def _run(arguments: list[str]) -> int:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from importlib import import_module
 
-from advconf_lite.support.command_line import well_behaved
+from advconf_lite.support.command_line import well_behaved, words
 from advconf_lite.support.errors import BadInput
 
 COMMANDS = {
@@ -31,9 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0; 1 if `verify` finds a difference; the others as in `well_behaved`.
     """
-    return well_behaved(
-        lambda: _run(sys.argv[1:] if arguments is None else arguments), "data_download", options={"folder": "--out"}
-    )
+    given = words(arguments)
+    return well_behaved(lambda: _run(given), "data_download", options={"folder": "--out"})
 
 
 def _run(arguments: list[str]) -> int:

@@ -22,7 +22,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.utils import run_sync
 from papermill.exceptions import PapermillExecutionError
 
-from advconf_lite.support.command_line import PACKAGE, SIGNALS, ignored, well_behaved
+from advconf_lite.support.command_line import PACKAGE, SIGNALS, ignored, well_behaved, words
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.progress import VARIABLE, kind
@@ -175,10 +175,11 @@ def of_lesson(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Execute and publish all lessons; returns the exit code (see `well_behaved`)."""
-    return well_behaved(lambda: _execute_all(arguments), options={"folder": "--out"})
+    given = words(arguments)
+    return well_behaved(lambda: _execute_all(given), options={"folder": "--out"})
 
 
-def _execute_all(arguments: list[str] | None) -> int:
+def _execute_all(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m advconf_lite.course.notebooks", description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="phantom:cardiac")
     parser.add_argument("--profile", default="quick")

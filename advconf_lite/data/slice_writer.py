@@ -19,7 +19,7 @@ from advconf_lite.data.slice_checks import FILES, IMAGE_TYPE, MASK_TYPE, load_an
 from advconf_lite.data.slice_info import COLUMNS, complete
 from advconf_lite.data.slice_input import as_labels, as_pixels, as_rows
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import sha256
+from advconf_lite.support.files import cannot_write, sha256
 
 
 class SliceSetWriter:
@@ -135,10 +135,7 @@ class SliceSetWriter:
         shutil.rmtree(old, ignore_errors=True)
 
     def _disk_error(self, error: OSError) -> BadInput:
-        return BadInput(
-            f"cannot write {self.folder}: {error.strerror or error}; free some space or choose another "
-            "folder, then run the same command again (what was there before is intact)"
-        )
+        return cannot_write(self.folder, error)
 
 
 def refuse_to_overwrite(folder: Path) -> None:
@@ -147,13 +144,17 @@ def refuse_to_overwrite(folder: Path) -> None:
     Raises:
         BadInput: the folder holds anything else.
     """
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is a file; choose another folder")
-    held = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"{folder} is a file; choose another folder", argument="folder")
+        held = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     if held and not ({"images.npy", "slices.csv", "dataset.json"} <= held <= set(FILES)):
         raise BadInput(
             f"{folder} holds something other than a slice set ({sorted(held - set(FILES) or held)[0]}); "
-            "choose another folder"
+            "choose another folder",
+            argument="folder",
         )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from advconf_lite.support.errors import BadInput, reason, remedy
+from advconf_lite.support.errors import BadInput, readable, reason, remedy
 
 PACKAGE = "advconf-lite"
 STOPPED = "stopped; the same command goes on from here"
@@ -62,12 +62,25 @@ def well_behaved(command: Callable[[], int], prefix: str = "error", options: dic
             return 141
         if (sentence := _sentence(error, options or {})) is None:
             raise
-        print(f"{prefix}: {sentence}", file=sys.stderr)
+        print(f"{prefix}: {_one_line(sentence)}", file=sys.stderr)
         return 2
     finally:
         if not received:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def words(arguments: list[str] | None = None) -> list[str]:
+    """The words of a command line, by default of this one, with the home folder where the shell left a ~.
+
+    It expands none in --out=~/x, and none in quotes. To be called outside `well_behaved`, which may give another home.
+    """
+    return [_at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+
+
+def _at_home(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{os.path.expanduser(value)}"
 
 
 def line_width() -> int | None:
@@ -129,6 +142,11 @@ def _sentence(error: BaseException, options: dict[str, str]) -> str | None:
     return None
 
 
+def _one_line(text: str) -> str:
+    """Names of files may hold line ends, and signs that a terminal takes for commands."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in readable(text))
+
+
 def _extra_of(module: str | None) -> str | None:
     """The package's extra that asks for a module of this name."""
     from importlib import metadata
@@ -166,7 +184,8 @@ def _writable_home() -> Iterator[None]:
 def _plainly(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
+    text = readable(error.object[error.start : error.end])
+    return "".join(sign if sign.isascii() else PLAIN.get(sign, "?") for sign in text), error.end
 
 
 codecs.register_error("advconf_plain", _plainly)

@@ -1,4 +1,4 @@
-"""The one exception that means "your input, not our code", and what to do about the system's errors."""
+"""The one exception that means "your input, not our code", and words for what the system says and names."""
 
 from __future__ import annotations
 
@@ -43,3 +43,8 @@ def remedy(error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ELOOP):
         return "check the path, or choose another folder"
     return "see whether the disk is well, or choose another folder, then run the same command again"
+
+
+def readable(text: str) -> str:
+    r"""`text` with \xfc for a byte that is no UTF-8, as in a file name that came from Windows, so that it can be written."""
+    return "".join(f"\\x{ord(sign) - 0xDC00:02x}" if "\udc80" <= sign <= "\udcff" else sign for sign in text)

@@ -8,19 +8,22 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 import advconf_lite
 from advconf_lite.data.grid import TOLERANCE_PIXELS
+from advconf_lite.data.slice_checks import complete
 from advconf_lite.data.slice_writer import SliceSetWriter, refuse_to_overwrite
 from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.data.splits import split_by_fold, split_by_slice, split_by_subject
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.errors import BadInput, readable
 from data_download.dataset import DataSet
+from data_download.fetching.unpacked import as_in_archive
 from data_download.preparing.grid import grid_of, refuse_no_slice, refuse_what_the_crop_loses, slices_without_foreground
-from data_download.preparing.inventory import Inventory
+from data_download.preparing.inventory import Inventory, Scan
 from data_download.preparing.montage import montages
 from data_download.preparing.remarks import counted
 from data_download.preparing.scans import Done, Job, kept_in, of_good_subjects, work_through
@@ -49,6 +52,8 @@ def assemble(data: DataSet, inventory: Inventory, chosen: argparse.Namespace) ->
     refuse_to_overwrite(out)  # now, and not after an hour of work
     command = f"python -m data_download prepare {data.name}"
     _refuse_other_sets(out, command, chosen.fold)
+    data = replace(data, info=_readable(data.info), flags=tuple(_readable(list(data.flags))))
+    inventory.scans = [_with_readable_names(scan) for scan in inventory.scans]
     masked = not inventory.without_masks()
     axis = None if chosen.slice_axis == "auto" else int(chosen.slice_axis)
     spacing_mm, size = grid_of(inventory, chosen.spacing, chosen.size, axis)
@@ -71,10 +76,11 @@ def assemble(data: DataSet, inventory: Inventory, chosen: argparse.Namespace) ->
         "how_made": " ".join([command, *flags]),
     }
     if chosen.note:
-        info["note"] = chosen.note
+        info["note"] = readable(chosen.note)
     if chosen.fold:
         info["fold"] = _written(chosen.fold)
         _refuse_fold(inventory, info["source_domain"], chosen)
+    complete(info, pd.DataFrame({"domain": []}), out / "dataset.json")  # what it refuses, now and not after the work
     organ = None if as_stored else data.organ
     keep_empty = chosen.keep_empty or not masked
     job = Job(data.labels, spacing_mm, size, organ, data.geometry, keep_empty, data.wrong_label, axis)
@@ -87,7 +93,10 @@ def assemble(data: DataSet, inventory: Inventory, chosen: argparse.Namespace) ->
     slices = _reread(out)
     _report(slices, inventory)
     if chosen.montage:
-        print(f"pictures: {', '.join(map(str, montages(slices, chosen.montage)))}", file=sys.stderr)
+        try:
+            print(f"pictures: {', '.join(map(str, montages(slices, chosen.montage)))}", file=sys.stderr)
+        except BadInput as error:
+            raise BadInput(f"{error} (the slice set in {out} is whole)") from error
     return slices
 
 
@@ -130,6 +139,9 @@ def _write(
     writer.info["notes"] = counted([*notes, *lost])
     if inventory.left_out:
         writer.info["left_out"] = inventory.left_out
+    for key in {"notes", "left_out"} & writer.info.keys():
+        writer.info[key] = [readable(as_in_archive(text, Path(chosen.source), writer.folder)) for text in writer.info[key]]
+    inventory.left_out = writer.info.get("left_out", [])  # as it is reported
     for text in writer.info["notes"]:
         print(f"note: {text}", file=sys.stderr)
 
@@ -145,6 +157,19 @@ def _reread(out: Path) -> SliceSet:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a note said it
         return read_slice_set(out)
+
+
+def _readable(value: object) -> object:
+    """`readable` for every text in lists and dictionaries."""
+    if isinstance(value, dict):
+        return {_readable(key): _readable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_readable(each) for each in value]
+    return readable(value) if isinstance(value, str) else value
+
+
+def _with_readable_names(scan: Scan) -> Scan:
+    return replace(scan, domain=readable(scan.domain), subject=readable(scan.subject), phase=readable(scan.phase))
 
 
 def _written(fold: tuple[int, int]) -> str:
@@ -197,7 +222,7 @@ def _refuse_other_sets(out: Path, command: str, fold: tuple[int, int] | None) ->
         except (ValueError, AttributeError, OSError):
             made, other = "unknown", None
         if not made.startswith(command + " "):
-            raise BadInput(f"{out} holds a slice set that {command!r} did not make; choose another folder with --out")
+            raise BadInput(f"{out} holds a slice set that {command!r} did not make; choose another folder", "folder")
         if other != (fold and _written(fold)):
             what = f"fold {other}" if other else "a set without folds"
-            raise BadInput(f"{out} holds {what}; choose another folder with --out, or remove this one first")
+            raise BadInput(f"{out} holds {what}; choose another folder, or remove this one first", "folder")

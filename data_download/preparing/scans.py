@@ -20,7 +20,7 @@ from tqdm import tqdm
 import advconf_lite
 from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane, resampled_shape
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import write_atomically
+from advconf_lite.support.files import cannot_write, write_atomically
 from advconf_lite.support.processes import in_processes
 from data_download.preparing.header import said_in_words
 from data_download.preparing.inventory import Scan
@@ -251,7 +251,10 @@ def work_through(
     for other in out.parent.glob(f".{out.name}-preparing-*") if out.parent.is_dir() else ():
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
     # Each scan by its own files: a file that was mended since is read anew, and the others are not.
     paths = [folder / f"{_fingerprint(replace(s, image=_state(s.image), mask=_state(s.mask)))}.npz" for s in scans]
     for stale in set(folder.iterdir()) - set(paths):
@@ -272,8 +275,10 @@ def work_through(
             # closed, so that no worker writes on after an error
             with closing(in_processes(_work, jobs, workers, helping=True)) as outcomes:
                 yield _in_order(scans, paths, set(waiting), outcomes, skip_bad, bar)
-    except BadInput:
-        if done := sum(path.is_file() for path in paths):
+    except BadInput as error:
+        done = sum(path.is_file() for path in paths)
+        # All done and yet refused: another command is needed, unless it is the disk that has to be cleared.
+        if done and (done < len(paths) or error.argument == "folder"):
             print(f"the {done} scans that are done are kept; the same command goes on from there", file=sys.stderr)
         else:
             shutil.rmtree(folder, ignore_errors=True)
