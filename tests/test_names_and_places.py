@@ -140,6 +140,19 @@ def test_the_cores_commands_name_the_folder(tmp_path, capsys, command):
     assert code == 2 and sentence(capsys).count(str(tmp_path)) >= 1 and not hidden(tmp_path)
 
 
+@pytest.mark.parametrize(("where", "function"), [(np, "load"), (pd, "read_csv"), (Path, "read_text")])
+def test_a_file_that_may_not_be_read_needs_the_permission_and_not_to_be_written_again(
+    slice_set, capsys, monkeypatch, where, function
+):
+    def denied(*arguments, **how):
+        raise PermissionError(13, "Permission denied", "x")
+
+    monkeypatch.setattr(where, function, denied)
+    assert main(["verify", str(slice_set)]) == 2
+    line = sentence(capsys)
+    assert str(slice_set) in line and line.endswith("; give yourself the permission to read it")
+
+
 # ---- archives
 
 

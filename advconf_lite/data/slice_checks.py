@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite.data.slice_info import COLUMNS, read_info
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.errors import BadInput, mended
 
 FILES = ("images.npy", "masks.npy", "slices.csv", "dataset.json")
 SPLITS = ("train", "val", "test")
@@ -82,7 +82,9 @@ def _open_array(folder: Path, name: str, dtype: np.dtype, shown: Path) -> np.nda
         dimensions = array.ndim  # an .npz archive under this name has none
     except (ValueError, EOFError, OSError, AttributeError) as error:
         reason = str(error).rstrip(".")
-        raise BadInput(f"{shown / name} cannot be read as a NumPy array ({reason}); write it again") from error
+        raise BadInput(
+            f"{shown / name} cannot be read as a NumPy array ({reason}); {mended(error, 'write it again')}"
+        ) from error
     if dimensions != 3:
         raise BadInput(f"{shown / name} has shape {array.shape}; save it as (slices, height, width)")
     if array.dtype != dtype:
@@ -98,7 +100,7 @@ def _read_table(path: Path, shown: Path) -> pd.DataFrame:
         named_twice = pd.read_csv(path, dtype=str, header=None, nrows=1, encoding="utf-8-sig").iloc[0].dropna()
     except (ValueError, OSError) as error:  # pandas' parser and encoding errors are ValueErrors
         reason = " ".join(str(error).split())
-        raise BadInput(f"{shown} cannot be read as a CSV table ({reason}); write it again") from error
+        raise BadInput(f"{shown} cannot be read as a CSV table ({reason}); {mended(error, 'write it again')}") from error
     if missing := [column for column in COLUMNS if column not in table]:
         raise BadInput(f"{shown} has no column {', '.join(missing)}; it needs {','.join(COLUMNS)}")
     if twice := [name for name, count in Counter(named_twice).items() if count > 1]:

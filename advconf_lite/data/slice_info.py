@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite import __version__
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.errors import BadInput, mended
 
 # What this package reads. Others are its owner's, and stay, unless they are one of these with a slip of the pen.
 KEYS = (
@@ -45,7 +45,7 @@ def read_info(path: Path, shown: Path, table: pd.DataFrame) -> dict:
     except BadInput:
         raise
     except (ValueError, OSError, RecursionError) as error:
-        raise BadInput(f"{shown} cannot be read as JSON ({error}); write it again") from error
+        raise BadInput(f"{shown} cannot be read as JSON ({error}); {mended(error, 'write it again')}") from error
     return complete(info, table, shown)
 
 

@@ -19,7 +19,7 @@ STOPPED = "stopped; the same command goes on from here"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_CLEAN_UP = 5
 
-# What an ASCII terminal or a Latin-1 file gets of the tables' characters; any other one becomes a question mark.
+# What an ASCII terminal or a Latin-1 file gets of the tables' characters; any other one is written as Python would, \u6f22.
 PLAIN = {"±": "+-", "–": "-", "−": "-", "×": "x", "·": "-", "δ": "delta", "Δ": "Delta", "α": "alpha", "η": "eta"}
 
 
@@ -185,7 +185,7 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = readable(error.object[error.start : error.end])
-    return "".join(sign if sign.isascii() else PLAIN.get(sign, "?") for sign in text), error.end
+    return "".join(PLAIN.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in text), error.end
 
 
 codecs.register_error("advconf_plain", _plainly)

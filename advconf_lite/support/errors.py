@@ -45,6 +45,11 @@ def remedy(error: OSError) -> str:
     return "see whether the disk is well, or choose another folder, then run the same command again"
 
 
+def mended(error: Exception, otherwise: str) -> str:
+    """What helps against a file that cannot be read: the permission if that is what lacks, and no new file."""
+    return "give yourself the permission to read it" if isinstance(error, PermissionError) else otherwise
+
+
 def readable(text: str) -> str:
     r"""`text` with \xfc for a byte that is no UTF-8, as in a file name that came from Windows, so that it can be written."""
     return "".join(f"\\x{ord(sign) - 0xDC00:02x}" if "\udc80" <= sign <= "\udcff" else sign for sign in text)

@@ -69,7 +69,7 @@ class Source:
                 f"     If it is a .rar, unpack it by hand (unar, 7-Zip or unrar) into {folder / name} instead.",
                 f"  4. Run again: python -m data_download fetch {name} --out {folder}",
                 "     It checks the archive and unpacks it.",
-                "If you already have it somewhere else, unpacked or as a .zip, no copy is needed:",
-                f"     python -m data_download prepare {name} --source FOLDER_OR_ZIP --out data/{name}",
+                "If you already have it somewhere else, unpacked or as a .zip or .tar, no copy is needed:",
+                f"     python -m data_download prepare {name} --source FOLDER_OR_ARCHIVE --out data/{name}",
             ]
         )

@@ -15,7 +15,7 @@ import pandas as pd
 
 import advconf_lite
 from advconf_lite.data.grid import TOLERANCE_PIXELS
-from advconf_lite.data.slice_checks import complete
+from advconf_lite.data.slice_info import complete
 from advconf_lite.data.slice_writer import SliceSetWriter, refuse_to_overwrite
 from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.data.splits import split_by_fold, split_by_slice, split_by_subject

@@ -24,12 +24,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from advconf_lite.data.grid import USUAL_MM
 from advconf_lite.support.errors import BadInput
 from data_download.preparing.remarks import EXAMPLE
 
 SAME_SIZE = 1e-3  # relative; headers hold 32-bit numbers
 SAME_WAY = np.cos(np.deg2rad(1))  # between columns; a quaternion of 32-bit numbers is good to 0.05 degrees
-IN_PLANE_MM = (0.05, 50.0)
 UNITS = {1: ("metre", 1e3), 2: ("millimetre", 1.0), 3: ("micron", 1e-3)}  # NIfTI's codes
 
 
@@ -151,7 +151,7 @@ def of_itk(
 
 def refuse_absurd(spacing_mm: tuple[float, float], notes: tuple[str, ...], path: Path) -> None:
     """BadInput for pixels (row, column) that no scanner has; it repeats what was remarked of their header."""
-    low, high = IN_PLANE_MM
+    low, high = USUAL_MM
     if min(spacing_mm) < low or max(spacing_mm) > high:
         remarked = "".join(f" ({note.split(EXAMPLE)[-1]})" for note in notes[:1])
         raise BadInput(

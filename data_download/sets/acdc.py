@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from advconf_lite.support.errors import BadInput, reason
+from advconf_lite.support.errors import BadInput, mended, reason
 from data_download.dataset import DataSet, Expected
 from data_download.fetching.source import Source
 from data_download.preparing.files import ending, listed, refuse_link_to_nothing, search, stem, the_one
@@ -106,7 +106,7 @@ def read_phases(config: Path) -> dict[str, int]:
     try:
         text = config.read_text(errors="replace")
     except OSError as error:
-        raise BadInput(f"{config} cannot be read ({reason(error)}); give yourself the permission to read it") from error
+        raise BadInput(f"{config} cannot be read ({reason(error)}); {mended(error, 'download it again')}") from error
     entries = re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", text, flags=re.MULTILINE)
     phases = {phase: int(number) for phase, number in entries}
     if set(phases) != {"ED", "ES"}:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.errors import BadInput, mended
 from data_download.dataset import DataSet, Expected
 from data_download.fetching.source import Source
 from data_download.preparing.files import ending, listed, refuse_link_to_nothing, search, stem, the_one
@@ -131,7 +131,9 @@ def read_table(path: Path, inventory: Inventory) -> dict[str, str]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", usecols=lambda name: True)
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read as a CSV table ({' '.join(str(error).split())}); get it again") from error
+        raise BadInput(
+            f"{path} cannot be read as a CSV table ({' '.join(str(error).split())}); {mended(error, 'get it again')}"
+        ) from error
     table.columns = [name.strip().upper() for name in table.columns]
     for column in ("SUBJECT_CODE", "SCANNER"):
         if column not in table:
