@@ -17,6 +17,7 @@ from advconf_lite.support.errors import BadInput
 from data_download.fetching import archive as module
 from data_download.fetching.archive import Limits, damage, extract
 from data_download.fetching.kinds import PART, refuse_single_file
+from data_download.fetching.unpacked import refuse_packed
 
 PACKINGS = {"tar": bytes, "tar.gz": gzip.compress, "tgz": gzip.compress, "tar.bz2": bz2.compress, "tar.xz": lzma.compress}
 FORK = bytes.fromhex("0005160700020000") + bytes(100)
@@ -177,6 +178,16 @@ def test_a_single_file_is_named_for_what_it_is(tmp_path, name, content, said):
     with pytest.raises(BadInput) as caught:
         refuse_single_file(tmp_path / name)
     assert said in str(caught.value) and "remove" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ACDC.zip", "mine.TAR.GZ", "x.rar"])
+def test_a_folder_that_holds_nothing_but_the_archive_leads_to_the_archive(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "acdc.terms.json").write_text("{}")
+    with pytest.raises(BadInput, match=f"holds {name} and nothing unpacked; give .*{name} with --source"):
+        refuse_packed(tmp_path)
+    (tmp_path / "P1.nii.gz").write_bytes(b"x")
+    refuse_packed(tmp_path)  # and beside images it is one of the files that are not used
 
 
 def test_parts_of_a_split_archive_are_told_from_whole_ones(tmp_path):

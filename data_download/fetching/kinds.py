@@ -27,6 +27,7 @@ MAGIC = {
     b"Rar!": "rar", b"7z\xbc\xaf\x27\x1c": "7z", b"\x28\xb5\x2f\xfd": "zst", b"LZIP": "lz", b"\x04\x22\x4d\x18": "lz4",
     b"\x1f\x9d": "Z", b"MSCF": "cab",
 }  # fmt: skip
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".rar", ".7z", ".zip.001", ".7z.001")
 # .z01 and .zip.001 of a split zip, .r00 and .part1.rar of a rar, and what `split` makes of anything.
 PART = re.compile(r"\.(z\d\d|r\d\d|\d{3}|part\d+\.rar|(zip|tar|tgz|gz|bz2|xz|7z)\.?(part)?[-_.]?(\d{2,}|a[a-z]))$")
 # What people give instead of a folder: endings, what such a file is, and what to do.

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from advconf_lite.support.errors import BadInput
 from data_download.fetching.archive import extract
-from data_download.fetching.kinds import refuse_single_file
+from data_download.fetching.kinds import ARCHIVES, refuse_single_file
+from data_download.preparing.files import ending, listed
 
 
 @contextmanager
@@ -26,6 +27,7 @@ def unpacked(source: Path, out: Path) -> Iterator[Path]:
             files as they are in the archive.
     """
     if source.is_dir():
+        refuse_packed(source)
         yield source
         return
     if not source.exists():
@@ -49,6 +51,18 @@ def unpacked(source: Path, out: Path) -> Iterator[Path]:
             text += " (to change what is in an archive, unpack it by hand and give the folder)"
         raise BadInput(text, error.argument) from error
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_packed(folder: Path) -> None:
+    """A folder with the archive in it, as a browser leaves it, is not what is in the archive.
+
+    Raises:
+        BadInput: there are archives in it, and neither folders nor volumes.
+    """
+    inside = listed(folder)
+    packed = [path for path in inside if path.name.lower().endswith(ARCHIVES)]
+    if packed and not any(path.is_dir() or ending(path) for path in inside):
+        raise BadInput(f"{folder} holds {packed[0].name} and nothing unpacked; give {packed[0]} with --source")
 
 
 def unpacked_in(source: Path, out: Path) -> Path:
