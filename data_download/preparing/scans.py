@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 import advconf_lite
 from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane, resampled_shape
+from advconf_lite.data.slice_info import LARGEST_SIDE
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import cannot_write, write_atomically
 from advconf_lite.support.processes import in_processes
@@ -31,7 +32,6 @@ from data_download.preparing.volumes import Volume, read_volume
 # Bytes of image files below which starting processes takes longer than the work. Measured on two cores: 49 MB take 1.8 s in
 # one process and 2.5 s in two, 66 MB 2.7 and 3.0 s, 232 MB 10.8 and 7.1 s.
 WORTH_A_POOL = 80_000_000
-LARGEST_SIDE = 8192  # pixels of a plane; what wants more has a wrong spacing, and one such volume may fill the memory
 
 
 @dataclass(frozen=True)
