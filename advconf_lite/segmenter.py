@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
+from advconf_lite.layers import blank, find_layer, layer_advice, weight_of
 from advconf_lite.support.errors import BadInput
 
 # Names inside a MONAI UNet of depth four; all lie at a quarter of the input's resolution.
@@ -46,8 +48,8 @@ def build_unet(
 
 def feature_layer(net: nn.Module, side: str = "decoder", num_res_units: int = 4) -> str:
     """Name of the layer that z is read at, for the U-Net of `build_unet`; `side` is decoder or encoder."""
-    name = FEATURE_LAYERS[side].format(last=num_res_units - 1)
-    if name not in dict(net.named_modules()):
+    name = find_layer(net, FEATURE_LAYERS[side].format(last=num_res_units - 1))
+    if name is None:
         raise BadInput(f"this network is not that of build_unet, so name the layer to read z at. {layer_advice(net)}")
     return name
 
@@ -56,26 +58,45 @@ def as_logits(output: Any, key: str | None = None) -> Tensor:
     """The logits (B, K, H, W), K >= 2, in whatever a network returns.
 
     Args:
-        output: a tensor (B, K, H, W); a tuple or list, or a tensor (B, n, K, H, W), of deep supervision, whose first entry
-            is the full-size one; or a dict. One channel l of a sigmoid becomes the two channels (0, l) of a softmax, which
-            are the same probabilities.
-        key: the entry of a dict.
+        output: a tensor (B, K, H, W); a tuple or list, as of deep supervision, of which the first of the largest maps is
+            taken; a tensor (B, n, K, H, W), of which the first map is; or a dict or dataclass. One channel l of a sigmoid
+            becomes the two channels (0, l) of a softmax, which are the same probabilities.
+        key: the entry of a dict, dataclass or named tuple. Not needed for a dict that has one map alone.
 
     Raises:
         BadInput: none of these, or the dict has no such entry.
     """
-    if isinstance(output, dict):
-        if key not in output:
-            raise BadInput(f"the network returns a dict with {', '.join(map(repr, output))}; name the logits as output=...")
-        output = output[key]
+    entries = _entries(output, key)
+    if entries is not None:
+        maps = [name for name, value in entries.items() if isinstance(value, Tensor) and value.ndim == 4]
+        if key is None and len(maps) == 1:
+            key = maps[0]
+        if key not in entries:
+            kind = "dict" if isinstance(output, dict) else type(output).__name__
+            raise BadInput(
+                f"the network returns a {kind} with {', '.join(map(repr, entries))}; name the logits as output=..."
+            )
+        output = entries[key]
     if isinstance(output, (tuple, list)) and output:
-        output = output[0]
+        maps = [value for value in output if isinstance(value, Tensor) and value.ndim == 4]
+        output = max(maps, key=lambda each: each.shape[-1] * each.shape[-2]) if maps else output[0]
     if isinstance(output, Tensor) and output.ndim == 5:
         output = output[:, 0]
     if not isinstance(output, Tensor) or output.ndim != 4:
         found = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise BadInput(f"the network returns {found}; its logits must be a tensor (B, K, H, W)")
     return torch.cat([torch.zeros_like(output), output], 1) if output.shape[1] == 1 else output
+
+
+def _entries(output: Any, key: str | None) -> dict[str, Any] | None:
+    """The named entries of what a network returns, if they have names that are asked for."""
+    if isinstance(output, dict):
+        return output
+    if dataclasses.is_dataclass(output):
+        return {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
+    if key is not None and hasattr(output, "_asdict"):  # a named tuple; without a key it is a tuple
+        return output._asdict()
+    return None
 
 
 def label_map(logits: Tensor) -> Tensor:
@@ -115,20 +136,53 @@ class Segmenter(nn.Module):
 
     def __init__(self, net: nn.Module, layer: str | None = None, side: str | None = None, output: str | None = None) -> None:
         super().__init__()
+        # Their replicas run in threads and processes of their own, where no tap of this one would see them.
+        while isinstance(net, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            net = net.module
         self.net, self.output = net, output
         self.side = side or ("input" if layer is None else "output")
         if self.side not in ("input", "output"):
             raise BadInput(f"side is {side!r}; read a layer's 'input' or its 'output'")
-        self.layer = layer or feature_layer(net)
-        if self.layer not in dict(net.named_modules()):
-            raise BadInput(f"the network has no layer {self.layer!r}. {layer_advice(net, self.layer)}")
+        self.layer = find_layer(net, layer) if layer else feature_layer(net)
+        if self.layer is None:
+            raise BadInput(f"the network has no layer {layer!r}. {layer_advice(net, layer)}")
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of images (B, channels, H, W), without the tap."""
-        return as_logits(self.net(x), self.output)
+        """Logits (B, K, H, W) of images (B, channels, H, W), without the tap.
+
+        Raises:
+            BadInput: the network does not take such images, or what it returns are no logits of their size.
+        """
+        if x.ndim != 4:
+            raise BadInput(
+                f"images have shape {tuple(x.shape)}; give (B, channels, H, W): heads judge slices, so cut volumes into them"
+            )
+        try:
+            # A copy, for the network may work in place from its first layer on; in its own precision, if it has another.
+            output = self.net(x.to(self._dtype(x), copy=True))
+        except (torch.OutOfMemoryError, BadInput):
+            raise
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+            raise BadInput(f"the network does not take images of {_by(x.shape[1:])} (channels x height x width): "
+                           f"{_reason(error)}") from error  # fmt: skip
+        logits = as_logits(output, self.output)
+        if logits.shape[2:] != x.shape[2:]:
+            raise BadInput(
+                f"the network gives logits of {_by(logits.shape[2:])} for images of {_by(x.shape[2:])} pixels; "
+                "let it return them at the images' size"
+            )
+        return self._like(logits, x)
+
+    def _dtype(self, x: Tensor) -> torch.dtype:
+        weight = weight_of(self.net)
+        return weight.dtype if weight.is_floating_point() else x.dtype
+
+    def _like(self, found: Tensor, x: Tensor) -> Tensor:
+        """In the precision of the images, where that of the network is another; autocast's own stays."""
+        return found.to(x.dtype) if x.is_floating_point() and self._dtype(x) != x.dtype else found
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and features of one pass.
+        """Logits and features of one pass; several threads may call it at once.
 
         Args:
             x: (B, channels, H, W).
@@ -139,26 +193,33 @@ class Segmenter(nn.Module):
             for the rest of the pass.
 
         Raises:
-            BadInput: the layer does not run exactly once, or what it gives is not (B, C, h, w).
+            BadInput: as `logits`, or the layer does not run exactly once, or what it gives is not (B, C, h, w).
         """
         caught: list[Tensor] = []
+        thread = threading.get_ident()
 
-        def read(module: nn.Module, inputs: tuple, output: Any = None) -> Any:
+        def read(module: nn.Module, args: tuple, *rest: Any) -> Any:
+            if threading.get_ident() != thread:  # another pass at the same time, which has a tap of its own
+                return None
             if caught:
                 raise BadInput(f"layer {self.layer} runs more than once in a pass; tap a layer that runs once")
-            z = inputs[0] if self.side == "input" else output
+            z = _first(args, rest[0]) if self.side == "input" else rest[-1]
             if not isinstance(z, Tensor) or z.ndim != 4:
                 raise BadInput(f"the {self.side} of layer {self.layer} is {_described(z)}; features must be (B, C, h, w)")
-            caught.append(z)
+            # A copy, for what comes after the tap may work in place, on z itself or on a view of it.
+            caught.append(z.clone())
             if not frozen:
                 return None
             torch.set_grad_enabled(False)
-            # A copy goes on through the network, whose next layer may work in place.
-            return (z.clone(), *inputs[1:]) if self.side == "input" else z.clone()
+            if not z.requires_grad:
+                return None
+            # Another one goes on, for autograd may need z as it is on the way back to x.
+            return _replaced(args, rest[0], z.clone()) if self.side == "input" else z.clone()
 
         module = self.net.get_submodule(self.layer)
         frozen = not any(p.requires_grad for p in self.net.parameters())
-        hook = module.register_forward_pre_hook(read) if self.side == "input" else module.register_forward_hook(read)
+        register = module.register_forward_pre_hook if self.side == "input" else module.register_forward_hook
+        hook = register(read, with_kwargs=True)
         try:
             with torch.set_grad_enabled(torch.is_grad_enabled()):  # restores the mode that `read` may switch off
                 logits = self.logits(x)
@@ -166,7 +227,7 @@ class Segmenter(nn.Module):
             hook.remove()
         if not caught:
             raise BadInput(f"layer {self.layer} did not run in the forward pass; tap a layer that does")
-        return logits, caught[0]
+        return logits, self._like(caught[0], x)
 
     def freeze(self) -> Segmenter:
         """Evaluation mode, no weight requires a gradient: the state in which the head is trained and used."""
@@ -182,66 +243,26 @@ class Segmenter(nn.Module):
     @torch.no_grad()
     def feature_shape(self, size: int | Sequence[int]) -> tuple[int, int, int]:
         """(C, h, w) of z for images of `size`: pixels a side, or (H, W)."""
-        return tuple(self(_blank(self.net, size))[1].shape[1:])
+        return tuple(self(blank(self.net, size))[1].shape[1:])
 
 
-def layer_shapes(net: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
-    """Name -> shape (C, h, w) of what each layer gives for images x, of those layers that run once and give feature maps."""
-    found: dict[str, list[tuple[int, ...]]] = {}
-
-    def watch(name: str) -> Any:
-        def read(module: nn.Module, inputs: tuple, output: Any) -> None:
-            maps = isinstance(output, Tensor) and output.ndim == 4
-            found.setdefault(name, []).append(tuple(output.shape[1:]) if maps else ())
-
-        return read
-
-    hooks = [module.register_forward_hook(watch(name)) for name, module in net.named_modules() if name]
-    try:
-        with torch.no_grad():
-            net(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: shapes[0] for name, shapes in found.items() if len(shapes) == 1 and shapes[0]}
+def _first(args: tuple, kwargs: dict[str, Any]) -> Any:
+    """What a layer is called with: its first argument, by place or else by keyword."""
+    return args[0] if args else next(iter(kwargs.values()), None)
 
 
-def input_channels(net: nn.Module) -> int:
-    """Channels of the images that a network takes: those of its first convolution."""
-    first = next((m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))), None)
-    return 1 if first is None else first.in_channels
-
-
-def _blank(net: nn.Module, size: int | Sequence[int]) -> Tensor:
-    height, width = (size, size) if isinstance(size, int) else size
-    weight = next(net.parameters(), torch.zeros(0))
-    return torch.zeros(1, input_channels(net), height, width, dtype=weight.dtype, device=weight.device)
+def _replaced(args: tuple, kwargs: dict[str, Any], z: Tensor) -> tuple[tuple, dict[str, Any]]:
+    return ((z, *args[1:]), kwargs) if args else ((), {**kwargs, next(iter(kwargs)): z})
 
 
 def _described(z: Any) -> str:
     return f"of shape {tuple(z.shape)}" if isinstance(z, Tensor) else f"a {type(z).__name__}"
 
 
-OFFERED = 20  # layers that an error message lists
-EXAMPLE = 256  # pixels a side of the image whose shapes it gives
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
-def layer_advice(net: nn.Module, wanted: str = "") -> str:
-    """Which layers there are: the likeliest names first, with shapes where an example image goes through."""
-    training = net.training
-    try:
-        shapes = layer_shapes(net.eval(), _blank(net, EXAMPLE))
-    except (RuntimeError, ValueError, TypeError):  # it takes other images
-        shapes = {name: () for name, module in net.named_modules() if name}
-    finally:
-        net.train(training)
-    names = list(shapes)
-    if len(names) > OFFERED:
-        near = difflib.get_close_matches(wanted, names, 5, 0.4)
-        # Few parts to a name: the network's own blocks rather than what they are made of.
-        names = list(dict.fromkeys([*near, *sorted(names, key=lambda name: name.count("."))]))[:OFFERED]
-        names = [name for name in shapes if name in names]
-    listed = ", ".join(name + (" " + "x".join(map(str, shapes[name])) if shapes[name] else "") for name in names)
-    more = f", and {len(shapes) - len(names)} more (`layer_shapes` lists all)" if len(shapes) > len(names) else ""
-    of = f" (channels x height x width for {EXAMPLE} x {EXAMPLE} pixels)" if any(shapes.values()) else ""
-    return f"Choose from its layers{of}: {listed}{more}"
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -76,7 +76,7 @@ def test_gradient_is_that_of_the_untapped_network():
 
 def test_grad_mode_is_restored_when_the_network_fails():
     segmenter = Segmenter(small()).freeze()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(BadInput, match="does not take images of 3 x 32 x 32 .*expected input"):
         segmenter(torch.randn(1, 3, 32, 32))
     assert torch.is_grad_enabled()
     assert segmenter(torch.randn(1, 1, 32, 32))[0].shape == (1, 4, 32, 32)
