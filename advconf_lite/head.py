@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from advconf_lite.support.errors import BadInput
+
 
 class ConfidenceHead(nn.Module):
     """Wide but shallow: a 1x1 reduction, two 3x3 blocks, two fully connected layers.
@@ -34,7 +36,10 @@ class ConfidenceHead(nn.Module):
         output: str = "identity",
     ) -> None:
         super().__init__()
-        in_channels, h, w = features
+        self.features = tuple(features)
+        if len(self.features) != 3:
+            raise BadInput(f"features have shape {self.features}; a head reads maps (C, h, w) of slices")
+        in_channels, h, w = self.features
 
         def block(c_in: int, kernel: int) -> list[nn.Module]:
             normalise = nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(min(4, channels), channels)
@@ -52,6 +57,11 @@ class ConfidenceHead(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """z (B, C, h, w) -> predicted scores (B, num_scores)."""
+        if tuple(z.shape[1:]) != self.features:
+            raise BadInput(
+                f"this head reads features {self.features}, and these are {tuple(z.shape[1:])}; a head belongs to one layer "
+                "and one image size, so give images of the size that it was trained on"
+            )
         return self.score(self.reduce(z))
 
 

@@ -41,8 +41,15 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path | None, device: torch.device | str) -> dict[str, Any] | None:
-    """The checkpoint at `path`, or None if there is none."""
-    return torch.load(path, map_location=device, weights_only=True) if path and path.exists() else None
+    """The checkpoint at `path`, or None if there is none; one that cannot be read is as good as none, and is said."""
+    if not path or not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # a damaged file fails in many ways
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        print(f"{path} cannot be read ({reason}): what it had kept is made anew", flush=True)
+        return None
 
 
 def check_pair(pair: Pair, name: str) -> Pair:

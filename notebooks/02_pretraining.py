@@ -61,8 +61,12 @@ from advconf_lite.figures.style import show
 from advconf_lite.figures.training import learning_curves
 
 history = run.history()
-figure = learning_curves(history[history["segmenter_seed"].isin(segmenter_seeds)], stage="segmenter")
-show(figure, "U-Net training: loss on augmented training and clean validation images (left), validation Dice (right).")
+history = history[(history["stage"] == "segmenter") & history["segmenter_seed"].isin(segmenter_seeds)]
+if len(history):
+    figure = learning_curves(history, stage="segmenter")
+    show(figure, "U-Net training: loss on augmented training and clean validation images (left), validation Dice (right).")
+else:
+    print("This network came with its weights: nothing was trained, and there are no curves to see.")
 
 # %% [markdown]
 # Where the training loss lies above the validation loss, augmentation and dropout are the reason: they make training

@@ -73,7 +73,7 @@ pd.DataFrame(
 
 # %%
 g = run.quality("dice")
-B = min(settings.batch_size, len(experiment.train) // 2)  # two halves must be there
+B = min(settings.batch_size, max(1, len(experiment.train) // 2))  # of a single slice, both halves are the same
 x, y = (tensor[:B].to(run.device) for tensor in experiment.train.pair())
 x.requires_grad_()
 logits, z = segmenter(x)
@@ -85,7 +85,8 @@ s = g(logits.argmax(1), y)  # (B, classes)
 # unperturbed.
 
 # %%
-x_adv, y_adv = (tensor[B : 2 * B].to(run.device) for tensor in experiment.train.pair())
+first = min(B, len(experiment.train) - B)
+x_adv, y_adv = (tensor[first : first + B].to(run.device) for tensor in experiment.train.pair())
 with torch.no_grad():
     logits_adv, z_adv = segmenter(x_adv)
 s_adv = g(logits_adv.argmax(1), y_adv)

@@ -75,7 +75,8 @@ def test_a_run_trains_it_and_every_stage_works_on_it(mine, slice_set, tmp_path, 
     assert np.isfinite(heads["predicted_score"]).all() and np.isfinite(samples["predicted_score"]).all()
     assert set(run.metrics()["method"]) == {"plain", "adversarial", "agreement-2", "constant"}
     config = json.loads((run.folder / "config.json").read_text())
-    assert config["network"] == {"factory": "my_networks:tapped", "weights": None, "layer": None, "sha256": None}
+    assert config["network"] == {"factory": "my_networks:tapped", "weights": None, "layer": None, "sha256": None,
+                                 "code": run.network.code()}  # fmt: skip
     assert predict(run.folder, slice_set, tmp_path / "scores.csv", progress=False)["predicted_dice"].notna().all()
     again = start(str(slice_set), "smoke", str(run.folder), "dice", "plain adversarial")  # as a lesson opens it
     assert again.network == run.network and torch.equal(again.segmenter(0).net.last.weight, run.segmenter(0).net.last.weight)

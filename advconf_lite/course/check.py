@@ -18,6 +18,7 @@ from packaging.version import Version
 from advconf_lite.support.command_line import PACKAGE
 
 DISK_GIB = 1.0  # free space for the quick profile's run and data, with room to spare
+SECONDS_TO_START = 120  # of a kernel
 EXTRAS = ("data", "lab")  # what the course needs beside the core
 REINSTALL = "run `make tutorial`, or `pip install -e '.[data,lab]'` in the repository's folder"
 
@@ -143,27 +144,53 @@ def check_write_access(folder: Path) -> Check:
     return Check(True, "write access", str(folder), "")
 
 
-def check_kernel() -> Check:
-    """Whether notebooks would run in this environment: they ask for the kernel named python3."""
+def check_kernel(timeout: float = SECONDS_TO_START) -> Check:
+    """Whether notebooks would run in this environment: they ask for the kernel named python3, which is started once."""
     install = f"{sys.executable} -m pip install ipykernel"
+    name = "Jupyter kernel"
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:
-        return Check(False, "Jupyter kernel", "jupyter_client is not installed", REINSTALL)
+        return Check(False, name, "jupyter_client is not installed", REINSTALL)
     try:
-        command = KernelSpecManager().get_kernel_spec("python3").argv[0]
+        spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        return Check(False, "Jupyter kernel", "there is no kernel named python3", install)
+        return Check(False, name, "there is no kernel named python3", install)
+    except Exception as error:  # a kernel.json that is not what it should be
+        return Check(
+            False, name, f"python3 cannot be read ({error})", "jupyter kernelspec list shows where it is; delete it"
+        )
+    command = spec.argv[0] if spec.argv else "nothing"
+    place = f"delete {spec.resource_dir}" if spec.resource_dir else "jupyter kernelspec remove python3"
+    remove = f"{place}, which leaves the environment's own kernel in its place"
     # Jupyter itself puts the running interpreter in place of a bare "python".
-    here = os.sep not in command or Path(command).parent == Path(sys.executable).parent
-    remove = "jupyter kernelspec remove python3, which leaves the environment's own kernel in its place"
-    return Check(
-        here,
-        "Jupyter kernel",
-        "python3" if here else f"python3 starts {command}, not this environment",
-        remove,
-        "kernel python3",
-    )
+    if os.sep in command and Path(command).parent != Path(sys.executable).parent:
+        return Check(False, name, f"python3 starts {command}, not this environment", remove)
+    if failure := _failure_to_start(timeout):
+        return Check(False, name, f"python3 does not start ({failure})", f"{install}; if that does not help, {remove}")
+    return Check(True, name, "python3", "", "kernel python3")
+
+
+def _failure_to_start(timeout: float) -> str:
+    """Why the kernel python3 does not come up; nothing if it does."""
+    from jupyter_client import KernelManager
+
+    manager = KernelManager(kernel_name="python3")
+    with tempfile.TemporaryFile() as log:
+        try:
+            manager.start_kernel(stdout=log, stderr=log)
+            client = manager.blocking_client()
+            client.start_channels()
+            client.wait_for_ready(timeout=timeout)
+            client.stop_channels()
+        except Exception as error:  # each way to fail has its own
+            log.seek(0)
+            lines = log.read().decode("utf-8", "replace").strip().splitlines()
+            return " ".join(str(error).split())[:150] + (f": {lines[-1][:200]}" if lines else "")
+        finally:
+            if manager.has_kernel:
+                manager.shutdown_kernel(now=True)
+    return ""
 
 
 def _requirements() -> list[str]:

@@ -17,6 +17,7 @@ from advconf_lite.experiment.profiles import PROFILES, Profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import DEFAULT_METHODS
 from advconf_lite.segmenter import Segmenter
+from advconf_lite.support.errors import BadInput
 
 
 def start(
@@ -77,5 +78,13 @@ def one_per_domain(run: Run) -> tuple[list[torch.Tensor], list[torch.Tensor], li
 
 def seen_scores(run: Run, method: str, quality: str, seeds: Sequence[tuple[int, int]]) -> dict[str, list[float]]:
     """True scores of the images that heads saw in training: {"clean": ..., "perturbed": ...}, all seeds together."""
-    files = [np.load(run.seen_path(method, quality, *pair)) for pair in seeds]
+    files = [_seen(run.seen_path(method, quality, *pair)) for pair in seeds]
     return {half: np.concatenate([file[half] for file in files]) for half in ("clean", "perturbed")}
+
+
+def _seen(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            return {half: file[half] for half in ("clean", "perturbed")}
+    except Exception as error:  # a damaged archive fails in many ways
+        raise BadInput(f"{path} cannot be read ({error}); delete it and run again") from error

@@ -19,7 +19,9 @@ from typing import Any
 import nbformat
 import papermill
 from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.utils import run_sync
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from advconf_lite.support.command_line import PACKAGE, SIGNALS, ignored, well_behaved, words
@@ -27,6 +29,7 @@ from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.progress import VARIABLE, kind
 
+SECONDS_TO_START = 300  # of a kernel, on a machine that is busy with something else
 CLONE = Path(__file__).resolve().parents[2]
 
 
@@ -83,8 +86,8 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
     a kernel that is shut down in the instant after its last cell says that it was interrupted, and means nothing by it.
 
     Raises:
-        BadInput: a parameter that the notebook does not have (papermill itself only warns), or the kernel said in
-            one sentence what was wrong with the input.
+        BadInput: a parameter that the notebook does not have (papermill itself only warns), the kernel said in one sentence
+            what was wrong with the input, or its process did not start or died.
         PapermillExecutionError: any other failing cell.
     """
     known = papermill.inspect_notebook(str(path))
@@ -98,6 +101,9 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
         kernels: list[AsyncKernelManager] = []
 
         class Kernel(AsyncKernelManager):
+            # This Python, whatever the kernel that is installed under the notebook's name may be.
+            kernel_spec = KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+
             async def start_kernel(self, **options: Any) -> None:
                 kernels.append(self)
                 await super().start_kernel(stderr=stderr, **options)
@@ -113,6 +119,7 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
                 stderr_file=sys.stderr,
                 coalesce_streams=True,  # of a bar that is redrawn, its last state
                 cwd=str(Path.cwd()),
+                start_timeout=SECONDS_TO_START,
                 extra_arguments=["--log-level=40"],  # no advice on transport encryption
             )
         except PapermillExecutionError as error:
@@ -123,12 +130,29 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
         except KeyboardInterrupt:
             log.unlink()
             raise
+        except RuntimeError as error:  # of the kernel's process: it has ended, or does not answer
+            raise BadInput(_ended(Path(path).stem, error, log)) from error
         finally:
             with ignored(*SIGNALS):  # papermill has done it, but for an interrupt at the start, or a second one
                 for kernel in kernels:
                     if kernel.has_kernel:
                         run_sync(kernel.shutdown_kernel)(now=True)
     log.unlink()
+
+
+def _ended(lesson: str, error: RuntimeError, log: Path) -> str:
+    """In one sentence: a kernel that did not start, or that died at work."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    words = f"{' '.join(str(error).split())[:150]}" + (f"; its last words: {lines[-1][:200]}" if lines else "")
+    if isinstance(error, DeadKernelError):
+        return (
+            f"the process that executes lesson {lesson} has ended by itself ({words}), most often because memory ran out; "
+            "free some, or choose a smaller profile, then run the same command again"
+        )
+    return (
+        f"the process that is to execute lesson {lesson} did not start ({words}); python -m advconf_lite check says what "
+        "this Python lacks"
+    )
 
 
 @contextmanager

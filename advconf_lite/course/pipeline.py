@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from advconf_lite.experiment.options import add_data_options
 from advconf_lite.support.command_line import line_width
@@ -29,33 +32,52 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     # Not at the top: `run --help` need not wait for PyTorch.
-    from advconf_lite.course.first_screen import first_screen
-    from advconf_lite.course.notebooks import execute, lesson, lessons
-    from advconf_lite.course.report import write_index
-    from advconf_lite.evaluation.text import comparison, summary_table
+    from advconf_lite.experiment.run import Run
+    from advconf_lite.support.alone import alone_in
+
+    if not chosen.network and (chosen.weights or chosen.layer):
+        raise BadInput("weights and layer belong to a network of one's own; name what builds it", argument="network")
+    executed = chosen.out / "notebooks"  # where only this command writes; the lessons wait for each other by themselves
+    with ExitStack() as held:
+        if executed.is_dir():
+            held.enter_context(alone_in(executed))
+        profile, methods, network = _asked(chosen)
+        # refuses bad input at once
+        work = Run(chosen.out, chosen.data, profile, chosen.quality, methods, network=network)
+        if not executed.is_dir():
+            held.enter_context(alone_in(executed))
+        return _run(work, chosen)
+
+
+def _asked(chosen: argparse.Namespace) -> tuple[Any, Sequence[str], Any]:
+    """Profile, methods and network of a run."""
     from advconf_lite.experiment.networks import Network, has_dropout
     from advconf_lite.experiment.profiles import find_profile
-    from advconf_lite.experiment.run import Run
     from advconf_lite.experiment.tune import tuned_profile
     from advconf_lite.methods.registry import DEFAULT_METHODS, head_methods, sampled_methods
 
-    began = time.time()
     methods = chosen.methods or DEFAULT_METHODS
     profile = tuned_profile(chosen.profile, chosen.tuned, methods) if chosen.tuned else find_profile(chosen.profile)
-    if not chosen.network and (chosen.weights or chosen.layer):
-        raise BadInput("weights and layer belong to a network of one's own; name what builds it", argument="network")
     network = Network(chosen.network, chosen.weights, chosen.layer) if chosen.network else None
     # Without its weights, which fit the data's own number of classes: any number shows the layers.
-    samples = network is None or has_dropout(replace(network, weights=None).build(num_classes=2))
-    if not samples:
+    if network and not has_dropout(replace(network, weights=None).build(num_classes=2)):
         if chosen.methods and (sampled := [method.name for method in sampled_methods(methods)]):
             raise BadInput(
                 f"the network has no dropout, from whose samples {', '.join(sampled)} are made", argument="methods"
             )
         methods = head_methods(methods)
         print("the network has no dropout: score agreement, and the lesson on it, are left out", flush=True)
-    # refuses bad input at once
-    work = Run(chosen.out, chosen.data, profile.on(chosen.settings), chosen.quality, methods, network=network)
+    return profile.on(chosen.settings), methods, network
+
+
+def _run(work: Any, chosen: argparse.Namespace) -> int:
+    from advconf_lite.course.first_screen import first_screen
+    from advconf_lite.course.notebooks import execute, lesson, lessons
+    from advconf_lite.course.report import write_index
+    from advconf_lite.evaluation.text import comparison, summary_table
+    from advconf_lite.experiment.networks import has_dropout
+
+    began = time.time()
     print(first_screen(work, chosen.segmenter_seed, chosen.head_seed), flush=True)
     parameters = {
         "data": chosen.data,
@@ -66,6 +88,7 @@ def run(chosen: argparse.Namespace) -> int:
         "segmenter_seeds": chosen.segmenter_seed,
         "head_seeds": chosen.head_seed,
     }
+    samples = work.network is None or has_dropout(replace(work.network, weights=None).build(num_classes=2))
     for name in lessons("pipeline"):
         if not samples and name in lessons("dropout"):
             continue

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from torch import nn
 from advconf_lite import __version__
 from advconf_lite.evaluation.predictions import read_predictions
 from advconf_lite.experiment.networks import Network, make_quality
+from advconf_lite.experiment.origins import changed, files_of, refuse_changed_data
 from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment, remarks_on, remarks_on_grid
 from advconf_lite.experiment.profiles import Profile, find_profile
 from advconf_lite.methods.registry import DEFAULT_METHODS, parse_methods
 from advconf_lite.quality import QUALITIES, Quality, find_measure
+from advconf_lite.support.alone import alone_in
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 
@@ -46,11 +49,13 @@ class RunFolder:
     """A folder, the data and the settings that it was made from, and the paths of what lies in it.
 
     Args:
-        folder: made if missing. A folder made from other data, with another profile or another network is refused.
+        folder: made if missing. A folder made from other data (also: the same files with other contents), by another
+            version, with another profile or another network is refused.
         data: "phantom:NAME" or a slice-set folder.
         profile: a name in `PROFILES`, or a Profile.
         quality: one of `quality.QUALITIES`, several, or None for all.
         network: one's own in place of our U-Net: a function, its name "package.module:function", or a `Network`.
+        read_only: of a run that is there, to use what it has made; its config.json stays as it is.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class RunFolder:
         device: str | None = None,
         progress: bool = True,
         network: Network | str | Callable[..., nn.Module] | None = None,
+        read_only: bool = False,
     ) -> None:
         self.qualities = parse_qualities(quality)
         self.methods = parse_methods(methods)
@@ -74,11 +80,18 @@ class RunFolder:
         self.network = network if network is None or isinstance(network, Network) else Network.of(network)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.progress = progress
-        self._write_config()
+        self._holding = False
+        if read_only:
+            refuse_changed_data(self.folder, read_config(self.folder))
+        else:
+            self._write_config()
 
     def _write_config(self) -> None:
+        path = self.folder / "config.json"
+        old = read_config(self.folder) if path.exists() else {}
         config = {
             "data": self.data,
+            "files": files_of(self.data, old.get("files")),
             "profile": self.profile.as_dict(),
             "network": self.network and self.network.describe(),
             "qualities": self.qualities,
@@ -93,23 +106,50 @@ class RunFolder:
             "device": str(self.device),
             "threads": torch.get_num_threads(),  # with another number, sums round otherwise, and training ends elsewhere
         }
-        path = self.folder / "config.json"
-        if path.exists():
-            old = read_config(self.folder)
-            for key in ("data", "profile", "network"):
-                if old[key] != config[key]:
-                    raise BadInput(
-                        f"{path} says that this folder was made with {_difference(key, old[key], config[key])}; "
-                        "choose another folder, or delete this one",
-                        argument="folder",
-                    )
+        if old:
+            self._refuse_others(old, config)
             for key in ("qualities", "methods"):  # a folder may be asked for more later
                 config[key] = list(dict.fromkeys([*old[key], *config[key]]))
-        write_text(path, json.dumps(config, indent=1) + "\n")
+        if config != old:
+            write_text(path, json.dumps(config, indent=1) + "\n")
+
+    def _refuse_others(self, old: dict[str, Any], config: dict[str, Any]) -> None:
+        """BadInput unless the folder was made from what is asked for now."""
+        moved = old["data"] != config["data"] and old.get("files") and not changed(old["files"], config["files"])
+        if not moved and old["data"] == config["data"]:
+            refuse_changed_data(self.folder, old)
+        versions = [each.get("versions", {}).get("advconf_lite", __version__) for each in (old, config)]
+        differences = [f"version {versions[0]} of this package, and this is {versions[1]}"] if len(set(versions)) > 1 else []
+        for key in ("data", "profile", "network"):
+            same = {name: old[key][name] for name in old[key]} if isinstance(old[key], dict) else old[key]
+            # What a folder of before does not say of its network is believed.
+            now = {name: config[key].get(name) for name in same} if same and isinstance(config[key], dict) else config[key]
+            if same != now and not (key == "data" and moved):
+                differences.append(_difference(key, same, now))
+        if differences:
+            raise BadInput(
+                f"{self.folder / 'config.json'} says that this folder was made with {differences[0]}; "
+                "choose another folder, or delete this one",
+                argument="folder",
+            )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """The one process that makes something in this folder; another one is waited for."""
+        if self._holding:
+            yield
+            return
+        with alone_in(self.folder, wait=True):
+            self._holding = True
+            try:
+                yield
+            finally:
+                self._holding = False
 
     @cached_property
     def experiment(self) -> Experiment:
-        return load_experiment(self.data, self.folder, self.profile, self.progress)
+        with self.alone():  # it may have to be made
+            return load_experiment(self.data, self.folder, self.profile, self.progress)
 
     def quality(self, name: str) -> Quality:
         return make_quality(name, self.experiment, self.settings)
@@ -122,6 +162,11 @@ class RunFolder:
 
     def seen_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
         return self.folder / f"seen-{method}-{quality}-s{segmenter_seed}-h{head_seed}.npz"
+
+    def has_head(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> bool:
+        """Whether a head is there, with what it has seen."""
+        key = method, quality, segmenter_seed, head_seed
+        return self.head_path(*key).exists() and self.seen_path(*key).exists()
 
     def checkpoint_path(self, name: str) -> Path:
         return self.folder / "checkpoints" / f"{name}.pt"
@@ -138,7 +183,7 @@ class RunFolder:
 
         The columns of heads and of Algorithm 1 are there also if nothing in the run has filled them.
         """
-        table = pd.read_csv(self.folder / "history.csv")
+        table = _read_history(self.folder / "history.csv")
         missing = [name for name in HISTORY_COLUMNS if name not in table]
         return table.reindex(columns=[*table.columns, *missing]).astype({"head_seed": "Int64"})
 
@@ -147,7 +192,7 @@ class RunFolder:
         path = self.folder / "history.csv"
         new = pd.DataFrame(rows).assign(**key)
         if path.exists():
-            old = pd.read_csv(path)
+            old = _read_history(path)
             same = np.logical_and.reduce([old[k] == v if k in old else np.zeros(len(old), bool) for k, v in key.items()])
             new = pd.concat([old[~same], new], ignore_index=True)
         first = ["stage", "quality", "method", "segmenter_seed", "head_seed"]
@@ -168,6 +213,15 @@ class RunFolder:
         return remarks
 
 
+def _read_history(path: Path) -> pd.DataFrame:
+    """history.csv; without a row where nothing was trained, as with given weights."""
+    try:
+        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["stage", "segmenter_seed", "head_seed"])
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path} cannot be read as a table ({reason}); delete the folder and run again") from error
+
+
 def read_config(folder: str | Path) -> dict[str, Any]:
     """config.json of a run's folder."""
     path = Path(folder) / "config.json"
@@ -177,6 +231,10 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise BadInput(f"{path} does not exist; give the folder of a run made by python -m advconf_lite run") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not readable as JSON ({error}); delete the folder and run again") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}); give yourself the right to, or another run") from None
+    if not isinstance(config, dict):
+        raise BadInput(f"{path} is not the config.json of a run; delete the folder and run again")
     if missing := [key for key in ("data", "profile", "network", "qualities", "methods") if key not in config]:
         raise BadInput(f"{path} was written by another version ({missing[0]} is missing); delete the folder and run again")
     return config
@@ -195,9 +253,12 @@ def _difference(key: str, old: Any, new: Any) -> str:
     if not old:
         return "our own U-Net"
     name = {"profile": "name", "network": "factory"}[key]
-    same = bool(new) and old[name] == new[name]
-    changed = ", ".join(k for k in {**old, **new} if old.get(k) != new.get(k)) if same else ""
-    return f"{key} {old[name]}" + (f" with other values of {changed}" if changed else "")
+    if not new or old[name] != new[name]:
+        return f"{key} {old[name]}"
+    values = [{**each, **each.get("settings", {})} for each in (old, new)]  # a setting is named by itself
+    names = [k for k in {**values[0], **values[1]} if k != "settings" and values[0].get(k) != values[1].get(k)]
+    words = {"sha256": "the weights' file", "code": "the code"}
+    return f"{key} {old[name]} with other values of {', '.join(words.get(k, k) for k in names)}"
 
 
 def _named(values: dict[str, object]) -> str:

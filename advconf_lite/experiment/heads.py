@@ -10,9 +10,10 @@ import numpy as np
 from torch import nn
 
 from advconf_lite.experiment.folder import Key, RunFolder
-from advconf_lite.experiment.networks import load_weights, new_head, save_weights
+from advconf_lite.experiment.networks import new_head
 from advconf_lite.experiment.parts import to_device
 from advconf_lite.experiment.profiles import Profile
+from advconf_lite.experiment.weights import load_weights, save_weights
 from advconf_lite.head_training import Learner, train_heads
 from advconf_lite.methods.registry import find_method
 from advconf_lite.segmenter import Segmenter
@@ -25,11 +26,11 @@ def train_missing(run: RunFolder, segmenter: Segmenter, wanted: Sequence[Key], s
 
     A head that goes on from another one is trained after it, and one that replays another's perturbations beside it.
     """
-    missing = [key for key in wanted if not run.head_path(*key, s, h).exists()]
+    missing = [key for key in wanted if not run.has_head(*key, s, h)]
     later = [key for key in missing if find_method(key[0]).starts_from]
     bases = [(find_method(name).starts_from, quality) for name, quality in later]
     first = [key for key in missing if key not in later]
-    first += [key for key in bases if key not in first and not run.head_path(*key, s, h).exists()]
+    first += [key for key in bases if key not in first and not run.has_head(*key, s, h)]
     for stage, keys in (("heads", first), ("finetuning", later)):
         checkpoint = run.checkpoint_path(f"{stage}-s{s}-h{h}")
         begun = (load_checkpoint(checkpoint, "cpu") or {"learners": {}})["learners"] if keys else {}
@@ -65,7 +66,7 @@ def _train(run: RunFolder, segmenter: Segmenter, group: list[Key], s: int, h: in
     schedule = replace(run.profile, head_steps=own_profile(group[0][0], run.profile).head_steps)
     train_heads(segmenter, list(learners.values()), *parts, schedule, h, checkpoint, run.progress)
     for (name, quality), trained in learners.items():
-        if run.head_path(name, quality, s, h).exists():  # a pair that was there, and has come out the same
+        if run.has_head(name, quality, s, h):  # a pair that was there, and has come out the same
             continue
         run.merge_history(trained.history, stage="head", quality=quality, method=name, segmenter_seed=s, head_seed=h)
         seen = {half: np.asarray(scores, np.float32) for half, scores in trained.seen.items()}

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
-import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from advconf_lite.agreement import DROPOUT
 from advconf_lite.experiment.parts import Experiment
 from advconf_lite.experiment.profiles import Profile
+from advconf_lite.experiment.weights import load_weights
 from advconf_lite.head import ConfidenceHead
-from advconf_lite.layers import layer_advice
+from advconf_lite.layers import device_of, layer_advice
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer
 from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import sha256, write_atomically
+from advconf_lite.support.files import sha256
 from advconf_lite.support.randomness import derived_seed
 
 
@@ -52,11 +51,20 @@ class Network:
         return cls(factory, **options)
 
     def describe(self) -> dict[str, Any]:
-        """What config.json holds: the weights by their digest too, so that others under the same name are noticed."""
+        """What config.json holds: weights and code by their digests too, so that others under the same name are noticed."""
         return {
             "factory": self.factory, "weights": self.weights, "layer": self.layer,
-            "sha256": sha256(self._existing_weights()) if self.weights else None,
+            "sha256": sha256(self._existing_weights()) if self.weights else None, "code": self.code(),
         }  # fmt: skip
+
+    def code(self) -> str | None:
+        """SHA-256 of the file that the function is in; None where there is no such file, as in a notebook."""
+        try:
+            found = importlib.util.find_spec(self.factory.partition(":")[0])
+        except (ImportError, ValueError):
+            return None
+        path = Path(found.origin) if found and found.origin else Path()
+        return sha256(path) if path.is_file() else None
 
     def build(self, num_classes: int) -> Segmenter:
         """The network with its tap and, if it has any, its weights.
@@ -84,13 +92,21 @@ class Network:
             )
         try:
             function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever the module does when it is imported
             raise BadInput(
                 f"network {self.factory} cannot be imported ({error}); run from the folder that holds it, or install it"
             ) from error
-        takes = inspect.signature(function).parameters
         given = {"in_channels": 1, "num_classes": num_classes}
-        net = function(**{key: value for key, value in given.items() if key in takes})
+        try:
+            takes = inspect.signature(function).parameters
+            net = function(**{key: value for key, value in given.items() if key in takes})
+        except BadInput:
+            raise
+        except Exception as error:
+            raise BadInput(
+                f"network {self.factory} cannot be made with {', '.join(given)} at most: {_said(error)}; give a function "
+                "that needs nothing else"
+            ) from error
         if not isinstance(net, nn.Module):
             raise BadInput(f"network {self.factory} returns a {type(net).__name__}; it must return a torch.nn.Module")
         return net
@@ -114,23 +130,39 @@ def new_segmenter(network: Network | None, profile: Profile, num_classes: int, s
 
 
 def check_segmenter(segmenter: Segmenter, experiment: Experiment) -> None:
-    """BadInput unless an image of the experiment's size goes through, and comes out as logits of its classes."""
+    """BadInput unless images of the experiment go through, and come out as logits of its classes."""
     segmenter.eval()
-    size = tuple(experiment.train.images.shape[1:])  # (channels, H, W)
+    images = experiment.train.images[:4].to(device_of(segmenter))  # (n, channels, H, W)
     try:
         with torch.no_grad():
-            logits, _ = segmenter(torch.zeros(1, *size, device=next(segmenter.parameters()).device))
-    except RuntimeError as error:
+            logits, _ = segmenter(images)
+    except BadInput as error:
+        if error.__cause__ is None:  # it says by itself what to do
+            raise
+        raise BadInput(f"{error}; let dataset.json name a size that it takes (our U-Net: multiples of 8)") from error
+    except Exception as error:
         raise BadInput(
-            f"the network does not take images of {size[0]} x {size[1]} x {size[2]} (channels x height x width): "
-            f"{str(error).splitlines()[0]}; let dataset.json name a size that it takes (our U-Net: multiples of 8)"
+            f"the network fails on images {tuple(images.shape)}: {_said(error)}; mend it, then run again"
         ) from error
-    wanted = (1, experiment.num_classes, *size[1:])
-    if logits.shape != wanted:
+    wanted = (1, experiment.num_classes, *images.shape[2:])
+    if logits.shape[1:] != wanted[1:]:
         raise BadInput(
-            f"the network gives logits of shape {tuple(logits.shape)} for one image; this data set needs {wanted}: "
+            f"the network gives logits of shape {(1, *logits.shape[1:])} for one image; this data set needs {wanted}: "
             f"background, {', '.join(experiment.class_names)}"
         )
+    _refuse_probabilities(logits)
+
+
+def _refuse_probabilities(logits: Tensor) -> None:
+    """Probabilities would be taken for logits: of one sigmoid channel, all that is above 0 for the object."""
+    between = bool((logits >= 0).all() and (logits <= 1).all()) and bool(logits.std() > 0)
+    sigmoid = logits.shape[1] == 2 and not logits[:, 0].any() and float(logits[:, 1].min()) < 0.05
+    if between and (sigmoid or torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-3)):
+        raise BadInput("the network returns probabilities; leave out its last sigmoid or softmax, for logits are needed")
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def has_dropout(net: nn.Module) -> bool:
@@ -155,29 +187,6 @@ def make_quality(name: str, experiment: Experiment, settings: Settings) -> Quali
     spacing = experiment.spacing_mm if settings.tolerance_unit == "mm" else 1.0
     tolerance = max(tolerance, spacing)
     return Quality(name, experiment.num_classes, tolerance, spacing, settings.predict_background)
-
-
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Weights and buffers as safetensors, written whole or not at all."""
-    data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()})
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Read weights into `module`: safetensors, or a state dict by torch.save; BadInput if the file does not fit."""
-    try:
-        if path.suffix == ".safetensors":
-            weights = safetensors.torch.load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-            weights = weights.get("state_dict", weights)
-        module.load_state_dict(weights)
-    except (SafetensorError, RuntimeError, OSError, AttributeError, TypeError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BadInput(
-            f"{path} cannot be read as the weights of this network ({reason}); if a run made it, delete the file and run "
-            "again, otherwise give the weights that belong to the network"
-        ) from error
 
 
 @contextmanager

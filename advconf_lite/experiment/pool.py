@@ -22,6 +22,7 @@ from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import KEYS, PREDICTION_COLUMNS, read_predictions
 from advconf_lite.evaluation.text import comparison, summary_table
 from advconf_lite.experiment.folder import read_config
+from advconf_lite.experiment.origins import refuse_changed_data
 from advconf_lite.experiment.parts import remarks_on
 from advconf_lite.experiment.profiles import Profile, profile_from_config
 from advconf_lite.support.command_line import line_width
@@ -104,6 +105,8 @@ def read_fold(folder: Path) -> Fold:
     kept = folder / "data" / "reacquired"
     made = folder / "data" / data.replace(":", "-") if data.startswith("phantom:") else Path(data)
     info = load(kept if kept.is_dir() else made)[3]
+    if Path(data).is_dir():
+        refuse_changed_data(folder, config)
     return Fold(folder, data, profile, info, kept.is_dir(), read_predictions(folder / "predictions.csv"))
 
 

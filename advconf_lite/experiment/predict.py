@@ -10,6 +10,7 @@ import torch
 
 from advconf_lite.data.slices import read_slice_set
 from advconf_lite.evaluation.predictions import named_slices
+from advconf_lite.experiment.heads import finished_head
 from advconf_lite.experiment.run import open_run
 from advconf_lite.head import head_scores
 from advconf_lite.methods.registry import find_method, head_methods
@@ -43,8 +44,8 @@ def predict(
     wanted = head_methods(run.methods)
     if method not in wanted:
         raise BadInput(f"{run_folder} has no head {method!r}; it has {', '.join(wanted) or 'none'}", argument="method")
-    for quality in run.qualities:
-        path = run.head_path(method, quality, segmenter_seed, head_seed)
+    heads = [run.head_path(method, quality, segmenter_seed, head_seed) for quality in run.qualities]
+    for path in (run.segmenter_path(segmenter_seed), *heads):
         if not path.exists():
             raise BadInput(f"{path} does not exist; finish the run first with the same command that began it")
     slices = read_slice_set(data)
@@ -54,7 +55,7 @@ def predict(
             f"{data} has the classes {', '.join(slices.class_names)} but the run was trained on "
             f"{', '.join(classes)}; give images of the same anatomy"
         )
-    segmenter, heads = run.segmenter(segmenter_seed), run.heads(segmenter_seed, head_seed)
+    segmenter = run.segmenter(segmenter_seed)
     table = slices.table[["dataset", "domain", "subject", "phase", "slice"]].copy()
     images, _ = slices.tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
     with torch.inference_mode():
@@ -63,7 +64,7 @@ def predict(
         good, z = (torch.cat(parts) for parts in zip(*passes))
     foreground = slice(1, None) if run.settings.predict_background else slice(None)
     for quality in run.qualities:
-        head = heads[method, quality]
+        head = finished_head(run, segmenter, (method, quality), segmenter_seed, head_seed)
         scores = head_scores(head, find_method(method).features(head, x, z)).masked_fill(~good[:, None], torch.nan)
         scores = scores.where(scores.isfinite(), torch.nan)[:, foreground].cpu()
         table[f"predicted_{quality}"] = aggregate(scores).numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +13,10 @@ from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, constant_pre
 from advconf_lite.experiment import scoring
 from advconf_lite.experiment.folder import Key, RunFolder, network_from_config, read_config
 from advconf_lite.experiment.heads import finished_head, train_missing
-from advconf_lite.experiment.networks import check_segmenter, has_dropout, load_weights, new_segmenter, save_weights
+from advconf_lite.experiment.networks import check_segmenter, has_dropout, new_segmenter
 from advconf_lite.experiment.parts import to_device
 from advconf_lite.experiment.profiles import profile_from_config
+from advconf_lite.experiment.weights import load_weights, save_weights
 from advconf_lite.methods.registry import head_methods, sampled_methods
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.support.errors import BadInput
@@ -28,20 +30,29 @@ class Run(RunFolder):
     def segmenter(self, seed: int = 0) -> Segmenter:
         """The frozen segmenter of a seed; trained first if the folder has none, and no weights were given."""
         path, own = self.segmenter_path(seed), self.network
+        if not path.exists():
+            with self.alone():
+                if not path.exists():  # still, after waiting
+                    return self._make_segmenter(seed)
+        stored = replace(own, weights=None) if own else None  # those in the folder are enough
+        segmenter = new_segmenter(stored, self.profile, self.experiment.num_classes, seed).to(self.device)
+        load_weights(segmenter.net, path)
+        return segmenter.freeze()
+
+    def _make_segmenter(self, seed: int) -> Segmenter:
+        path, own = self.segmenter_path(seed), self.network
         segmenter = new_segmenter(own, self.profile, self.experiment.num_classes, seed).to(self.device)
-        if path.exists():
-            load_weights(segmenter.net, path)
-            return segmenter.freeze()
         check_segmenter(segmenter, self.experiment)
         if own and own.weights:
             if seed != 0:
                 raise BadInput(f"weights {own.weights} are those of one network; leave out segmenter seed {seed}")
-        else:
+        elif any(True for _ in segmenter.parameters()):
             name = f"network {own.factory}" if own else "U-Net"
             print(f"{path} is not there yet: training the {name} (seed {seed})", flush=True)
             checkpoint = self.checkpoint_path(f"segmenter-{seed}")
             pairs = (to_device(part, self.device) for part in (self.experiment.train, self.experiment.val))
             history = train_segmenter(segmenter, *pairs, self.profile, seed, checkpoint, self.progress)
+            check_segmenter(segmenter, self.experiment)
             self.merge_history(history, stage="segmenter", segmenter_seed=seed)
             checkpoint.unlink(missing_ok=True)
         save_weights(segmenter.net, path)
@@ -51,7 +62,9 @@ class Run(RunFolder):
         """(method, quality) -> head in evaluation mode; those that the folder lacks are trained, side by side."""
         segmenter = self.segmenter(segmenter_seed)
         wanted = [(method, quality) for method in head_methods(self.methods) for quality in self.qualities]
-        train_missing(self, segmenter, wanted, segmenter_seed, head_seed)
+        if not all(self.has_head(*key, segmenter_seed, head_seed) for key in wanted):
+            with self.alone():
+                train_missing(self, segmenter, wanted, segmenter_seed, head_seed)
         return {key: finished_head(self, segmenter, key, segmenter_seed, head_seed) for key in wanted}
 
     def predict_heads(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
@@ -60,7 +73,9 @@ class Run(RunFolder):
         there = scoring.done(self, head_methods(self.methods), *seeds)
         if there is not None:
             return there
-        return scoring.keep(self, scoring.head_tables(self, self.segmenter(segmenter_seed), self.heads(*seeds), *seeds))
+        segmenter, heads = self.segmenter(segmenter_seed), self.heads(*seeds)
+        with self.alone():
+            return scoring.keep(self, scoring.head_tables(self, segmenter, heads, *seeds))
 
     def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
         """Scores from dropout samples, agreement and entropy, of every evaluated slice; `head_seed` seeds the dropout."""
@@ -72,10 +87,15 @@ class Run(RunFolder):
         if not has_dropout(segmenter):
             names = ", ".join(method.name for method in methods)
             raise BadInput(f"the network has no dropout, from whose samples {names} are made; leave them out of the methods")
-        return scoring.keep(self, scoring.sampled_tables(self, segmenter, methods, *seeds))
+        with self.alone():
+            return scoring.keep(self, scoring.sampled_tables(self, segmenter, methods, *seeds))
 
     def metrics(self) -> pd.DataFrame:
         """metrics.csv, made anew from predictions.csv, which gets the constant prediction, the MAE's floor, as rows."""
+        with self.alone():
+            return self._make_metrics()
+
+    def _make_metrics(self) -> pd.DataFrame:
         table, constants = self.predictions(), []
         for seed in table["segmenter_seed"].unique():
             constant = self.constant_prediction(int(seed))
@@ -94,7 +114,8 @@ class Run(RunFolder):
 
 
 def open_run(folder: str | Path, progress: bool = True, device: str | None = None) -> Run:
-    """The run in a folder, as its config.json describes it."""
+    """The run in a folder, as its config.json describes it, which stays as it is: the folder may be read-only, and of
+    another version of this package."""
     config = read_config(folder)
     return Run(
         folder,
@@ -105,4 +126,5 @@ def open_run(folder: str | Path, progress: bool = True, device: str | None = Non
         device,
         progress,
         network_from_config(config),
+        read_only=True,
     )

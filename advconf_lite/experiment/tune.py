@@ -25,12 +25,13 @@ import pandas as pd
 
 from advconf_lite.evaluation.per_domain import mean_of, metrics_table
 from advconf_lite.experiment.options import add_data_options
-from advconf_lite.experiment.parts import Experiment, load_experiment
+from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment
 from advconf_lite.experiment.profiles import Profile, find_profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import DEFAULT_METHODS, head_methods
 from advconf_lite.metrics import REPORTED
 from advconf_lite.settings import Settings
+from advconf_lite.support.alone import alone_in
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
@@ -132,6 +133,15 @@ def tune(
         raise BadInput(
             f"{' '.join(methods)} trains no head, so there is nothing to choose; name one that does", argument="methods"
         )
+    check_spec(data)
+    with alone_in(folder):
+        return _tune(folder, data, base, trials, trained, quality, segmenter_seed, head_seed, progress)
+
+
+def _tune(
+    folder: Path, data: str, base: Profile, trials: list[dict[str, Any]], trained: Sequence[str], quality: str | None,
+    segmenter_seed: int, head_seed: int, progress: bool,
+) -> pd.DataFrame:  # fmt: skip
     tables = []
     for number, values in enumerate(trials):
         print(f"trial {number + 1} of {len(trials)}: {_text(values)}", flush=True)
@@ -149,7 +159,7 @@ def tune(
     log = log[["quality", "method", "trial", "settings", *REPORTED, "chosen"]]
     write_atomically(folder / "trials.csv", lambda path: log.to_csv(path, index=False))
     chosen = {
-        "data": data, "profile": profile, "segmenter_seed": segmenter_seed, "head_seed": head_seed, "trials": len(trials),
+        "data": data, "profile": base.name, "segmenter_seed": segmenter_seed, "head_seed": head_seed, "trials": len(trials),
         "methods": {name: trials[number] for name, number in best.items()},
     }  # fmt: skip
     write_text(folder / "chosen.json", json.dumps(chosen, indent=1) + "\n")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advconf_lite.agreement import Samples, certainty, monte_carlo, score_agreement
+from advconf_lite.layers import device_of
 from advconf_lite.methods.registry import SampledMethod, register
 from advconf_lite.quality import Quality
 
@@ -33,7 +34,7 @@ def sampled_scores(
     Returns:
         (method, quality) -> (N, classes), NaN for an image that the network has no finite logits for.
     """
-    device = next(segmenter.parameters()).device
+    device = device_of(segmenter)
     n, means = max(method.samples for method in methods), [method.samples for method in methods if method.needs_mean]
     scores: dict[tuple[str, str], list[Tensor]] = {(m.name, g.name): [] for m in methods for g in qualities}
     for number, some in enumerate(images.split(batch)):
