@@ -11,8 +11,8 @@ import torch
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
-from advconf_lite.layers import blank, find_layer, layer_advice, weight_of
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.layers import blank, find_layer, layer_advice, weight_of
 
 # Names inside a MONAI UNet of depth four; all lie at a quarter of the input's resolution.
 FEATURE_LAYERS = {

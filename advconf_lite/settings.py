@@ -8,13 +8,12 @@ does (`code`) and, where neither decides, why our default is what it is (`why`).
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from advconf_lite.augmentation import ALL, PUBLISHED_CODE
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.numbers import one_of, whole, within
+from advconf_lite.support.numbers import check_numbers, one_of
 
 
 def choice(default: Any, paper: str = "", code: Any = None, why: str = "") -> Any:
@@ -134,7 +133,7 @@ class Settings:
                 raise BadInput(f"setting {name}={getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")
         for name in self.augmentations:
             one_of(name, "augmentation", ALL)
-        _check_numbers(self)
+        check_numbers(self, **NUMBERS)
 
     @classmethod
     def paper(cls) -> Settings:
@@ -172,21 +171,11 @@ CHOICES = {
 }
 
 
-COUNTS = ("batch_size", "segmenter_batch", "steps_per_epoch", "checkpoint_steps")
-
-
-def _check_numbers(values: Any) -> None:
-    """BadInput unless each number of a dataclass is one of its kind, 0 or more; counts at least 1, shares at most."""
-    for f in dataclasses.fields(values):
-        kind, value, name = str(f.type), getattr(values, f.name), f"setting {f.name}"
-        if value is None and "None" in kind:
-            continue
-        if kind == "bool" and not isinstance(value, bool):
-            raise BadInput(f"{name} is {value!r}; give True or False")
-        if kind.startswith("int"):
-            whole(value, name, 1 if f.name in COUNTS else 0)
-        if kind.startswith("float"):
-            within(value, name, 0, 1 if f.name in ("dropout", "strong_probability") else math.inf)
+# Numbers that 0 makes no sense for, and numbers that 1 bounds.
+NUMBERS = {
+    "counts": ("batch_size", "segmenter_batch", "steps_per_epoch", "checkpoint_steps"),
+    "shares": ("dropout", "strong_probability"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,4 +190,4 @@ class Schedule:
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        _check_numbers(self)
+        check_numbers(self, **NUMBERS)

@@ -12,8 +12,8 @@ from torch import nn
 from advconf_lite import BadInput, ConfidenceHead, Quality, Schedule, Segmenter, Settings, predict_scores, train_head
 
 from advconf_lite import layer_shapes, train_segmenter  # isort: skip
-from advconf_lite.layers import input_channels
 from advconf_lite.segmenter import as_logits, label_map
+from advconf_lite.support.layers import input_channels
 
 FEW = Schedule(segmenter_steps=4, segmenter_batch=2, head_steps=5, steps_per_epoch=2,
                settings=Settings(batch_size=3, warmup_batches=2, head_lr=1e-3))  # fmt: skip

@@ -19,12 +19,12 @@ from advconf_lite.experiment.parts import Experiment
 from advconf_lite.experiment.profiles import Profile
 from advconf_lite.experiment.weights import load_weights
 from advconf_lite.head import ConfidenceHead
-from advconf_lite.layers import device_of, layer_advice
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter, build_unet, feature_layer
 from advconf_lite.settings import Settings
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import sha256
+from advconf_lite.support.layers import device_of, layer_advice
 from advconf_lite.support.randomness import derived_seed
 
 

@@ -11,9 +11,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from advconf_lite.layers import plain_name
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
+from advconf_lite.support.layers import plain_name
 
 # Where trainers keep the state dict in a checkpoint: PyTorch Lightning, MONAI, nnU-Net, and by habit.
 KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "network_weights", "weights")

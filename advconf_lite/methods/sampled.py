@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from advconf_lite.agreement import Samples, certainty, monte_carlo, score_agreement
-from advconf_lite.layers import device_of
 from advconf_lite.methods.registry import SampledMethod, register
 from advconf_lite.quality import Quality
+from advconf_lite.support.layers import device_of
 
 
 def sampled_scores(

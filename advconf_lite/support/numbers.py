@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 from collections.abc import Iterable
@@ -59,3 +60,21 @@ def one_of(value: Any, name: str, allowed: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise BadInput(f"{name} is {value!r}; choose from {', '.join(known)}")
     return value
+
+
+def check_numbers(values: Any, counts: Iterable[str] = (), shares: Iterable[str] = ()) -> None:
+    """Check each number of a dataclass by its type: 0 or more, `counts` at least 1, `shares` at most 1.
+
+    Raises:
+        BadInput: one is of another kind, or outside.
+    """
+    for field in dataclasses.fields(values):
+        kind, value, name = str(field.type), getattr(values, field.name), f"setting {field.name}"
+        if value is None and "None" in kind:
+            continue
+        if kind == "bool" and not isinstance(value, bool):
+            raise BadInput(f"{name} is {value!r}; give True or False")
+        if kind.startswith("int"):
+            whole(value, name, 1 if field.name in counts else 0)
+        if kind.startswith("float"):
+            within(value, name, 0, 1 if field.name in shares else math.inf)
