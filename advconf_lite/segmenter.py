@@ -162,9 +162,9 @@ class Segmenter(nn.Module):
             output = self.net(x.to(self._dtype(x), copy=True))
         except (torch.OutOfMemoryError, BadInput):
             raise
-        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-            raise BadInput(f"the network does not take images of {_by(x.shape[1:])} (channels x height x width): "
-                           f"{_reason(error)}") from error  # fmt: skip
+        except Exception as error:  # each network refuses in its own way
+            size = f"{_by(x.shape[1:])} (channels x height x width)"
+            raise BadInput(f"the network does not take images of {size}: {_reason(error)}") from error
         logits = as_logits(output, self.output)
         if logits.shape[2:] != x.shape[2:]:
             raise BadInput(
@@ -264,5 +264,6 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    """The first line of an error, and its kind where that is not torch's usual one."""
+    first = next(iter(str(error).strip().splitlines()), "")[:200]
+    return first if first and isinstance(error, (RuntimeError, ValueError)) else f"{type(error).__name__} {first}".strip()

@@ -176,10 +176,12 @@ def train_segmenter(
         History, one row per epoch (`schedule.steps_per_epoch` batches): step, epoch, loss, val_loss, val_dice, lr.
 
     Raises:
-        BadInput: images and masks do not fit each other.
+        BadInput: images and masks do not fit each other, or there is no weight to train.
     """
     schedule = schedule or Schedule()
     train, val = check_pair(train, "train"), check_pair(val, "val")
+    if not any(weight.requires_grad for weight in net.parameters()):
+        raise BadInput("the network has no weights to train: it has none, or they are frozen (requires_grad is False)")
     device, training = train[0].device, SegmenterTraining(net, schedule)
     augment = Augmenter(schedule.settings.augmentations)
     if saved := load_checkpoint(checkpoint, device):

@@ -1,5 +1,6 @@
 """`python -m advconf_lite check`: one line per requirement, and what to do."""
 
+import json
 import re
 import sys
 from collections import namedtuple
@@ -125,14 +126,46 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     assert not result.ok and "Permission denied" in result.detail and "--out" in result.what_to_do
 
 
-def test_a_kernel_of_another_environment_is_found_out(monkeypatch):
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+def kernelspec(folder, text):
+    """A kernel named python3 that shadows the environment's own."""
+    (folder / "kernels" / "python3").mkdir(parents=True)
+    (folder / "kernels" / "python3" / "kernel.json").write_text(text)
 
-    spec = namedtuple("spec", "argv")
-    for command, ok in (("python", True), (sys.executable, True), ("/elsewhere/bin/python", False)):
-        monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", lambda *_, command=command: spec([command]))
-        result = check.check_kernel()
-        assert result.ok is ok and (ok or "/elsewhere/bin/python" in result.detail)
+
+def of_argv(*argv):
+    return json.dumps({"argv": [*argv, "-f", "{connection_file}"], "display_name": "Python 3", "language": "python"})
+
+
+# name -> kernel.json, what is said of it
+KERNELS = {
+    "another Python": (
+        of_argv("/elsewhere/bin/python", "-m", "ipykernel_launcher"),
+        "/elsewhere/bin/python, not this",
+    ),
+    "a shell": (of_argv("/bin/sh", "-c", "exit 1"), "starts /bin/sh, not this environment"),
+    "dies at once": (of_argv(sys.executable, "-c", "raise SystemExit('no licence')"), "does not start (Kernel died before"),
+    "a module that is not there": (of_argv(sys.executable, "-m", "no_such_kernel"), "No module named no_such_kernel"),
+    "hangs": (of_argv(sys.executable, "-c", "import time; time.sleep(60)"), "does not start (Kernel didn't respond in"),
+    "a command that is not there": (of_argv("no-such-python"), "does not start ("),
+    "no JSON": ('{"argv": [', "python3 cannot be read"),
+    "the bare python": (of_argv("python", "-m", "ipykernel_launcher"), ""),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_that_would_not_run_the_lessons_is_found_out(name, tmp_path, monkeypatch):
+    text, said = KERNELS[name]
+    kernelspec(tmp_path, text)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    result = check.check_kernel(timeout=3 if name == "hangs" else 120)
+    assert result.ok is (said == "") and said in result.detail
+    if said and "read" not in said:
+        assert f"delete {tmp_path / 'kernels' / 'python3'}" in result.what_to_do
+    assert "\n" not in result.detail + result.what_to_do
+
+
+def test_a_kernel_that_is_gone_is_found_out(monkeypatch):
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     def none(*_):
         raise NoSuchKernel("python3")

@@ -15,6 +15,7 @@ import nbformat
 import papermill
 import pytest
 
+from advconf_lite.course.lessons import start
 from advconf_lite.course.notebooks import execute, lessons, lessons_folder, of_lesson
 from advconf_lite.support.errors import BadInput
 
@@ -234,6 +235,77 @@ def test_an_unknown_parameter_fails_the_run_before_anything_is_executed(tmp_path
     with pytest.raises(BadInput, match="epoch"):
         execute(FOLDER / "00_start_here.ipynb", tmp_path / "executed.ipynb", {**smoke(tmp_path), "epoch": 1})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"data": 3}, "parameter data is 3; give text, as in 'phantom:cardiac'"),
+        ({"quality": ["dice"]}, "parameter quality is ['dice']; give text"),
+        ({"head_seeds": 0}, "parameter head_seeds is 0; give a list of whole numbers, as in [0]"),
+        ({"segmenter_seeds": []}, "parameter segmenter_seeds is []; give a list of whole numbers"),
+        ({"head_seeds": ["a"]}, "parameter head_seeds is ['a']; give a list of whole numbers"),
+        ({"head_seeds": [True]}, "parameter head_seeds is [True]; give"),
+    ],
+)
+def test_a_parameter_of_another_kind_is_refused_before_anything_is_executed(values, words, tmp_path):
+    with pytest.raises(BadInput) as error:
+        execute(FOLDER / "03_adversarial_training.ipynb", tmp_path / "executed.ipynb", {**smoke(tmp_path), **values})
+    assert words in str(error.value) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"data": None}, "parameter data is None; give text"),
+        ({"out": ""}, "parameter out is ''; give text"),
+        ({"quality": ["dice"]}, "several names separated by spaces"),
+        ({"profile": "large"}, "profile 'large' is unknown; choose from smoke"),
+        ({"methods": "plain,adversarial"}, "method 'plain,adversarial' is unknown; choose from"),
+        ({"quality": "dise"}, "'dise'"),
+        ({"data": "phantom:liver"}, "phantom:liver is not a phantom"),
+    ],
+)
+def test_parameters_of_a_lesson_that_is_open_in_jupyter_are_refused_in_one_sentence(values, words, tmp_path):
+    with pytest.raises(BadInput) as error:
+        start(**{"profile": "smoke", "out": str(tmp_path / "r")} | values)
+    assert words in str(error.value) and list(tmp_path.iterdir()) == []
+
+
+def a_lesson(folder, *sources):
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
+    )
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(notebook, folder / "lesson.ipynb")
+    return folder / "lesson.ipynb"
+
+
+@pytest.mark.parametrize(
+    "argv", [["/elsewhere/python"], [sys.executable, "-c", "raise SystemExit(1)"], ["/bin/sleep", "60"]]
+)
+def test_a_run_needs_no_kernel_that_is_installed(argv, tmp_path, monkeypatch):
+    (tmp_path / "kernels" / "python3").mkdir(parents=True)
+    spec = {"argv": [*argv, "{connection_file}"], "display_name": "broken", "language": "python"}
+    (tmp_path / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    execute(a_lesson(tmp_path, "import sys; print(sys.executable)"), tmp_path / "executed.ipynb", {})
+    (cell,) = nbformat.read(tmp_path / "executed.ipynb", as_version=4).cells
+    assert cell.outputs[0].text.strip() == sys.executable and not (tmp_path / "executed.log").exists()
+
+
+@pytest.mark.parametrize("death", ["os.kill(os.getpid(), 9)", "os._exit(3)", "os.abort()"])
+def test_a_kernel_that_dies_at_work_is_said_in_one_sentence(death, tmp_path):
+    with pytest.raises(BadInput, match="process that executes lesson lesson has ended by itself .*Kernel died") as error:
+        execute(a_lesson(tmp_path, f"import os; {death}"), tmp_path / "executed.ipynb", {})
+    assert "\n" not in str(error.value) and "memory ran out" in str(error.value)
+
+
+def test_a_kernel_that_does_not_start_is_said_in_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit('no kernel here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(BadInput, match="is to execute lesson lesson did not start .*its last words: no kernel here"):
+        execute(a_lesson(tmp_path, "1"), tmp_path / "executed.ipynb", {})
 
 
 @pytest.mark.slow

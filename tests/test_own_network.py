@@ -5,12 +5,14 @@ import os
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
 
 from advconf_lite.__main__ import main
 from advconf_lite.course.lessons import start
+from advconf_lite.data.slices import write_slice_set
 from advconf_lite.experiment.networks import Network
 from advconf_lite.experiment.predict import predict
 from advconf_lite.experiment.run import Run, open_run
@@ -51,6 +53,39 @@ def picky(num_classes):
 
 def no_network():
     return "a network"
+
+def fails(num_classes):
+    raise OSError("no pretrained weights here")
+
+def wants_more(num_classes, depth):
+    return Plain(num_classes)
+
+class Broken(Plain):
+    def forward(self, x):
+        return self.last(self.bodies(x))
+
+def broken(num_classes):
+    return Broken(num_classes)
+
+class Probabilities(Plain):
+    def forward(self, x):
+        return super().forward(x).softmax(1)
+
+class Sigmoid(Plain):
+    def forward(self, x):
+        return (9 * x - 9).sigmoid() + 0 * super().forward(x)
+
+def probabilities(num_classes):
+    return Probabilities(num_classes)
+
+def one_sigmoid():
+    return Sigmoid(1)
+
+def frozen(num_classes):
+    return Plain(num_classes, dropout=0.0).requires_grad_(False)
+
+def one_channel():
+    return Plain(1)
 """
 
 
@@ -124,6 +159,20 @@ def test_given_weights_are_taken_and_nothing_is_trained(mine, slice_set, tmp_pat
         ),
         (Network("my_networks:picky", layer="0"), "the network does not take images of 1 x 48 x 48"),
         (Network("my_networks:plain", weights="nowhere.pt", layer="body"), "weights nowhere.pt do not exist"),
+        (
+            Network("my_networks:fails", layer="body"),
+            "made with in_channels, num_classes at most: OSError: no pretrained",
+        ),
+        (
+            Network("my_networks:wants_more", layer="body"),
+            "required positional argument: 'depth'; give a function",
+        ),
+        (
+            Network("my_networks:broken", layer="body"),
+            "of 1 x 48 x 48 (channels x height x width): AttributeError",
+        ),
+        (Network("my_networks:probabilities", layer="body"), "the network returns probabilities; leave out its last"),
+        (Network("my_networks:one_sigmoid", layer="body"), "the network returns probabilities; leave out its last"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_sentence(mine, slice_set, tmp_path, network, words):
@@ -157,6 +206,94 @@ def test_the_command_takes_it_through_the_lessons_and_leaves_out_what_needs_drop
     assert executed == ["01", "02", "03", "04"] and "finished in" in text
     assert main(["run", "--data", str(slice_set), "--out", str(tmp_path / "r"), "--weights", "w.pt"]) == 2
     assert "belong to a network of one's own; name what builds it (--network)" in capsys.readouterr().err
+
+
+def test_one_sigmoid_channel_goes_through_the_whole_run(mine, slice_set, tmp_path):
+    run = new_run(tmp_path, slice_set, Network.of(mine.one_channel, layer="body"), ("plain", "adversarial", "agreement-2"))
+    assert np.isfinite(run.predict_heads(0, 0)["predicted_score"]).all() and len(run.predict_agreement(0, 0))
+    part = run.experiment.test
+    mask = (run.segmenter(0).net.eval()(part.images)[:, 0] > 0).long()
+    assert torch.equal(run.segmenter(0).masks(part.images), mask)
+    assert run.history().query("method == 'adversarial'")["delta_norm"].max() > 0
+
+
+def test_a_network_that_comes_frozen_is_taken_as_it_is(mine, slice_set, tmp_path, capsys):
+    run = new_run(tmp_path, slice_set, Network.of(mine.frozen, layer="body"))
+    assert len(run.predict_heads(0, 0)) and "training the network" not in capsys.readouterr().out
+    assert run.history()["stage"].unique().tolist() == ["head"]
+
+
+# name -> what becomes of a state dict on its way into a file, and the file's name
+FILES = {
+    "as it is": (lambda weights: weights, "w.pth"),
+    "DataParallel": (lambda weights: {f"module.{name}": w for name, w in weights.items()}, "w.pt"),
+    "torch.compile": (lambda weights: {f"_orig_mod.{name}": w for name, w in weights.items()}, "w.safetensors"),
+    "DDP of compiled": (lambda weights: {"model": {f"module._orig_mod.{n}": w for n, w in weights.items()}}, "w.pt"),
+    "Lightning": (
+        lambda weights: {"state_dict": {f"net.{n}": w for n, w in weights.items()} | {"loss.weight": torch.ones(2)},
+                         "epoch": 3, "callbacks": {}, "hyper_parameters": {"lr": np.float64(0.1)}},
+        "w.ckpt",
+    ),
+    "nnU-Net": (lambda weights: {"network_weights": weights, "logging": {"ema": [np.float32(0.5)]}}, "checkpoint_best.pth"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_weights_as_trainers_store_them(mine, slice_set, tmp_path, name):
+    wrap, file = FILES[name]
+    weights = mine.Plain(2).state_dict()
+    if file.endswith("safetensors"):
+        safetensors.torch.save_file(wrap(weights), tmp_path / file)
+    else:
+        torch.save(wrap(weights), tmp_path / file)
+    run = new_run(tmp_path, slice_set, Network.of(mine.plain, weights=str(tmp_path / file), layer="body.1"))
+    assert all(torch.equal(weights[key], value) for key, value in run.segmenter(0).net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path, mine: torch.save(mine.Plain(2), path), "it holds more than weights; store them alone, by torch.save"),
+        (lambda path, mine: torch.save(torch.ones(3), path), "it holds a Tensor, and no state dict"),
+        (lambda path, mine: torch.save({"epoch": 3, "optimizer": {}}, path), "it holds epoch, optimizer, and no weights"),
+        (lambda path, mine: torch.save(mine.Plain(3).state_dict(), path), "size mismatch for last.weight"),
+        (
+            lambda path, mine: torch.save({"encoder.weight": torch.ones(1)}, path),
+            "missing keys: body.0.weight, body.0.bias, last.weight and 1 more; unknown ones: encoder.weight",
+        ),
+        (lambda path, mine: path.write_bytes(b""), "cannot be read as the weights of this network"),
+        (lambda path, mine: path.write_text("<html>sign in</html>"), "cannot be read as the weights of this network"),
+        (lambda path, mine: np.savez(path.with_suffix(""), a=1) or path.with_suffix(".npz").rename(path), "as the weights"),
+        (lambda path, mine: torch.save({"state_dict": "weights.pt"}, path), "it holds state_dict, and no weights"),
+    ],
+)
+def test_what_are_no_weights_of_this_network_is_said_in_one_sentence(mine, slice_set, tmp_path, make, words):
+    path = tmp_path / "w.pt"
+    make(path, mine)
+    with pytest.raises(BadInput) as error:
+        new_run(tmp_path, slice_set, Network.of(mine.plain, weights=str(path), layer="body.1")).segmenter(0)
+    assert str(path) in str(error.value) and words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_the_command_takes_weights_for_more_than_two_classes(mine, tmp_path, capsys, monkeypatch):
+    masks = np.zeros((8, 48, 48), np.uint8)
+    for label in (1, 2, 3):
+        masks[:, 8 * label : 8 * label + 10, 12:30] = label
+    images = (masks * 2.0 + np.random.default_rng(0).normal(size=masks.shape)).astype(np.float32)
+    split = ["train"] * 3 + ["val"] * 2 + ["test"] * 3
+    table = pd.DataFrame({"dataset": "mine", "domain": ["here"] * 6 + ["there"] * 2, "subject": list("abcdefgh"),
+                          "phase": "", "slice": 0, "spacing_mm": 3.0, "split": split})  # fmt: skip
+    info = {"name": "mine", "class_names": ["lv", "myo", "rv"], "source_domain": "here", "size": 48, "tolerance_mm": 3.0}
+    write_slice_set(tmp_path / "three", images, masks, table, info)
+    torch.save(mine.Plain(4).state_dict(), tmp_path / "w.pt")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"), prepend=os.pathsep)
+    assert main(["run", "--data", str(tmp_path / "three"), "--profile", "smoke", "--out", str(tmp_path / "r"), "--quality",
+                 "dice", "--methods", "plain", "agreement-2", "--network", "my_networks:plain", "--layer", "body.1",
+                 "--weights", str(tmp_path / "w.pt")]) == 0  # fmt: skip
+    assert "finished in" in capsys.readouterr().out
+    assert "came with its weights" in (tmp_path / "r" / "notebooks" / "02_pretraining.ipynb").read_text()
+    assert len(list((tmp_path / "r" / "notebooks").glob("*.ipynb"))) == 5
 
 
 def test_a_folder_is_not_reused_for_another_network(mine, slice_set, tmp_path):

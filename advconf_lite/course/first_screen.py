@@ -10,7 +10,7 @@ import torch
 
 from advconf_lite.data.grid import Grid
 from advconf_lite.data.slices import read_slice_set
-from advconf_lite.experiment.networks import new_segmenter
+from advconf_lite.experiment.networks import is_trained, new_segmenter
 from advconf_lite.experiment.parts import first_look
 from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import head_methods
@@ -74,7 +74,8 @@ def _data(run: Run) -> tuple[str, int]:
 def _time(run: Run, grid: Grid, classes: int, segmenter_seeds: Sequence[int], head_seeds: Sequence[int]) -> str:
     """About how many minutes: the steps that are still to do, times the seconds of one, measured now on this machine."""
     heads = len(head_methods(run.methods)) * len(run.qualities)
-    given = run.network is not None and run.network.weights is not None
+    segmenter = new_segmenter(run.network, run.profile, classes, 0)
+    given = is_trained(segmenter, run.network)
     new_segmenters = sum(not given and not run.segmenter_path(s).exists() for s in segmenter_seeds)
     new_heads = sum(
         any(not run.head_path(m, q, s, h).exists() for m in head_methods(run.methods) for q in run.qualities)
@@ -99,7 +100,7 @@ def seconds_per_step(run: Run, grid: Grid, classes: int, steps: int = 3) -> floa
     if run.device.type == "cpu":
         batch = min(batch, max(1, PIXELS_AT_ONCE // (grid.rows * grid.columns)))
     segmenter = new_segmenter(run.network, run.profile, classes, 0).to(run.device).train()
-    x, taken = torch.zeros(batch, 1, grid.rows, grid.columns, device=run.device), []
+    x, taken = torch.zeros(batch, 1, grid.rows, grid.columns, device=run.device, requires_grad=True), []
     for _ in range(steps + 1):
         began = time.perf_counter()
         segmenter.logits(x).mean().backward()

@@ -32,6 +32,9 @@ def start(
     Relative paths count from the repository, also when Jupyter was started in notebooks/: one lesson must find what
     another has made. `quality` and `methods` are names separated by spaces.
     """
+    for name, value in {"data": data, "profile": profile, "out": out, "quality": quality, "methods": methods}.items():
+        if not isinstance(value, str | Path) or (name in ("data", "profile", "out") and not str(value).strip()):
+            raise BadInput(f"parameter {name} is {value!r}; give text, and several names separated by spaces")
     if Path.cwd().name == "notebooks" and (Path.cwd().parent / "pyproject.toml").exists():
         os.chdir("..")
     # MONAI announces changes of its next release; a student can do nothing about them.

@@ -140,10 +140,6 @@ def check_segmenter(segmenter: Segmenter, experiment: Experiment) -> None:
         if error.__cause__ is None:  # it says by itself what to do
             raise
         raise BadInput(f"{error}; let dataset.json name a size that it takes (our U-Net: multiples of 8)") from error
-    except Exception as error:
-        raise BadInput(
-            f"the network fails on images {tuple(images.shape)}: {_said(error)}; mend it, then run again"
-        ) from error
     wanted = (1, experiment.num_classes, *images.shape[2:])
     if logits.shape[1:] != wanted[1:]:
         raise BadInput(
@@ -163,6 +159,12 @@ def _refuse_probabilities(logits: Tensor) -> None:
 
 def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def is_trained(segmenter: Segmenter, network: Network | None) -> bool:
+    """Whether a run takes it as it comes: its weights were given, or none of them asks for a gradient."""
+    given = network is not None and network.weights is not None
+    return given or not any(weight.requires_grad for weight in segmenter.parameters())
 
 
 def has_dropout(net: nn.Module) -> bool:

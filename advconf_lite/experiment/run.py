@@ -13,7 +13,7 @@ from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, constant_pre
 from advconf_lite.experiment import scoring
 from advconf_lite.experiment.folder import Key, RunFolder, network_from_config, read_config
 from advconf_lite.experiment.heads import finished_head, train_missing
-from advconf_lite.experiment.networks import check_segmenter, has_dropout, new_segmenter
+from advconf_lite.experiment.networks import check_segmenter, has_dropout, is_trained, new_segmenter
 from advconf_lite.experiment.parts import to_device
 from advconf_lite.experiment.profiles import profile_from_config
 from advconf_lite.experiment.weights import load_weights, save_weights
@@ -43,10 +43,9 @@ class Run(RunFolder):
         path, own = self.segmenter_path(seed), self.network
         segmenter = new_segmenter(own, self.profile, self.experiment.num_classes, seed).to(self.device)
         check_segmenter(segmenter, self.experiment)
-        if own and own.weights:
-            if seed != 0:
-                raise BadInput(f"weights {own.weights} are those of one network; leave out segmenter seed {seed}")
-        elif any(True for _ in segmenter.parameters()):
+        if own and own.weights and seed != 0:
+            raise BadInput(f"weights {own.weights} are those of one network; leave out segmenter seed {seed}")
+        if not is_trained(segmenter, own):
             name = f"network {own.factory}" if own else "U-Net"
             print(f"{path} is not there yet: training the {name} (seed {seed})", flush=True)
             checkpoint = self.checkpoint_path(f"segmenter-{seed}")

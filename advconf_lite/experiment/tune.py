@@ -25,7 +25,7 @@ import pandas as pd
 
 from advconf_lite.evaluation.per_domain import mean_of, metrics_table
 from advconf_lite.experiment.options import add_data_options
-from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment
+from advconf_lite.experiment.parts import Experiment, load_experiment
 from advconf_lite.experiment.profiles import Profile, find_profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import DEFAULT_METHODS, head_methods
@@ -133,15 +133,6 @@ def tune(
         raise BadInput(
             f"{' '.join(methods)} trains no head, so there is nothing to choose; name one that does", argument="methods"
         )
-    check_spec(data)
-    with alone_in(folder):
-        return _tune(folder, data, base, trials, trained, quality, segmenter_seed, head_seed, progress)
-
-
-def _tune(
-    folder: Path, data: str, base: Profile, trials: list[dict[str, Any]], trained: Sequence[str], quality: str | None,
-    segmenter_seed: int, head_seed: int, progress: bool,
-) -> pd.DataFrame:  # fmt: skip
     tables = []
     for number, values in enumerate(trials):
         print(f"trial {number + 1} of {len(trials)}: {_text(values)}", flush=True)
@@ -159,7 +150,7 @@ def _tune(
     log = log[["quality", "method", "trial", "settings", *REPORTED, "chosen"]]
     write_atomically(folder / "trials.csv", lambda path: log.to_csv(path, index=False))
     chosen = {
-        "data": data, "profile": base.name, "segmenter_seed": segmenter_seed, "head_seed": head_seed, "trials": len(trials),
+        "data": data, "profile": profile, "segmenter_seed": segmenter_seed, "head_seed": head_seed, "trials": len(trials),
         "methods": {name: trials[number] for name, number in best.items()},
     }  # fmt: skip
     write_text(folder / "chosen.json", json.dumps(chosen, indent=1) + "\n")
@@ -209,16 +200,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """The command `tune`."""
-    log = tune(
-        chosen.out,
-        chosen.data,
-        chosen.profile,
-        chosen.methods or DEFAULT_METHODS,
-        chosen.quality,
-        chosen.set,
-        chosen.segmenter_seed,
-        chosen.head_seed,
-    )
+    with alone_in(chosen.out):
+        log = tune(
+            chosen.out,
+            chosen.data,
+            chosen.profile,
+            chosen.methods or DEFAULT_METHODS,
+            chosen.quality,
+            chosen.set,
+            chosen.segmenter_seed,
+            chosen.head_seed,
+        )
     print(log.to_string(index=False, float_format="{:.4f}".format, line_width=line_width()))
     print("means over the validation scanners; of each method the trial with the smallest MAE:", chosen.out / "chosen.json")
     return 0

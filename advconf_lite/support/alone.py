@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from advconf_lite.support.errors import BadInput
@@ -17,7 +17,7 @@ except ImportError:  # Windows has no such locks
 
 @contextmanager
 def alone_in(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Hold a folder, which is made if missing, against other processes that ask for it.
+    """Hold a folder against other processes that ask for it; one that is missing is made, and goes again if it stays empty.
 
     The lock is on the folder itself, so that nothing of it stays behind, and a killed process blocks nobody. Where a file
     system or Windows has no such locks, none is held.
@@ -28,16 +28,19 @@ def alone_in(folder: Path, wait: bool = False) -> Iterator[None]:
     Raises:
         BadInput: another process holds the folder.
     """
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
+    handle = None if fcntl is None else os.open(folder, os.O_RDONLY)
     try:
-        _lock(handle, folder, wait)
+        if handle is not None:
+            _lock(handle, folder, wait)
         yield
     finally:
-        os.close(handle)
+        if new:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
+        if handle is not None:
+            os.close(handle)
 
 
 def _lock(handle: int, folder: Path, wait: bool) -> None:
