@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 # Public name -> the module that has it. Loaded when used: who wants a metric need not wait for torch.
 _PUBLIC = {
-    "Segmenter": "segmenter", "build_unet": "segmenter", "layer_shapes": "layers",
+    "Segmenter": "segmenter", "build_unet": "segmenter", "layer_shapes": "support.layers",
     "ConfidenceHead": "head", "predict_scores": "head",
     "Quality": "quality", "dice": "quality", "surface_dice": "quality",
     "Algorithm1": "adversarial", "train_head": "head_training", "train_segmenter": "training",
