@@ -196,10 +196,11 @@ class Segmenter(nn.Module):
             BadInput: as `logits`, or the layer does not run exactly once, or what it gives is not (B, C, h, w).
         """
         caught: list[Tensor] = []
-        thread = threading.get_ident()
+        thread = None if torch.compiler.is_compiling() else threading.get_ident()  # which torch.compile cannot follow
 
         def read(module: nn.Module, args: tuple, *rest: Any) -> Any:
-            if threading.get_ident() != thread:  # another pass at the same time, which has a tap of its own
+            # Another pass at the same time has a tap of its own.
+            if not torch.compiler.is_compiling() and threading.get_ident() != thread:
                 return None
             if caught:
                 raise BadInput(f"layer {self.layer} runs more than once in a pass; tap a layer that runs once")

@@ -34,6 +34,13 @@ def new_run(folder, data, methods=("plain",), **options):
     return Run(folder, str(data), "smoke", "dice", methods, progress=False, **options)
 
 
+def begun(folder, data):
+    """A run that has made something."""
+    run = new_run(folder, data)
+    (folder / "history.csv").write_text("stage\n")
+    return run
+
+
 def edited(path, change):
     """Write an array again, changed, as somebody does who mends a mask."""
     array = np.load(path)
@@ -70,9 +77,7 @@ CHANGES = {"images.npy": one_pixel, "masks.npy": one_label, "slices.csv": anothe
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_data_that_changed_under_the_same_path_are_named_by_every_verb(name, slice_set, tmp_path, capsys):
-    new_run(tmp_path / "r", slice_set)
-    tune_there = tmp_path / "t" / "trial-0"
-    new_run(tune_there, slice_set)
+    begun(tmp_path / "r", slice_set)
     before = (tmp_path / "r" / "config.json").read_bytes()
     CHANGES[name](slice_set)
     words = f"{name}.* changed after .* was made with it; choose another folder for the new data"
@@ -92,7 +97,7 @@ def test_data_that_changed_under_the_same_path_are_named_by_every_verb(name, sli
 
 
 def test_the_same_data_are_the_same_wherever_they_lie_and_whenever_they_were_copied(slice_set, tmp_path, monkeypatch):
-    new_run(tmp_path / "r", slice_set)
+    begun(tmp_path / "r", slice_set)
     os.utime(slice_set / "images.npy", (1, 1))
     new_run(tmp_path / "r", slice_set)  # touched, not changed
     shutil.copytree(slice_set, tmp_path / "copy")
@@ -110,6 +115,14 @@ def test_the_same_data_are_the_same_wherever_they_lie_and_whenever_they_were_cop
     assert len(read) == 4
     new_run(tmp_path / "fresh", slice_set)
     assert len(read) == 4  # sizes and times were enough
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_data_that_are_mended_before_anything_was_made_are_taken(name, slice_set, tmp_path):
+    new_run(tmp_path / "r", slice_set)
+    CHANGES[name](slice_set)
+    files = json.loads((new_run(tmp_path / "r", slice_set).folder / "config.json").read_text())["files"]
+    assert files == json.loads((new_run(tmp_path / "new", slice_set).folder / "config.json").read_text())["files"]
 
 
 @pytest.fixture

@@ -36,10 +36,17 @@ def changed(old: Files, new: Files) -> list[str]:
     return [name for name in FILES if digests[0].get(name) != digests[1].get(name)]
 
 
+# What a run makes from its data; a folder without any of it may go on with data that were mended.
+MADE = ("*.safetensors", "*.csv", "checkpoints/*", "data/*")
+
+
 def refuse_changed_data(folder: Path, config: dict[str, Any]) -> None:
-    """BadInput if the data of a run are no longer those that it was made with. Runs of before this was kept are believed."""
-    old = config.get("files")
-    if old and (names := changed(old, files_of(config["data"], old))):
+    """BadInput if the data of a run are no longer those that something in its folder was made with.
+
+    Runs of before this was kept are believed.
+    """
+    old, made = config.get("files"), any(True for pattern in MADE for _ in folder.glob(pattern))
+    if old and made and (names := changed(old, files_of(config["data"], old))):
         raise BadInput(
             f"{' and '.join(names)} in {config['data']} changed after {folder} was made with it; choose another folder for "
             "the new data, or delete this one, or put the old data back",
