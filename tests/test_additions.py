@@ -111,7 +111,7 @@ metrics.to_csv("metrics.csv", index=False)
 print(summary_table(metrics, "source"))
 rows = compare(predictions, "adversarial", ["plain", "agreement-2"], "source", resamples=20)
 print(comparison_table(rows).to_string())
-print("bars:", [ax.get_ylabel() for ax in figure3(metrics, "source").axes])
+print("dots:", [ax.get_xlabel() for ax in figure3(metrics, "source").axes])
 print("forest:", [(ax.get_title(), ax.get_xlabel()) for ax in forest(rows).axes])
 """
 

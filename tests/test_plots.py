@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.collections import PathCollection
-from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.per_domain import metrics_table
+from advconf_lite.figures.captions import restart_numbers
 from advconf_lite.figures.controls import forest
 from advconf_lite.figures.images import Perturbed, figure4, samples
 from advconf_lite.figures.scores import figure2, figure3, scatter
-from advconf_lite.figures.style import CLASSES, METHODS, method_cue, ordered, png, show
+from advconf_lite.figures.style import CLASSES, METHODS, WIDTH, half_cue, method_cue, ordered, png, show
 from advconf_lite.figures.training import figure1, learning_curves, training_scores
 from advconf_lite.support.errors import BadInput
 
@@ -156,7 +156,8 @@ def test_every_figure_draws_small_and_labelled(name):
     fig = FIGURES[name]()
     assert isinstance(fig, Figure)
     content = png(fig)
-    assert content.startswith(b"\x89PNG") and len(content) < 60_000
+    assert content.startswith(b"\x89PNG") and len(content) < 110_000  # twice in base64: below 300 kB
+    assert fig.get_size_inches()[0] <= WIDTH  # a notebook on 1280 pixels does not scale it down
     for ax in fig.axes:
         if ax.axison and not name.startswith(OF_IMAGES):
             columns_share = fig.get_supxlabel() or ax.get_subplotspec().is_last_row()
@@ -186,14 +187,18 @@ def test_outlines_follow_the_masks():
 
 
 def test_cues_differ_without_colour():
+    for cues in (METHODS.values(), {half_cue(name) for name in ("clean", "perturbed")}):
+        assert len({(c.colour, c.marker) for c in cues}) == len({(c.colour, c.hatch) for c in cues}) == len(cues)
+    shown = [METHODS[name] for name in ("plain", "adversarial", "agreement-2", "agreement-15", "constant")]
     for values in (
-        [(c.marker, c.hatch) for c in METHODS.values()],
-        [str(c.line) for c in METHODS.values()],
+        [(c.marker, c.hatch) for c in shown],
+        [c.marker for c in METHODS.values()][:4],
+        [str(c.line) for c in shown],
         [str(c.line) for c in CLASSES],
     ):
         assert len(set(values)) == len(values)
-    bars = [c for c in FIGURES["figure3"]().axes[0].containers if isinstance(c, BarContainer)]
-    assert len({c.patches[0].get_hatch() for c in bars if c.patches[0].get_facecolor()[3] > 0}) == 4
+    dots = [line for line in FIGURES["figure3"]().axes[0].lines if line.get_linestyle() == "None"]
+    assert len({line.get_marker() for line in dots}) == len({line.get_color() for line in dots}) == 4
     left, right = FIGURES["figure1, one seed, one quality"]().axes
     styles = [(line.get_linestyle(), line.get_marker()) for line in left.lines if line.get_linewidth() > 1]
     assert len(set(styles)) == 2
@@ -235,18 +240,33 @@ def test_figure2_counts_a_slice_once():
     assert [box.get_x(), box.get_x() + box.get_width()] == pytest.approx(list(expected))
 
 
-def test_figure3_heights_and_whiskers():
+def dots(fig, method, panel=0):
+    """Where figure 3 puts the dots of a method."""
+    lines = [line for line in fig.axes[panel].lines if line.get_linestyle() == "None"]
+    return next(list(line.get_xdata()) for line in lines if line.get_color() == METHODS[method].colour)
+
+
+def test_figure3_dots_and_whiskers():
     one, several = metrics(), metrics(seeds=(0, 1, 2))
     fig = figure3(one, "source")
-    bar = next(c for c in fig.axes[0].containers if isinstance(c, BarContainer))
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == [
+        "mean of targets",
+        "source (source)",
+        "near",
+        "far",
+    ]
     plain = one[(one["method"] == "plain") & (one["quality"] == "dice")].set_index("domain")
-    order = ["source", "near", "far"]
-    assert [p.get_height() for p in bar.patches] == pytest.approx(list(plain.loc[order, "pearson"]))
+    expected = plain.loc[["source", "near", "far"], "pearson"].tolist()
+    assert dots(fig, "plain") == pytest.approx([np.mean(expected[1:]), *expected])
+    whiskers = fig.axes[0].collections[0].get_segments()
+    assert [list(segment[:, 0]) for segment in whiskers][1:] == [
+        pytest.approx(list(plain.loc[name, ["pearson_low", "pearson_high"]])) for name in ("source", "near", "far")
+    ]
     assert "bootstrap" in fig.get_supxlabel() and "standard deviation" in figure3(several).get_supxlabel()
     group = several[(several["method"] == "plain") & (several["quality"] == "dice") & (several["domain"] == "near")]
-    first = next(c for c in figure3(several).axes[0].containers if isinstance(c, BarContainer))
-    assert first.patches[0].get_height() == pytest.approx(group["pearson"].mean())
-    assert len(fig.axes[4].collections[-1].get_segments()) == 3
+    assert dots(figure3(several), "plain")[1] == pytest.approx(group["pearson"].mean())
+    assert [tick.get_text() for tick in figure3(several).axes[0].get_yticklabels()][0] == "mean"  # no source: of all
+    assert len(fig.axes[2].collections[-1].get_segments()) == 4  # the constant's MAE, and its mean
     assert "constant prediction" in [t.get_text() for t in fig.legends[0].get_texts()]
     with pytest.raises(BadInput, match="empty"):
         figure3(one, methods=("nonsense",))
@@ -287,17 +307,22 @@ def test_show_in_a_notebook_has_image_alt_text_and_caption(capsys):
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 
+    restart_numbers()
     InteractiveShell.instance()
     try:
         with capture_output() as seen:
-            show(training_scores({"clean": [0.2]}), "Figure 1. A caption.", alt="two bars")
+            for caption in ("A caption.", "Another.", "A caption."):
+                show(training_scores({"clean": [0.2]}), caption, alt="one bar & a 'line'")
     finally:
         InteractiveShell.clear_instance()
-    (output,) = seen.outputs
-    assert output.data["image/png"].startswith("iVBOR")
-    assert output.metadata["image/png"]["alt"] == "two bars"
-    assert output.metadata["image/png"]["width"] == 504  # 5.6 inches
-    assert seen.stdout == "Figure 1. A caption.\n"
+    output = seen.outputs[0]
+    assert output.data["image/png"].startswith("iVBOR") and seen.stdout == ""
+    assert output.metadata["image/png"]["alt"] == "one bar & a 'line'"
+    assert output.metadata["image/png"]["width"] == 816  # 6.8 inches
+    assert 'alt="one bar &amp; a &#x27;line&#x27;"' in output.data["text/html"]
+    numbers = [each.data["text/plain"].split(".")[0] for each in seen.outputs]
+    assert numbers == ["Figure 1", "Figure 2", "Figure 1"]  # a cell that is run again keeps its number
+    assert sum(map(len, output.data.values())) < 300_000
 
 
 @pytest.mark.parametrize("backend", [None, "Agg", "module://matplotlib_inline.backend_inline"])
@@ -307,7 +332,7 @@ def test_show_outside_a_notebook_with_any_backend(backend):
     imports = "from advconf_lite.figures.training import training_scores; from advconf_lite.figures.style import show"
     code = f"{imports}; show(training_scores({{'clean': [.2]}}), 'A caption.')"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "A caption.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "Figure 1. A caption.\n"), done.stderr
 
 
 def test_show_closes_a_pyplot_figure():

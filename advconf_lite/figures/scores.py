@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from advconf_lite.evaluation.per_domain import defined
 from advconf_lite.evaluation.predictions import CONSTANT, SLICE
-from advconf_lite.figures.style import BLACK, METHODS, ORANGE, SKY, method_cue, ordered, quality_titles, styled
+from advconf_lite.figures.style import BLACK, CLEAN, METHODS, SKY, WIDTH, method_cue, ordered, quality_titles, styled
 from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.numbers import one_of, whole
@@ -37,16 +38,16 @@ def figure2(predictions: pd.DataFrame, source_domain: str | None = None) -> Figu
     known = list(dict.fromkeys(rows.loc[rows["domain"] == source_domain, "row"]))
     names = ordered(rows["row"], known)
     qualities = quality_titles(rows["quality"])
-    fig = Figure(figsize=(3.5 * len(qualities) + 1, 0.36 * len(names) + 1.0), layout="constrained")
+    fig = Figure(figsize=(min(WIDTH, 3.0 * len(qualities) + 2.6), 0.42 * len(names) + 1.3), layout="constrained")
     rng = np.random.default_rng(0)
     axes = fig.subplots(1, len(qualities), sharey=True, squeeze=False)[0]
     for ax, (quality, title) in zip(axes, qualities.items()):
         for position, name in enumerate(names):
             scores = rows.loc[(rows["row"] == name) & (rows["quality"] == quality), "true_score"].dropna().to_numpy()
             is_source = name in known
-            ax.scatter(scores, position + rng.uniform(-0.25, 0.25, len(scores)), s=5, color="0.45", lw=0, alpha=0.6)
+            ax.scatter(scores, position + rng.uniform(-0.25, 0.25, len(scores)), s=8, color="0.45", lw=0, alpha=0.6)
             if len(scores):
-                _box(ax, scores, position, ORANGE if is_source else SKY, "////" if is_source else "")
+                _box(ax, scores, position, CLEAN.colour if is_source else SKY, "////" if is_source else "")
         ax.set(
             xlim=(-0.02, 1.02),
             xlabel=f"true {title} of a slice",
@@ -59,7 +60,7 @@ def figure2(predictions: pd.DataFrame, source_domain: str | None = None) -> Figu
     axes[0].set_yticks(range(len(names)), [f"{name}, n = {count}" for name, count in zip(names, counts)])
     axes[0].set_ylabel("domain, number of slices")
     if known:
-        boxes = [Patch(fc=ORANGE, alpha=0.55, hatch="////", ec=BLACK), Patch(fc=SKY, alpha=0.55, ec=BLACK)]
+        boxes = [Patch(fc=CLEAN.colour, alpha=0.55, hatch="////", ec=BLACK), Patch(fc=SKY, alpha=0.55, ec=BLACK)]
         fig.legend(boxes, ["source", "target"], loc="outside upper right", ncols=2)
     return fig
 
@@ -81,13 +82,12 @@ def figure3(
     names: tuple[str, ...] = REPORTED,
     methods: tuple[str, ...] | None = None,
 ) -> Figure:
-    """The paper's Figure 3: bars per domain and method, a row for each metric and a column for each quality.
+    """The paper's Figure 3 as dots: a line per domain below their mean, a panel for each metric, a row for each quality.
 
-    Several pairs of seeds: bars are means, whiskers one standard deviation over the pairs. One pair: whiskers
-    are the bootstrap interval over subjects, absent where it is not estimable. The figure says which. No bar: not defined,
-    for instance for want of a finite prediction. The
-    method "constant" is no competitor but the floor of a metric that needs an estimate (the MAE), a dashed line across its
-    domain.
+    Several pairs of seeds: dots are means, whiskers one standard deviation over the pairs. One pair: whiskers are the
+    bootstrap interval over subjects, absent where it is not estimable, and at the mean over targets, which has none. The
+    figure says which. No dot: not defined, for instance for want of a finite prediction. The method "constant" is no
+    competitor but the floor of a metric that needs an estimate (the MAE), a dashed line across its domain.
     """
     table = metrics if methods is None else metrics[metrics["method"].isin(methods)]
     if table.empty:
@@ -98,55 +98,57 @@ def figure3(
     floor, table = table[table["method"] == CONSTANT], table[table["method"] != CONSTANT]
     shown = ordered(table["method"], METHODS)
     several = len(table[["segmenter_seed", "head_seed"]].drop_duplicates()) > 1
-    width = 0.8 / len(shown)
-    fig = Figure(
-        figsize=(max(3.4, 0.62 * len(domains)) * len(qualities) + 0.9, 1.55 * len(names) + 1.2),
-        layout="constrained",
-    )
-    axes = fig.subplots(len(names), len(qualities), sharex=True, sharey="row", squeeze=False)
-    for line, name in zip(axes, names):
-        for ax, quality in zip(line, qualities):
+    targets = [domain for domain in domains if domain != source_domain]
+    if len(targets) > 1:
+        mean = "mean of targets" if source_domain in domains else "mean"
+        table, floor = (pd.concat([_mean(part, targets, names, mean), part]) for part in (table, floor))
+        domains = [mean, *domains]
+    step = 0.8 / len(shown)
+    size = WIDTH, (0.1 * len(shown) + 0.12) * len(domains) * len(qualities) + 0.7 * len(qualities) + 1.4
+    fig = Figure(figsize=size, layout="constrained")
+    axes = fig.subplots(len(qualities), len(names), sharex="col", sharey=True, squeeze=False)
+    for line, quality in zip(axes, qualities):
+        for ax, name in zip(line, names):
             for number, method in enumerate(shown):
                 cells = table[(table["quality"] == quality) & (table["method"] == method)]
-                height, low, high = np.transpose([_bar(cells[cells["domain"] == d], name) for d in domains])
-                x = np.arange(len(domains)) + (number - (len(shown) - 1) / 2) * width
+                value, low, high = np.transpose([_bar(cells[cells["domain"] == d], name) for d in domains])
+                y = np.arange(len(domains)) + (number - (len(shown) - 1) / 2) * step
                 cue = method_cue(method, number)
-                ax.bar(x, height, width, color=cue.colour, hatch=cue.hatch, edgecolor="white", linewidth=0)
-                ax.bar(x, height, width, facecolor="none", edgecolor="0.2", linewidth=0.6)
-                # A percentile interval need not contain the value itself.
-                ax.errorbar(
-                    x,
-                    height,
-                    np.maximum(0, [height - low, high - height]),
-                    fmt="none",
-                    ecolor="0.1",
-                    elinewidth=0.8,
-                    capsize=1.3,
-                )
+                ax.hlines(y, low, high, color=cue.colour, lw=1.3)  # a percentile interval need not contain the value
+                ax.plot(value, y, ls="none", marker=cue.marker, color=cue.colour, ms=5.5, mew=0)
             if METRICS[name].needs_estimate:
                 lines = floor[floor["quality"] == quality]
                 level = [_bar(lines[lines["domain"] == d], name)[0] for d in domains]
-                x = np.arange(len(domains))
-                ax.hlines(level, x - 0.45, x + 0.45, color=BLACK, ls="--", lw=1)
-            ax.axhline(0, color="0.2", lw=0.8)
-            ax.grid(False, axis="x")
-            if source_domain in domains and len(domains) > 1:
-                ax.axvline(0.5, color="0.5", lw=0.8, ls=":")
-        line[0].set_ylabel(f"{METRICS[name].title}\n({METRICS[name].better} is better)")
-    for ax, title in zip(axes[0], qualities.values()):
-        ax.set_title(title)
-    for ax in axes[-1]:
-        ax.set_xticks(range(len(domains)), domains, rotation=35, ha="right", rotation_mode="anchor")
-        ax.set_xlim(-0.6, len(domains) - 0.4)
+                y = np.arange(len(domains))
+                ax.vlines(level, y - 0.45, y + 0.45, color=BLACK, ls="--", lw=1.2)
+            for y in range(1, len(domains)):
+                ax.axhline(y - 0.5, color="0.3" if y == 1 and len(targets) > 1 else "0.88", lw=0.8)
+            ax.grid(False, axis="y")
+            ax.axvline(0, color="0.2", lw=0.8)
+            ax.xaxis.set_major_locator(MaxNLocator(4))
+            ax.set_title(METRICS[name].title if len(qualities) == 1 else f"{METRICS[name].title}, {qualities[quality]}")
+            ax.set_ylim(len(domains) - 0.5, -0.5)
+        line[0].set_yticks(range(len(domains)), [f"{d} (source)" if d == source_domain else d for d in domains])
+        line[0].tick_params(axis="y", length=0)
+    for ax, name in zip(axes[-1], names):
+        ax.set_xlabel(f"{METRICS[name].title}\n({METRICS[name].better} is better)")
     cues = [method_cue(method, number) for number, method in enumerate(shown)]
-    handles = [Patch(fc=cue.colour, hatch=cue.hatch, ec="white", lw=0, label=m) for cue, m in zip(cues, shown)]
+    handles = [Line2D([], [], color=cue.colour, marker=cue.marker, ms=7, mew=0, label=m) for cue, m in zip(cues, shown)]
     if len(floor):
-        handles.append(Line2D([], [], color=BLACK, ls="--", lw=1, label="constant prediction"))
-    fig.legend(handles=handles, loc="outside upper center", ncols=min(6, len(handles)), handlelength=2.6, handleheight=1.2)
-    note = "standard deviation over pairs of seeds" if several else "95 % bootstrap interval over subjects"
-    first = ", the source left of the dotted line" if source_domain in domains and len(domains) > 1 else ""
-    fig.supxlabel(f"scanner domain{first}; whiskers: {note}", fontsize=8.5)
+        handles.append(Line2D([], [], color=BLACK, ls="--", lw=1.2, label="constant prediction"))
+    fig.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)), handlelength=2.2)
+    fig.supxlabel(
+        "whiskers: " + ("standard deviation over pairs of seeds" if several else "95 % bootstrap interval over subjects")
+    )
+    fig.supylabel("scanner domain")
     return fig
+
+
+def _mean(metrics: pd.DataFrame, targets: list[str], names: tuple[str, ...], title: str) -> pd.DataFrame:
+    """Rows of a further domain `title`: the means over targets, of each pair of seeds, without an interval."""
+    rows = metrics[metrics["domain"].isin(targets)]
+    keys = ["quality", "method", "segmenter_seed", "head_seed"]
+    return rows.groupby(keys, sort=False)[list(names)].mean().reset_index().assign(domain=title)
 
 
 def _bar(cells: pd.DataFrame, name: str) -> tuple[float, float, float]:
@@ -186,7 +188,7 @@ def scatter(
     lines = -(-len(domains) // columns)
     low = min(0.0, rows["predicted_score"].min())
     high = max(1.0, rows["predicted_score"].max())
-    fig = Figure(figsize=(1.8 * columns + 0.4, 1.9 * lines + 0.6), layout="constrained")
+    fig = Figure(figsize=(min(WIDTH, 2.1 * columns + 1.4), 2.2 * lines + 0.9), layout="constrained")
     axes = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for ax, domain in zip(axes, domains):
         ax.plot([0, 1], [0, 1], color="0.4", lw=0.8, ls="--")
@@ -197,7 +199,7 @@ def scatter(
             ax.scatter(
                 part["true_score"],
                 part["predicted_score"],
-                s=11,
+                s=16,
                 marker=cue.marker,
                 lw=0.7,
                 alpha=0.75,
@@ -214,8 +216,8 @@ def scatter(
     note = f" (segmenter seed {segmenter_seed}, head seed {head_seed})" if several else ""
     if lost.any():
         note += f"; not drawn: {lost.sum()} without a finite prediction"
-    fig.supxlabel(f"true {title} of a slice{note}", fontsize=8.5)
-    fig.supylabel(kind, fontsize=8.5)
+    fig.supxlabel(f"true {title} of a slice{note}")
+    fig.supylabel(kind)
     handles = [
         Line2D(
             [],

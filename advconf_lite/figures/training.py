@@ -17,7 +17,10 @@ from advconf_lite.figures.style import (
     BLUE,
     CUES,
     METHODS,
-    VERMILLION,
+    SKY,
+    WIDTH,
+    Cue,
+    half_cue,
     method_cue,
     ordered,
     plain_array,
@@ -25,6 +28,12 @@ from advconf_lite.figures.style import (
     styled,
 )
 from advconf_lite.support.errors import BadInput
+
+# Seeds of the segmenter, which is no method and has no method's colour; and of several segmenters under one method.
+SEEDS = tuple(
+    cue._replace(colour=grey) for cue, grey in zip(CUES[1:] + CUES[:1], ("0.1", "0.5", "0.35", "0.6", "0.2", "0.45", "0.7"))
+)
+BLUES = (BLUE, SKY, "#00304D")
 
 
 @styled
@@ -38,25 +47,28 @@ def learning_curves(history: pd.DataFrame, stage: str = "segmenter") -> Figure:
     if rows.empty:
         raise BadInput(f"the history has no rows of stage {stage!r}; train it first, or check the run's folder")
     if stage == "segmenter":
-        fig = Figure(figsize=(7, 2.5), layout="constrained")
+        fig = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         left, right = fig.subplots(1, 2)
-        for cue, (seed, run) in zip(CUES, rows.groupby("segmenter_seed")):
-            _loss(left, run, cue, f"seed {seed}")
+        several = rows["segmenter_seed"].nunique() > 1
+        for cue, (seed, run) in zip(SEEDS, rows.groupby("segmenter_seed")):
+            _loss(left, run, cue, f"seed {seed:g}, " if several else "")
             checked = run.dropna(subset=["val_dice"])
-            right.plot(checked["step"], checked["val_dice"], color=cue.colour, ls=cue.line, marker=cue.marker, ms=3.5)
+            label = f"seed {seed:g}, validation" if several else "validation"
+            right.plot(checked["step"], checked["val_dice"], color=cue.colour, ls=cue.line, marker=cue.marker, label=label)
         right.set(xlabel="optimiser step", ylabel="validation Dice")
         right.set_ylim(top=min(1.0, max(0.1, right.get_ylim()[1])))
         left.set(xlabel="optimiser step", ylabel="Dice + cross-entropy loss")
-        _loss_legend(left)
+        for ax, place in ((left, "upper right"), (right, "lower right")):
+            ax.legend(loc=place, handlelength=2.8)
         return fig
     qualities = quality_titles(rows["quality"])
-    fig = Figure(figsize=(3.5 * len(qualities), 2.7), layout="constrained")
+    fig = Figure(figsize=(max(5.0, 4.3 * len(qualities)), 3.9), layout="constrained")
     for ax, (quality, title) in zip(fig.subplots(1, len(qualities), squeeze=False)[0], qualities.items()):
         part = rows[rows["quality"] == quality]
         for number, method in enumerate(ordered(part["method"], METHODS)):
             runs = part[part["method"] == method].groupby(["segmenter_seed", "head_seed"])
             for first, (_, run) in enumerate(runs):
-                _loss(ax, run, method_cue(method, number), "" if first else method)
+                _loss(ax, run, method_cue(method, number), None if first else f"{method}, ")
         ax.set(
             xlabel="optimiser step",
             ylabel="squared error of the score",
@@ -66,22 +78,17 @@ def learning_curves(history: pd.DataFrame, stage: str = "segmenter") -> Figure:
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter("")
-        _loss_legend(ax)
+    handles, labels = ax.get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), handlelength=2.8)
     return fig
 
 
-def _loss(ax: Axes, run: pd.DataFrame, cue: Any, label: str) -> None:
+def _loss(ax: Axes, run: pd.DataFrame, cue: Cue, label: str | None) -> None:
+    """Training as a line and validation as points, each in the legend as it is drawn; None: not in the legend."""
     trained, checked = run.dropna(subset=["loss"]), run.dropna(subset=["val_loss"])
-    ax.plot(trained["step"], _running_median(trained["loss"]), color=cue.colour, ls=cue.line, lw=1)
-    ax.plot(checked["step"], checked["val_loss"], color=cue.colour, ls="none", marker=cue.marker, ms=3.5)
-    if label:
-        ax.plot([], [], color=cue.colour, ls=cue.line, lw=1, marker=cue.marker, ms=3.5, label=label)
-
-
-def _loss_legend(ax: Axes) -> None:
-    handles, labels = ax.get_legend_handles_labels()
-    what = [Line2D([], [], color="0.4"), Line2D([], [], color="0.4", ls="none", marker="o", ms=3.5)]
-    ax.legend([*handles, *what], [*labels, "training (line)", "validation (points)"], handlelength=2.8)
+    names = ("", "") if label is None else (f"{label}training", f"{label}validation")
+    ax.plot(trained["step"], _running_median(trained["loss"]), color=cue.colour, ls=cue.line, label=names[0])
+    ax.plot(checked["step"], checked["val_loss"], color=cue.colour, ls="none", marker=cue.marker, label=names[1])
 
 
 def _running_median(values: pd.Series) -> pd.Series:
@@ -103,14 +110,14 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
     qualities = quality_titles(rows["quality"])
     segmenter_seeds, head_seeds = (sorted(rows[c].unique()) for c in ("segmenter_seed", "head_seed"))
     many = len(segmenter_seeds) > 1  # then the segmenter has the colour and the head the line style
-    fig = Figure(figsize=(7, 2.2 * len(qualities) + 0.7), layout="constrained")
+    fig = Figure(figsize=(WIDTH, 2.7 * len(qualities) + 0.9), layout="constrained")
     for (left, right), (quality, title) in zip(fig.subplots(len(qualities), 2, squeeze=False), qualities.items()):
         runs = list(rows[rows["quality"] == quality].groupby(["segmenter_seed", "head_seed"]))
         smooth = []
         for number, ((segmenter_seed, head_seed), run) in enumerate(runs):
             for column, label, colour, line, marker in (
                 ("predicted_drop", r"predicted, $C_\phi(z) - C_\phi(z')$", BLUE, "-", "o"),
-                ("true_drop", "true, $s - s'$", VERMILLION, "--", "s"),
+                ("true_drop", "true, $s - s'$", BLACK, "--", "s"),
             ):
                 left.plot(run["step"], run[column], color=colour, lw=0.4, alpha=0.25)
                 smooth.append(_running_median(run[column]))
@@ -120,13 +127,13 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
                     color=colour,
                     ls=line,
                     marker=marker,
-                    ms=3.5,
+                    ms=5,
                     mfc="white",
                     markevery=(number, max(1, len(run) // 8)),
                     label="" if number else label,
                 )
             cue = CUES[head_seeds.index(head_seed) % len(CUES)]
-            colour = CUES[segmenter_seeds.index(segmenter_seed) % len(CUES)].colour if many else cue.colour
+            colour = BLUES[segmenter_seeds.index(segmenter_seed) % len(BLUES)]
             right.plot(
                 run["step"],
                 run["alpha"],
@@ -135,9 +142,9 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
                 marker=cue.marker,
                 mfc="white",
                 markevery=(number, max(1, len(run) // 6)),
-                label=f"segmenter {segmenter_seed}, head {head_seed}" if many else f"head seed {head_seed}",
+                label=f"segmenter {segmenter_seed:g}, head {head_seed:g}" if many else f"head seed {head_seed:g}",
             )
-        left.axhline(delta_s, color=BLACK, ls=(0, (2, 2)), lw=1, label=rf"target, $\Delta_s = {delta_s:g}$")
+        left.axhline(delta_s, color="0.45", ls=":", lw=2, label=rf"target, $\Delta_s = {delta_s:g}$")
         # Single batches may reach far out; the view is set by the medians.
         low, high = min(0.0, *(s.min() for s in smooth)), max(delta_s, *(s.max() for s in smooth))
         left.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))
@@ -145,7 +152,7 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
         right.set(xlabel="optimiser step", ylabel=r"gradient factor $\alpha$")
     for ax, place in ((left, "outside upper left"), (right, "outside lower right")):
         handles, labels = ax.get_legend_handles_labels()
-        fig.legend(handles, labels, loc=place, ncols=min(3, len(labels)), handlelength=2.8)
+        fig.legend(handles, labels, loc=place, ncols=1 if place.endswith("left") else min(2, len(labels)), handlelength=2.8)
     return fig
 
 
@@ -163,20 +170,21 @@ def training_scores(seen: dict[str, Any], quality: str = "dice") -> Figure:
         raise BadInput("no true scores were seen in training; train the heads first")
     bins = np.linspace(0, 1, 26)
     shares = [100 * np.histogram(values, bins)[0] / len(values) for values in kinds.values()]
-    fig = Figure(figsize=(5.6, 1.2 * len(kinds) + 0.6), layout="constrained")
+    fig = Figure(figsize=(6.8, 1.5 * len(kinds) + 1.0), layout="constrained")
     axes = fig.subplots(len(kinds), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for ax, (name, values), share, cue in zip(axes, kinds.items(), shares, (CUES[1], CUES[0], *CUES[2:])):
+    for number, (ax, (name, values), share) in enumerate(zip(axes, kinds.items(), shares)):
+        cue = half_cue(name, number)
         ax.stairs(share, bins, fill=True, facecolor=(cue.colour, 0.35), hatch=cue.hatch, edgecolor=cue.colour, lw=0)
         ax.stairs(share, bins, color=cue.colour, lw=1.4)
         if ax is not axes[0]:
             ax.stairs(shares[0], bins, color="0.45", lw=0.9, ls=":")
         low = np.percentile(values, 5)
         ax.axvline(low, color="0.1", ls="--", lw=1)
-        ax.set_title(f"{name}: n = {len(values)}, 5th percentile {low:.2f}", loc="left", fontsize=8.5)
+        ax.set_title(f"{name}: n = {len(values)}, 5th percentile {low:.2f}", loc="left")
         ax.grid(False, axis="x")
     axes[-1].set_xlim(0, 1)
-    fig.supxlabel(f"true {quality_titles([quality])[quality]} of a training image", fontsize=8.5)
-    fig.supylabel("share of images (%)", fontsize=8.5)
+    fig.supxlabel(f"true {quality_titles([quality])[quality]} of a training image")
+    fig.supylabel("share of images (%)")
     handles = [Line2D([], [], color="0.1", ls="--", lw=1)]
     texts = ["5th percentile"]
     if len(kinds) > 1:

@@ -1,0 +1,51 @@
+"""The seed fan: how an interval moves as pairs of seeds are added."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from advconf_lite.figures.style import method_cue, styled
+from advconf_lite.metrics import METRICS
+from advconf_lite.support.errors import BadInput
+
+
+@styled
+def seed_fan(fan: pd.DataFrame, reference: str = "adversarial", method: str = "plain", metric: str = "pearson") -> Figure:
+    """The difference `reference` minus `method` and its 95 % interval with 1, 2, ... n pairs of seeds.
+
+    A hollow marker: the interval contains 0, and the two are not told apart. Crosses: what each pair says alone.
+
+    Args:
+        fan: a table by `evaluation.fan.intervals_by_seeds`.
+    """
+    if fan.empty:
+        raise BadInput("there is no pair of seeds to draw; give at least one")
+    cue, record = method_cue(reference), METRICS[metric]
+    fig = Figure(figsize=(7.4, 4.2), layout="constrained")
+    ax = fig.subplots()
+    n, low, high, mid = (fan[column].to_numpy(float) for column in ("n_pairs", "low", "high", "difference"))
+    told = np.isfinite(low) & ((low > 0) | (high < 0))
+    ax.fill_between(n, low, high, color=cue.colour, alpha=0.18, lw=0)
+    ax.vlines(n, low, high, color=cue.colour, lw=2)
+    ax.plot(n, mid, color=cue.colour, lw=1.2)
+    for chosen, face in ((told, cue.colour), (~told, "white")):
+        ax.plot(n[chosen], mid[chosen], ls="none", marker=cue.marker, ms=9, mew=1.8, color=cue.colour, mfc=face)
+    ax.plot(n, fan["alone"], ls="none", marker="x", ms=6, mew=1.4, color="0.45")
+    ax.axhline(0, color="0.2", lw=1)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlim=(0.5, n.max() + 0.5), xlabel="pairs of seeds so far (segmenter and head)")
+    ax.set_ylabel(f"{record.title}: {reference} − {method}\n({record.better} is better for {reference})")
+    looks = {"color": cue.colour, "marker": cue.marker, "ms": 9, "mew": 1.8, "ls": "none"}
+    handles = [Patch(fc=cue.colour, alpha=0.35, label="95 % interval")]
+    handles += [
+        Line2D([], [], **looks, label="told apart from 0"),
+        Line2D([], [], **looks, mfc="white", label="not told apart"),
+    ]
+    handles += [Line2D([], [], ls="none", marker="x", ms=6, mew=1.4, color="0.45", label="this pair alone")]
+    fig.legend(handles=handles, loc="outside upper center", ncols=4, handlelength=1.4, columnspacing=1.4)
+    return fig
