@@ -100,10 +100,11 @@ def _grid(
     truths = [None if case.truth is None else _mask(case.truth) for case in cases]
     shown = [mask for mask in (*masks, *truths) if mask is not None]
     box = crop_around(shown) if crop else np.s_[:, :]
-    columns = min(4, len(cases))
+    columns = 3 if len(cases) in (3, 5, 6, 9) else min(4, len(cases))
     rows = -(-len(cases) // columns)
     words = max(len(case.predicted) + bool(np.isfinite(case.true)) for case in cases)
-    height = rows * (WIDTH / columns + 0.15 + 0.21 * words) + 0.5
+    titles = max(case.title.count("\n") + 1 for case in cases)
+    height = rows * (WIDTH / columns + 0.12 + 0.19 * (words + titles)) + 0.5
     fig = figure_of_images(WIDTH if columns > 1 else 3.2, height)
     axes = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax, case, image, mask, truth in zip(axes, cases, images, masks, truths):
@@ -180,7 +181,7 @@ def disagreement_map(cases: Mapping[str, Sampled], spacing_mm: float = 1.0, qual
         if truth is not None:
             outlines(row[0], truth[box], TRUTH)
         for mask in masks:
-            outlines(row[1], mask[box], width=0.5)
+            outlines(row[1], mask[box], width=0.8)
         drawn = row[2].imshow(disagreement(masks)[box], cmap=share, vmin=0, vmax=top)
         for ax in row:
             ax.set(xticks=[], yticks=[])

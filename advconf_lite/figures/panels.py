@@ -86,7 +86,7 @@ def line_handle(cue: Cue, label: str) -> Line2D:
 def figure_of_images(width: float, height: float) -> Figure:
     """A figure, in inches, with room for titles, which the layout cuts short above images."""
     fig = Figure(figsize=(width, height), layout="constrained")
-    fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.09 / height))
+    fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.09 / height), h_pad=0.07, hspace=0.02)
     return fig
 
 

@@ -183,7 +183,7 @@ def risk_coverage(
     handles += [
         Line2D([], [], ls="none", marker=m, ms=10, mfc="white", mec=BLACK, label=n) for m, n in zip("*Phd", points or {})
     ]
-    fig.legend(handles=handles, loc="outside upper center", ncols=3 if columns > 1 else 2)
+    fig.legend(handles=handles, loc="outside upper center", ncols=2 if columns == 1 else 4 if len(handles) == 4 else 3)
     return fig
 
 

@@ -206,7 +206,7 @@ def scatter(
                 facecolor=cue.colour if number == 0 else "none",
                 edgecolor=cue.colour,
             )
-        ax.set_title(f"{domain} (source)" if domain == source_domain else str(domain))
+        ax.set_title(f"{domain}\n(source)" if domain == source_domain else str(domain))
         ax.set(xlim=(-0.03, 1.03), ylim=(low - 0.03, high + 0.03), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         ax.tick_params(labelbottom=True)
     for ax in axes[len(domains) :]:

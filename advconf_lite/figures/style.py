@@ -193,6 +193,7 @@ def show(fig: Figure, caption: str, alt: str | None = None, dpi: int = DPI) -> N
     printed.
 
     Args:
+        caption: words, and `code` in backticks; no TeX, which a page without a network shows as it is typed.
         alt: what there is to see, in a sentence or two (default: the caption).
     """
     number = next_number(caption)
