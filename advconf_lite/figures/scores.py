@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from advconf_lite.evaluation.per_domain import defined
+from advconf_lite.evaluation.per_domain import defined, mean_of
 from advconf_lite.evaluation.predictions import CONSTANT, SLICE
 from advconf_lite.figures.style import BLACK, CLEAN, METHODS, SKY, WIDTH, method_cue, ordered, quality_titles, styled
 from advconf_lite.metrics import METRICS, REPORTED
@@ -148,7 +148,11 @@ def _mean(metrics: pd.DataFrame, targets: list[str], names: tuple[str, ...], tit
     """Rows of a further domain `title`: the means over targets, of each pair of seeds, without an interval."""
     rows = metrics[metrics["domain"].isin(targets)]
     keys = ["quality", "method", "segmenter_seed", "head_seed"]
-    return rows.groupby(keys, sort=False)[list(names)].mean().reset_index().assign(domain=title)
+    means = [
+        {**dict(zip(keys, key)), **{name: mean_of(part, name) for name in names}}
+        for key, part in rows.groupby(keys, sort=False)
+    ]
+    return pd.DataFrame(means, columns=[*keys, *names]).assign(domain=title)
 
 
 def _bar(cells: pd.DataFrame, name: str) -> tuple[float, float, float]:
