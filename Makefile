@@ -2,6 +2,7 @@
 # make test       formatter and linter, then all tests
 # make notebooks  execute all lessons and write the outputs into the committed notebooks
 # make sync       bring changes of notebooks/*.py into the paired notebooks/*.ipynb
+# make student    write notebooks/student/: the lessons with stubs in the place of solutions
 # make clean      remove .venv and caches; runs/ and data/ stay
 #
 # PYTHON=python3.12   which Python makes .venv
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH_URL := $(if $(filter cpu,$(TORCH_INDEX)),https://download.pytorch.org/whl/cpu,$(TORCH_INDEX))
 
-.PHONY: tutorial test notebooks sync clean
+.PHONY: tutorial test notebooks sync student clean
 
 tutorial: $(VENV)/installed
 	$(BIN)/python -m advconf_lite run --data phantom:cardiac --profile quick --out runs/quick
@@ -29,6 +30,9 @@ notebooks: $(VENV)/installed
 
 sync: $(VENV)/installed
 	$(BIN)/python -m jupytext --quiet --to notebook --update notebooks/*.py
+
+student: $(VENV)/installed
+	$(BIN)/python -m advconf_lite.course.stubs
 
 # The stamp is written last, so an installation that was interrupted is taken up again.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from advconf_lite.course import guesses
 from advconf_lite.data.slices import write_slice_set
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -34,3 +35,11 @@ def slice_set(tmp_path):
     info = {"name": "mine", "class_names": ["gland"], "source_domain": "here", "tolerance_mm": 3.0}
     write_slice_set(tmp_path / "mine", images, masks, table, info)
     return tmp_path / "mine"
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A student's folder without guesses."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(guesses, "_unsaved", {})
+    return tmp_path / "runs" / "guesses.json"

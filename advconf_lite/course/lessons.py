@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from advconf_lite.course.place import go_home
 from advconf_lite.experiment.folder import network_from_config, read_config
 from advconf_lite.experiment.networks import Network
 from advconf_lite.experiment.profiles import PROFILES, Profile
@@ -35,8 +35,7 @@ def start(
     for name, value in {"data": data, "profile": profile, "out": out, "quality": quality, "methods": methods}.items():
         if not isinstance(value, str | Path) or (name in ("data", "profile", "out") and not str(value).strip()):
             raise BadInput(f"parameter {name} is {value!r}; give text, and several names separated by spaces")
-    if Path.cwd().name == "notebooks" and (Path.cwd().parent / "pyproject.toml").exists():
-        os.chdir("..")
+    go_home()
     # MONAI announces changes of its next release; a student can do nothing about them.
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
     made, network = _as_made(profile, Path(out))

@@ -185,12 +185,12 @@ def png(fig: Figure, dpi: int = DPI) -> bytes:
     return best
 
 
-def show(fig: Figure, caption: str, alt: str | None = None, dpi: int = DPI) -> None:
+def show(fig: Figure, caption: str, alt: str | None = None, dpi: int = DPI, display_id: str | None = None) -> None:
     """Put the figure into the notebook, numbered: "Figure 3. " and the caption below it, and `alt` for who cannot see it.
 
     The numbers start at 1 in each kernel, and a cell that is run again keeps its number. The PNG is made here and not by
     the notebook's backend, which shows nothing when MPLBACKEND names another one. Outside a notebook only the caption is
-    printed.
+    printed. With a `display_id` the picture can be replaced later.
 
     Args:
         caption: words, and `code` in backticks; no TeX, which a page without a network shows as it is typed.
@@ -202,7 +202,7 @@ def show(fig: Figure, caption: str, alt: str | None = None, dpi: int = DPI) -> N
 
         size = tuple(round(inches * dpi) for inches in fig.get_size_inches())
         data, metadata = bundle(png(fig, dpi), number, caption, alt or caption, size)
-        display(data, metadata=metadata, raw=True)
+        display(data, metadata=metadata, raw=True, display_id=display_id)
     else:
         print(plain_caption(number, caption))
     if "matplotlib.pyplot" in sys.modules:  # a pyplot figure would otherwise be shown a second time
