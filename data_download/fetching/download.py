@@ -187,7 +187,7 @@ class _Job:
             if refusal := re.search(r"Tunnel connection failed: (4\d\d [\w ]*)", str(error)):
                 raise self.say.by_proxy(refusal[1].strip()) from error
             if "Max retries" in str(error):  # of connecting: urllib3's word for none at all
-                raise _Again(f"no connection{self.say.through} (is this machine online?)") from error
+                raise _Again(f"no connection{self.say.through or ' (is this machine online?)'}") from error
             raise _Again(f"the connection broke off at {_size(self.size())}") from error
         except exceptions.RequestException as error:
             raise self.say.no_address(error) from error

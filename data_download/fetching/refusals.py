@@ -32,15 +32,16 @@ class Refusals:
         return f"{self.proxy.advice}, or " if self.proxy else ""
 
     def refused(self, what: str) -> BadInput:
+        """The server's own refusal, and the way that needs no download by this program."""
         return BadInput(f"{self.host}: {what}; {self.by_hand}")
 
     def no_address(self, error: Exception) -> BadInput:
         """The address, or that of the proxy, is none."""
-        return self.refused(
-            f"{self.shown} cannot be asked for{self.through} ({said(error)}); {self.advice}correct it".strip()
-        )
+        advice = f"; {self.proxy.advice}" if self.proxy else ""
+        return self.refused(f"{self.shown} cannot be asked for{self.through} ({said(error)}){advice}")
 
     def certificate(self, error: Exception) -> BadInput:
+        """The server is not who it says, or the network reads along, as companies' do."""
         found = re.search(r"certificate verify failed: ([^()]*)", str(error))
         why = found[1].strip() if found else said(error)
         return self.refused(
@@ -50,11 +51,15 @@ class Refusals:
 
     def by_proxy(self, why: str) -> BadInput:
         """A proxy answered, and not the server."""
-        password = ", with the password that it wants: http://USER:PASSWORD@HOST:PORT" if "407" in why else ""
-        advice = self.proxy.advice if self.proxy else "name the proxy in the variable HTTPS_PROXY"
-        return self.refused(f"{self.proxy or 'a proxy on the way'} refuses the connection ({why}); {advice}{password}")
+        wanted = " to http://USER:PASSWORD@HOST:PORT, for it wants a password" if "407" in why else ""
+        variable = self.proxy.variable if self.proxy else "HTTPS_PROXY"
+        return self.refused(
+            f"{self.proxy or 'a proxy on the way'} refuses the connection ({why}); correct {variable}{wanted}, or unset it "
+            "if no proxy is needed"
+        )
 
     def not_written(self, error: OSError, part: Path) -> BadInput:
+        """The disk's fault, or that of the file that names the certificates."""
         if "CA certificate bundle" in str(error):  # requests' OSError, without a number
             return self.refused(f"{said(error)}; correct the variable REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, or unset it")
         return BadInput(f"cannot write {part}: {reason(error)}; {remedy(error)}", "folder")
