@@ -80,6 +80,7 @@ def fetch(
     out = Path(out)
     archive, folder = out / source.archive, out / data.name
     if url is not None and not archive.is_file():
+        url = url.strip(" \t\r\n<>\"'")  # what is copied along with an address
         refuse_bad_address(url, archive)
     by_hand = source.by_hand(out) if url in (None, source.url) else source.by_hand_from_mirror(out)
     url = url or source.url

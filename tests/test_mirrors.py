@@ -59,6 +59,7 @@ def refused(*words, **how):
         ("ftp://example.org/x.zip", ["begins with ftp://", "another program", "put the file at OUT/a.zip"]),
         ("s3://bucket/x.zip", ["begins with s3://", "another program"]),
         ("htp://example.org/x.zip", ["begins with htp://", "only http:// and https:// can be asked"]),
+        ("", ["is empty"]),
         ("http://", ["names no server"]),
         ("https:///x.zip", ["names no server"]),
         ("http://example.org/my file.zip", ["holds a space", "%20"]),
@@ -74,6 +75,12 @@ def test_every_wrong_form_is_answered_with_the_right_one(url, words, tmp_path, c
     assert all(word in sentence for word in words) and "secret" not in sentence, sentence
     assert main(["fetch", "pmri", "--accept-terms", "--out", str(tmp_path / "OUT"), "--url", url]) == 2
     assert "drive.google" not in capsys.readouterr().err and not (tmp_path / "OUT").exists()
+
+
+@pytest.mark.parametrize("around", ["<{}>", '"{}"', " {}\n"])
+def test_what_was_copied_along_with_an_address_is_left_away(site, tmp_path, around):
+    url = around.format(site.url)
+    assert main(["fetch", "pmri", "--accept-terms", "--out", str(tmp_path), "--url", url]) == 0
 
 
 @pytest.mark.parametrize("url", ["http://a/x", "HTTPS://user:pw@a.org:8443/x.zip?y=1", "http://[::1]:80/x"])

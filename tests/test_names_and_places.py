@@ -201,6 +201,23 @@ def test_what_was_unpacked_stays_for_the_same_command_after_an_interrupt(tmp_pat
     assert not hidden(tmp_path)
 
 
+def test_beside_scans_that_are_kept_the_archive_stays_unpacked_for_the_run_that_goes_on(tmp_path, capsys):
+    folder = own(tmp_path / "src" / "RUNMC", ("Case00", "Case01", "Case02", "Case03"))
+    bad = folder / "Case03.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:-9])
+    archive = zipped(folder, tmp_path / "SAML.zip")
+    command = ["prepare", "pmri", "--source", str(archive), "--out", str(tmp_path / "out"), "--size", "16"]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "the 3 scans that are done are kept" in said and f"{archive}: RUNMC{os.sep}Case03.nii.gz" in said
+    assert sorted(path.name.split("-")[1] for path in tmp_path.glob(".out-*")) == ["preparing", "unpacked"]
+    assert main([*command, "--skip-bad"]) == 0
+    said = capsys.readouterr().err
+    assert "unpack SAML.zip" not in said and "unpacked-" not in said and not hidden(tmp_path)
+    (left,) = json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))["left_out"]
+    assert f"{archive}: RUNMC{os.sep}Case03.nii.gz" in left
+
+
 # ---- ~
 
 

@@ -19,6 +19,8 @@ def refuse_bad_address(url: str, archive: Path) -> None:
         BadInput: anything else; the sentence says the right form, or how to go without.
     """
     shown, place = without_password(url), f"put the file at {archive} and run the same command again without --url"
+    if not url:
+        raise BadInput("--url is empty; leave it out, or give the address as https://HOST/FILE")
     try:
         parts = urlsplit(url)
         scheme, host, _ = parts.scheme.lower(), parts.hostname, parts.port
