@@ -206,7 +206,7 @@ def test_beside_scans_that_are_kept_the_archive_stays_unpacked_for_the_run_that_
     bad = folder / "Case03.nii.gz"
     bad.write_bytes(bad.read_bytes()[:-9])
     archive = zipped(folder, tmp_path / "SAML.zip")
-    command = ["prepare", "pmri", "--source", str(archive), "--out", str(tmp_path / "out"), "--size", "16"]
+    command = ["prepare", "pmri", "--source", str(archive), "--out", str(tmp_path / "out"), "--size", "32"]
     assert main(command) == 2
     said = capsys.readouterr().err
     assert "the 3 scans that are done are kept" in said and f"{archive}: RUNMC{os.sep}Case03.nii.gz" in said

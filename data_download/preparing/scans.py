@@ -34,6 +34,10 @@ from data_download.preparing.volumes import Volume, read_volume
 WORTH_A_POOL = 80_000_000
 
 
+class BadScan(BadInput):
+    """A scan has to be mended, or left out; those that are done are of use then."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What is done to every scan.
@@ -277,8 +281,8 @@ def work_through(
                 yield _in_order(scans, paths, set(waiting), outcomes, skip_bad, bar)
     except BadInput as error:
         done = sum(path.is_file() for path in paths)
-        # All done and yet refused: another command is needed, unless it is the disk that has to be cleared.
-        if done and (done < len(paths) or error.argument == "folder"):
+        # Any other refusal is answered by another command, which has no use for them.
+        if done and (isinstance(error, BadScan) or error.argument == "folder"):
             print(f"the {done} scans that are done are kept; the same command goes on from there", file=sys.stderr)
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -296,7 +300,7 @@ def _in_order(
         done = next(outcomes)
         bar.update()
         if done.error and not skip_bad:
-            raise BadInput(f"{done.error} (--skip-bad goes on without such subjects)")
+            raise BadScan(f"{done.error} (--skip-bad goes on without such subjects)")
         yield done
     bar.close()  # before anything else is printed
 
