@@ -161,7 +161,7 @@ class Quality:
             raise BadInput(f"tolerance is None; {self.name} needs a distance of at least 0 in the unit of the spacing")
         disk_half_widths(0 if self.tolerance is None else self.tolerance, self.spacing, (1, 1))  # refuses no distances
         # Plain numbers, whatever library's they were, for a Quality is a key.
-        plain = {"num_classes": whole(self.num_classes, "num_classes", 2, MAX_CLASSES)}
+        plain = {"num_classes": whole(self.num_classes, "num_classes", 2, MAX_CLASSES, ", the background included")}
         plain |= {} if self.tolerance is None else {"tolerance": float(self.tolerance)}
         plain |= {"spacing": as_spacing(self.spacing)} if hasattr(self.spacing, "__len__") else {}
         for name, value in plain.items():

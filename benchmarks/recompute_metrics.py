@@ -14,15 +14,18 @@ KEY = ["dataset", "domain", "quality", "method", "segmenter_seed", "head_seed"]
 
 
 def recompute(p, s, estimates):
-    """Metrics of predicted scores p and true scores s; equal predictions count with their expectation."""
-    n, (_, i, c), (_, j, d) = len(p), np.unique(-p, 0, 1, 1), np.unique(-s, 0, 1, 1)
+    """Metrics of predicted scores p and true scores s; equal predictions count with their expectation, no answers last."""
+    lost = ~np.isfinite(p)
+    n, (_, i, c), (_, j, d) = len(p), np.unique(np.where(lost, np.inf, -p), 0, 1, 1), np.unique(-s, 0, 1, 1)
+    p = np.where(lost, np.nan, p)
     risk = (np.bincount(i, 1 - s) / c)[np.sort(i)]  # best first; a tied slice has its group's mean
     area = [np.mean(np.cumsum(r) / np.arange(1, n + 1)) for r in (risk, np.sort(1 - s))]
     rank = [(np.cumsum(count) - (count - 1) / 2)[group] for group, count in ((i, c), (j, d))]
-    r = [np.corrcoef(a - a[0], b - b[0])[0, 1] for a, b in ((p, s), rank)]
+    r = [np.corrcoef(a - a[0], b - b[0])[0, 1] if n > 2 else np.nan for a, b in ((p, s), rank)]
     mae = np.mean(np.abs(p - s)) if estimates else np.nan  # what only ranks has no error
     augrc = np.sum(np.cumsum(risk) - risk / 2) / n**2
-    return dict(n_slices=n, pearson=r[0], spearman=r[1], aurc=area[0], eaurc=area[0] - area[1], augrc=augrc, mae=mae)
+    found = dict(n_slices=n, pearson=r[0], spearman=r[1], aurc=area[0], eaurc=area[0] - area[1], augrc=augrc, mae=mae)
+    return found | {"n_unanswered": lost.sum()}
 
 
 def main(folder):
@@ -31,7 +34,7 @@ def main(folder):
         groups[tuple(row[k] for k in KEY)].append(row)
     rows = {tuple(row[k] for k in KEY): row for row in csv.DictReader(open(f"{folder}/metrics.csv", encoding="utf-8"))}
     for key, group in groups.items():
-        p, s = (np.array([float(row[c]) for row in group]) for c in ("predicted_score", "true_score"))
+        p, s = (np.array([float(row[c] or "nan") for row in group]) for c in ("predicted_score", "true_score"))
         with np.errstate(all="ignore"):
             mine = recompute(p, s, group[0]["estimates"] == "True") | {"n_subjects": len({row["subject"] for row in group})}
         theirs = {name: float(rows[key][name] or "nan") if key in rows else np.nan for name in mine}

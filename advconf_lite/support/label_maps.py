@@ -33,7 +33,7 @@ def as_labels(labels: Any, num_classes: int, name: str) -> Tensor:
     Raises:
         BadInput: it is none of these, or holds another label.
     """
-    whole(num_classes, "num_classes", 2, MAX_CLASSES)
+    whole(num_classes, "num_classes", 2, MAX_CLASSES, ", the background included")
     if not isinstance(labels, Tensor):
         labels = _tensor(labels, name)
     if labels.dtype in WIDE_TYPES and not labels.is_meta:

@@ -11,7 +11,7 @@ from typing import Any
 from advconf_lite.support.errors import BadInput
 
 
-def whole(value: Any, name: str, least: int | None = 0, most: int | None = None) -> int:
+def whole(value: Any, name: str, least: int | None = 0, most: int | None = None, note: str = "") -> int:
     """`value` as an int, whatever library's whole number it is; neither True nor 3.0 nor "3" is one.
 
     Raises:
@@ -23,7 +23,7 @@ def whole(value: Any, name: str, least: int | None = 0, most: int | None = None)
         found = None
     if found is None or (least is not None and found < least) or (most is not None and found > most):
         allowed = f" of at least {least}" if most is None else f" from {least} to {most}"
-        raise BadInput(f"{name} is {value!r}; give a whole number{'' if least is None else allowed}")
+        raise BadInput(f"{name} is {value!r}; give a whole number{'' if least is None else allowed}{note}")
     return found
 
 
