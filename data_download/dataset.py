@@ -53,6 +53,8 @@ class DataSet:
         wrong_label: what to do about a label that `labels` lacks; it ends a sentence.
         add_options: adds those options to the parser of `prepare NAME`.
         with_options: what the options make of the record.
+        with_files: what the files that were found make of it.
+        look: a last look at what was found, before anything is prepared; it raises `BadInput` where that cannot be meant.
     """
 
     name: str
@@ -70,3 +72,5 @@ class DataSet:
     wrong_label: str = "correct the mask or leave this subject out"
     add_options: Callable[[argparse.ArgumentParser], None] | None = None
     with_options: Callable[[DataSet, argparse.Namespace], DataSet] | None = None
+    with_files: Callable[[DataSet, Inventory], DataSet] | None = None
+    look: Callable[[Inventory, argparse.Namespace], None] | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 from advconf_lite.support.errors import BadInput
+from data_download.dataset import DataSet
 from data_download.fetching.unpacked import unpacked
 from data_download.preparing.inventory import Inventory
 from data_download.preparing.options import add_common_options
+from data_download.preparing.understood import understood
 from data_download.sets import DATASETS
 
 
@@ -25,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Prepare one data set.
+    """Prepare one data set, after a table of how its files were understood; with --dry-run nothing more than this.
 
     Raises:
         BadInput: no data set is named, its files are not where they should be, or one of them is bad; the sentence names it.
@@ -37,8 +40,30 @@ def run(chosen: argparse.Namespace) -> int:
     data = DATASETS[chosen.name]
     if data.with_options:
         data = data.with_options(data, chosen)
+    if chosen.out is None:
+        if not chosen.dry_run:
+            raise BadInput("say with --out DIR where the slice set is to be written; --dry-run writes none")
+        chosen.out = Path(tempfile.gettempdir()) / "advconf-dry-run"  # beside it an archive is unpacked
     with unpacked(Path(chosen.source), Path(chosen.out)) as folder:
         inventory = Inventory(chosen.skip_bad)
-        data.find(folder, inventory)
-        print(assemble(data, inventory, chosen))
+        data = _found(data, inventory, folder, chosen)
+        if chosen.dry_run:
+            print("nothing was read or written (--dry-run); the same command without it prepares the set")
+        else:
+            print(assemble(data, inventory, chosen))
     return 0
+
+
+def _found(data: DataSet, inventory: Inventory, folder: Path, chosen: argparse.Namespace) -> DataSet:
+    """The record with what its files say; prints how they were understood, also where that is refused."""
+    try:
+        data.find(folder, inventory)
+        if data.with_files:
+            data = data.with_files(data, inventory)
+        inventory.complete = True
+    finally:
+        if inventory.complete:
+            print(understood(inventory, folder, chosen.source, data.info["source_domain"]), flush=True)
+    if data.look:
+        data.look(inventory, chosen)
+    return data

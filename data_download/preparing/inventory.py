@@ -37,6 +37,8 @@ class Inventory:
         notes: remarks; equal ones are counted, printed and kept in dataset.json.
         left_out: "domain subject: reason" of every subject that `--skip-bad` left out.
         ignored: reason -> the files, or folders, that were found and are not used.
+        remarks: on how files were understood; printed with the table of them, and not kept.
+        complete: everything was looked at, even if something is wrong with a subject.
     """
 
     skip_bad: bool = False
@@ -44,6 +46,8 @@ class Inventory:
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     ignored: dict[str, list[Path]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    complete: bool = False
 
     def ignore(self, path: Path, reason: str) -> None:
         """Nothing that was given is left out without a line: say why this one is."""

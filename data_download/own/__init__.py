@@ -1,0 +1,1 @@
+"""Own images: how any folder of them is understood."""
