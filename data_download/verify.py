@@ -20,6 +20,7 @@ from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import sha256
 from advconf_lite.support.progress import bar as progress_bar
 from data_download.dataset import Expected, Range
+from data_download.own.people import alike
 from data_download.preparing.header import trusted_the_sform
 from data_download.sets import DATASETS
 
@@ -233,6 +234,7 @@ def _splits(slices: pd.DataFrame, info: dict, has_masks: bool) -> Iterator[Findi
         yield from _per_domain(
             marked, "subjects in several splits", "0", lambda rows: int(rows["person"].nunique(dropna=True))
         )
+        yield from _one_patient(slices, str(info.get("how_made")))
     yield from _per_domain(slices, "rows with an unknown split", "0", lambda rows: int((~rows["split"].isin(SPLITS)).sum()))
     key = ["domain", "subject", "phase", "slice"]
     yield from _per_domain(slices, "slices listed twice", "0", lambda rows: int(rows.duplicated(key).sum()))
@@ -244,6 +246,22 @@ def _splits(slices: pd.DataFrame, info: dict, has_masks: bool) -> Iterator[Findi
     if has_masks and source in present:
         found = [split for split in SPLITS if split in set(slices.loc[slices["domain"] == source, "split"])]
         yield Finding("splits of the source", source, ", ".join(SPLITS), ", ".join(found), found == list(SPLITS))
+
+
+def _one_patient(slices: pd.DataFrame, how_made: str) -> Iterator[Finding]:
+    """Subjects that by their names may be one patient's sessions, and are in different splits."""
+    check, said = "names like one patient's", " --subject " in how_made or " --table " in how_made
+    numbers = {}
+    for domain, rows in slices.groupby("domain", sort=False):
+        splits = rows.groupby("subject")["split"].first()
+        apart = [names for names in alike(splits.index) if splits[names].nunique() > 1]
+        numbers[domain] = len(apart)
+        if apart:
+            found = f"{len(apart)}: {', '.join(apart[0][:2])}"
+            # Whoever prepares the set may have said whose they are, and then knows better than the names.
+            yield Finding(check, domain, "any, as given" if said else "in one split", found, None if said else False)
+    if not any(numbers.values()):
+        yield Finding(check, "every domain", "in one split", "0 apart", True)
 
 
 def _checksums(folder: Path, info: dict) -> Iterator[Finding]:

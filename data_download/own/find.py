@@ -63,9 +63,8 @@ def find_own(source: Path, inventory: Inventory, dataset: str, asked: Asked) -> 
     root = "" if is_hidden(source) else source.resolve().name  # an archive is unpacked into a hidden folder
     people = who_is_who(pairs, asked.domain, asked.domains_from, asked.subject, root)
     if not any(pair.mask for pair in pairs) and (beside := _masks_beside(source)):
-        inventory.remarks.append(
-            f"no masks are below it, and beside it is {beside.name}: --source {source.parent} would use both"
-        )
+        both = f"--source {source.parent} would use both"
+        inventory.remarks.append(f"no masks are below it, and beside it is {beside.name}: {both}")
     if not asked.domains_from:
         _suggest_domains(pairs, people, inventory)
     _add(pairs, people, dict(folders_named_as_files(volumes)), inventory, dataset)

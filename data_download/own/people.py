@@ -56,7 +56,15 @@ def people(names: Iterable[str]) -> dict[str, tuple[str, str]]:
                 changed = True
         if not changed:
             break
-    return _small_numbers(cut)
+    return _channels(_small_numbers(cut))
+
+
+def alike(subjects: Iterable[str]) -> list[list[str]]:
+    """Subjects whose names say that they may be one patient: P1_ses-1 and P1_ses-2, or P1 and P1_followup."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, (patient, rest) in people(subjects).items():
+        groups[patient if patient and rest else name].append(name)
+    return [names for names in groups.values() if len(names) > 1]
 
 
 def _cut(name: str, ending: re.Pattern) -> tuple[str, str]:
@@ -77,6 +85,17 @@ def _likely(name: str) -> tuple[str, str] | None:
 
 def _kind(rest: str) -> str:
     return re.sub(r"\d+", "#", rest.lower())
+
+
+def _channels(cut: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """case1_0000 and case1_0001 are two channels of nnU-Net's, if other cases have the same few numbers from 0000 on."""
+    matches = {name: re.fullmatch(r"(.*\d.*)_(000[0-3])", before) for name, (before, _) in cut.items()}
+    groups: dict[str, set[str]] = defaultdict(set)
+    for match in filter(None, matches.values()):
+        groups[match[1]].add(match[2])
+    if len(groups) < 2 or not all(matches.values()) or not all("0000" in found for found in groups.values()):
+        return cut
+    return {name: (match[1], "_".join(filter(None, (match[2], cut[name][1])))) for name, match in matches.items()}
 
 
 def _small_numbers(cut: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:

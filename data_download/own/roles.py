@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from data_download.own.files import Volume
-from data_download.own.words import DATATYPES, IMAGE, MASK, is_bids, names_a_mask, without_roles
+from data_download.own.words import DATATYPES, IMAGE, MASK, is_bids, is_part, names_a_mask, without_roles
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def _says(volume: Volume, above: tuple[str, ...], roles: dict[tuple[str, ...], s
     if names_a_mask(volume.stem):
         return "mask"
     alone = IMAGE.search(volume.stem) and not without_roles(volume.stem)
-    return "image" if alone and without_roles(above[-1]) else ""  # masks/P1/image.nii.gz has its image's name
+    more = without_roles(above[-1])  # masks/P1/image.nii.gz has its image's name
+    return "image" if alone and more and not is_part(more) else ""
 
 
 def _overlap(inside: Iterable[Volume], said: Iterable[str]) -> bool:

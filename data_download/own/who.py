@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from advconf_lite.support.errors import BadInput
 from data_download.own.pairing import Pair
 from data_download.own.people import CONTRAST, people
-from data_download.own.words import is_part
+from data_download.own.words import is_bids, is_part
 
 A_PERSON = re.compile(
     r"(?:sub|subj|subject|pat|patient|pt|p|case|id|person|volunteer|participant)[_\-. ]?\w*\d\w*", re.IGNORECASE
 )
 A_PLACE = re.compile(
-    r"(?:site|cent(?:er|re)|hospital|clinic|scanner|vendor|domain|cohort|group|dataset\d*|batch|siemens|philips|ge|canon|"
-    r"toshiba|[0-9.]+ ?T)(?![a-z]).*",
-    re.IGNORECASE,
+    r"(?i:site|cent(?:er|re)|hospital|clinic|scanner|vendor|domain|cohort|group|dataset\d*|batch|siemens|philips|ge|canon|"
+    r"toshiba|[0-9.]+ ?T)(?![a-z]{2}).*"
 )
 FEW = 3  # images: a folder of so many may be one patient's
 
@@ -78,8 +77,7 @@ def _level(pairs: list[Pair], folders: list[list[str]]) -> int:
     while all(len(place) > common for place in folders) and len({place[common] for place in folders}) == 1:
         common += 1
     names = {place[common] for place in folders if len(place) > common}
-    of_patients = [who for who, _, _ in _subjects(pairs, folders, "")]
-    patients = bool(names) and all(place[common:] and person == place[common] for place, person in zip(folders, of_patients))
+    patients = bool(names) and all(len(p) > common and _a_patients(p[common], pair) for pair, p in zip(pairs, folders))
     if (patients or not names) and common:
         return common - 1
     if patients:
@@ -95,6 +93,10 @@ def _level(pairs: list[Pair], folders: list[list[str]]) -> int:
                 "into one, or find the domain in the path by a pattern: --domains-from REGEX"
             )
     return common
+
+
+def _a_patients(folder: str, pair: Pair) -> bool:
+    return bool(A_PERSON.fullmatch(folder)) or not pair.first.name or _begins(pair.first.name, folder)
 
 
 def _searched(pattern: str, pair: Pair, option: str) -> str:
@@ -131,12 +133,19 @@ def _subjects(pairs: list[Pair], folders: list[list[str]], root: str) -> list[tu
             result.append((root or pair.first.volume.stem, _joined(*session, phase), parts))
         elif not folder:
             result.append((name, _joined(*session, phase), parts))
-        elif not name or _begins(name, folder) or A_PERSON.fullmatch(folder) or not A_PLACE.fullmatch(folder) and of_folders:
+        elif not name or _begins(name, folder) or _is_patients(folder, name, of_folders):
             rest = name[len(folder) :].strip("_-. ") if _begins(name, folder) else name
             result.append((folder, _joined(visit, *session, rest, phase), [*parts, *place[:-1]]))
         else:
             result.append((name, _joined(*session, phase), [*parts, *place]))
     return result
+
+
+def _is_patients(folder: str, name: str, of_folders: bool) -> bool:
+    """Is a folder one patient's, and what its images are called does not say whose they are?"""
+    if is_bids(name):
+        return False
+    return bool(A_PERSON.fullmatch(folder)) or of_folders and not A_PLACE.fullmatch(folder) and not A_PERSON.fullmatch(name)
 
 
 def _begins(name: str, folder: str) -> bool:

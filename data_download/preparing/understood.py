@@ -71,7 +71,7 @@ def _examples(inventory: Inventory, domain: str, root: Path, have: dict[int, boo
         whose = f"subject {scan.subject}" + (f", phase {scan.phase}" if scan.phase else "")
         yield from _wrapped(f"{domain}, {len(scans)} like: {_below(scan.image, root)} ({whose})", "  ")
         if have[id(scan)]:
-            yield from _wrapped(f"<- {_below(scan.mask, root)}", "      ")
+            yield f"      <- {_below(scan.mask, root)}"
 
 
 def _way(path: str, scan: Scan) -> str:
