@@ -12,6 +12,7 @@ import numpy as np
 from advconf_lite.support.errors import BadInput
 from data_download.preparing.files import ending
 from data_download.preparing.inventory import Scan
+from data_download.preparing.volumes import read_grid, read_volume
 
 MOST_LABELS = 32
 FIRST_LOOK = 3  # slices after which a file that still looks like a mask is read whole
@@ -23,23 +24,26 @@ def refuse_masks_among_images(scans: list[Scan]) -> None:
     An image shows more values in its first slices, so that little of it is read here. What cannot be read is passed over:
     whoever reads it says why.
     """
-    shapes: dict[Path, tuple[int, ...] | None] = {}
+    grids: dict[Path, tuple | None] = {}
 
-    def shape(path: Path) -> tuple[int, ...] | None:
-        if path not in shapes:
-            shapes[path] = _shape(path)
-        return shapes[path]
+    def grid(path: Path) -> tuple | None:
+        if path not in grids:
+            try:
+                grids[path] = read_grid(path)
+            except BadInput:
+                grids[path] = None
+        return grids[path]
 
     for scan in scans:
-        if (values := few_whole_numbers(scan.image)) is None or shape(scan.image) is None:
+        if grid(scan.image) is None or (values := few_whole_numbers(scan.image)) is None:
             continue
         others = (other.image for other in scans if other.image != scan.image)
-        if (other := next((path for path in others if shape(path) == shape(scan.image)), None)) is not None:
+        if (other := next((path for path in others if grid(path) == grid(scan.image)), None)) is not None:
             listed = ", ".join(f"{value:g}" for value in values[:8]) + (", ..." if len(values) > 8 else "")
             raise BadInput(
-                f"{scan.image} was taken for an image and looks like a mask: it holds only the whole numbers {listed}, and "
-                f"has the size of {other.name}; rename it (NAME_seg beside NAME), say which files are what with --images "
-                "and --masks or with --table, or take it for an image all the same with --images-anyway"
+                f"{scan.image} was taken for an image and looks like a mask: it holds only the whole numbers {listed}, and has "
+                f"the grid of {other.name}; rename it (NAME_seg beside NAME), say which files are what with --images and "
+                "--masks or with --table, or take it for an image all the same with --images-anyway"
             )
 
 
@@ -61,45 +65,9 @@ def few_whole_numbers(path: Path) -> list[float] | None:
 
 
 def _parts(path: Path) -> Iterator[np.ndarray]:
-    """A few slices, then all of a volume."""
+    """A few slices where they can be read alone, then all of a volume."""
     if ending(path).lower() in (".nii", ".nii.gz"):
         data = nibabel.load(path).dataobj
         for number in range(min(FIRST_LOOK, data.shape[-1])):
             yield np.asanyarray(data[..., number])
-        yield np.asanyarray(data)
-        return
-    reader = _reader(path)
-    size = list(reader.GetSize())
-    import SimpleITK
-
-    for number in range(min(FIRST_LOOK, size[-1])):
-        reader.SetExtractIndex([0] * (len(size) - 1) + [number])
-        reader.SetExtractSize([*size[:-1], 1])
-        yield SimpleITK.GetArrayFromImage(reader.Execute())
-    reader.SetExtractIndex([0] * len(size))
-    reader.SetExtractSize(size)
-    yield SimpleITK.GetArrayFromImage(reader.Execute())
-
-
-def _shape(path: Path) -> tuple[int, ...] | None:
-    """The sides of a volume, by its header; those of length 1 at the end do not count."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            nifti = ending(path).lower() in (".nii", ".nii.gz")
-            sides = list(nibabel.load(path).shape if nifti else _reader(path).GetSize())
-    except Exception:
-        return None
-    while sides and sides[-1] == 1:
-        sides.pop()
-    return tuple(sides)
-
-
-def _reader(path: Path):
-    import SimpleITK
-
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    return reader
+    yield read_volume(path).slices

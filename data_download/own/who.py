@@ -77,7 +77,14 @@ def _level(pairs: list[Pair], folders: list[list[str]]) -> int:
     while all(len(place) > common for place in folders) and len({place[common] for place in folders}) == 1:
         common += 1
     names = {place[common] for place in folders if len(place) > common}
-    patients = bool(names) and all(len(p) > common and _a_patients(p[common], pair) for pair, p in zip(pairs, folders))
+    known = people(name for place in folders for name in place)
+
+    def of_a_patient(pair: Pair, place: list[str]) -> bool:
+        deeper = [name for name in place[common + 1 :] if known[name][0] and not is_part(name)]
+        nameless = not pair.first.name and not deeper
+        return bool(A_PERSON.fullmatch(place[common])) or nameless or _begins(pair.first.name, place[common])
+
+    patients = bool(names) and all(len(p) > common and of_a_patient(pair, p) for pair, p in zip(pairs, folders))
     if (patients or not names) and common:
         return common - 1
     if patients:
@@ -93,10 +100,6 @@ def _level(pairs: list[Pair], folders: list[list[str]]) -> int:
                 "into one, or find the domain in the path by a pattern: --domains-from REGEX"
             )
     return common
-
-
-def _a_patients(folder: str, pair: Pair) -> bool:
-    return bool(A_PERSON.fullmatch(folder)) or not pair.first.name or _begins(pair.first.name, folder)
 
 
 def _searched(pattern: str, pair: Pair, option: str) -> str:
