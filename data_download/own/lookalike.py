@@ -41,9 +41,9 @@ def refuse_masks_among_images(scans: list[Scan]) -> None:
         if (other := next((path for path in others if grid(path) == grid(scan.image)), None)) is not None:
             listed = ", ".join(f"{value:g}" for value in values[:8]) + (", ..." if len(values) > 8 else "")
             raise BadInput(
-                f"{scan.image} was taken for an image and looks like a mask: it holds only the whole numbers {listed}, and has "
-                f"the grid of {other.name}; rename it (NAME_seg beside NAME), say which files are what with --images and "
-                "--masks or with --table, or take it for an image all the same with --images-anyway"
+                f"{scan.image} was taken for an image and looks like a mask: it holds only the whole numbers {listed}, and "
+                f"has the grid of {other.name}; rename it (NAME_seg beside NAME), say which files are what with --images "
+                "and --masks or with --table, or take it for an image all the same with --images-anyway"
             )
 
 
