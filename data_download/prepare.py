@@ -48,7 +48,7 @@ def run(chosen: argparse.Namespace) -> int:
         inventory = Inventory(chosen.skip_bad)
         data = _found(data, inventory, folder, chosen)
         if chosen.dry_run:
-            print("nothing was read or written (--dry-run); the same command without it prepares the set")
+            print("nothing was written; the same command without --dry-run prepares the set")
         else:
             print(assemble(data, inventory, chosen))
     return 0

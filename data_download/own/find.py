@@ -84,8 +84,8 @@ def _pairs(volumes: list[Volume], source: Path, inventory: Inventory, asked: Ask
         return matched(volumes, asked.images, asked.masks, inventory)
     files = understood(volumes)
     masks = [file for file in files if file.is_mask]
-    images = one_channel([file for file in files if not file.is_mask], masks, asked.channel, inventory)
-    return paired(images, masks)
+    images = [file for file in files if not file.is_mask]
+    return paired(*one_channel(images, masks, asked.channel, inventory))
 
 
 def _nothing(source: Path, volumes: list[Volume], inventory: Inventory) -> str:

@@ -17,8 +17,10 @@ CHANNEL = re.compile(r"(.+)_(\d{4})")
 MOST = 16  # channels of one image; more numbers are those of patients
 
 
-def one_channel(images: list[File], masks: list[File], wanted: int | None, inventory: Inventory) -> list[File]:
-    """The images under the names of their cases, those of other channels than `wanted` (default 0) being ignored.
+def one_channel(
+    images: list[File], masks: list[File], wanted: int | None, inventory: Inventory
+) -> tuple[list[File], list[File]]:
+    """Images and masks under the names of their cases; images of other channels than `wanted` (default 0) are ignored.
 
     Four digits at the end are a channel where a mask has the name without them, in a folder imagesTr or imagesTs, and,
     where there are no masks, if several names end in the same few numbers from 0000 on. Else they are part of the name.
@@ -37,18 +39,19 @@ def one_channel(images: list[File], masks: list[File], wanted: int | None, inven
     same = not masks and len(numbers) > 1 and len(sets) == 1 and small
 
     def is_channel(file: File, match: re.Match) -> bool:
-        if file.name in names:
-            return False
+        if match[1] in names or file.name in names:
+            return match[1] in names
         in_its_folder = any(re.match(r"images(Tr|Ts|Val?)$", name) for name in file.volume.folders)
-        return match[1] in names or same or in_its_folder and max(numbers[file.folders, match[1]]) < MOST
+        return same or in_its_folder and max(numbers[file.folders, match[1]]) < MOST
 
-    kept, found = [], set()
+    kept, found, cases = [], set(), set()
     for file in images:
         match = matches[id(file)]
         if not match or not is_channel(file, match):
             kept.append(file)
             continue
         found.add(number := int(match[2]))
+        cases.add(match[1])
         if number == (wanted or 0):
             kept.append(replace(file, name=match[1]))
         else:
@@ -57,7 +60,9 @@ def one_channel(images: list[File], masks: list[File], wanted: int | None, inven
     if wanted is not None and wanted not in found:
         have = f"there are {', '.join(map(str, sorted(found)))}" if found else "no name ends in a channel such as _0001"
         raise BadInput(f"no image has the channel {wanted}; {have}", argument="channel")
-    return kept
+    named = {id(file): CHANNEL.fullmatch(file.name) for file in masks}  # P1_0000_seg is of the case P1, too
+    of_case = [replace(file, name=m[1]) if (m := named[id(file)]) and m[1] in cases else file for file in masks]
+    return kept, of_case
 
 
 def names_of_labels(files: Iterable[Path], inventory: Inventory) -> dict[int, str]:

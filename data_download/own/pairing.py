@@ -55,6 +55,7 @@ def paired(images: Iterable[File], masks: Iterable[File], exactly: bool = False)
             _match(key, images, masks, pairs)
         _match_by_pieces(images, masks, pairs)
         _match(_numbers(images, masks), images, masks, pairs)
+        _match(_alone_together(images, masks, pairs), images, masks, pairs)
     pairs += [Pair(image, None) for image in images]
     without = f"{LONELY}; add the image, remove the mask, or {WAYS}"
     pairs += [Pair(None, mask, f"{mask.volume.path} {without}") for mask in masks]
@@ -164,6 +165,23 @@ def _numbers(images: list[File], masks: list[File]) -> Callable[[File], Hashable
         place, digits = _but_part(file), re.findall(r"\d+", file.name)
         plain = all(len(words[place, role]) == 1 for role in (False, True))
         return (place, tuple(map(int, digits))) if plain and digits else None
+
+    return key
+
+
+def _alone_together(images: list[File], masks: list[File], pairs: list[Pair]) -> Callable[[File], Hashable]:
+    """The only two files of a folder, where other folders have two of the same names: P1/T1 with P1/LabelsForTesting."""
+    inside: dict[tuple[str, ...], list[File]] = defaultdict(list)
+    for file in (*images, *masks, *(file for pair in pairs for file in (pair.image, pair.mask) if file)):
+        inside[file.volume.folders].append(file)
+    kinds: dict[tuple[str, ...], int] = defaultdict(int)
+    for files in inside.values():
+        kinds[tuple(sorted(file.volume.stem for file in files))] += 1
+
+    def key(file: File) -> Hashable:
+        files = inside[file.volume.folders]
+        usual = len(files) == 2 and kinds[tuple(sorted(other.volume.stem for other in files))] > 1
+        return file.volume.folders if usual else None
 
     return key
 

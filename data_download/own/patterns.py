@@ -53,9 +53,9 @@ def matched(volumes: list[Volume], images: str | None, masks: str | None, invent
     """
     kinds = {"--images": images, "--masks": masks}
     found = {option: _fitting(volumes, pattern, option) for option, pattern in kinds.items() if pattern}
-    both = [volume for volume in found.get("--images", {}) if volume in found.get("--masks", {})]
-    if both:
-        raise BadInput(f"--images and --masks both match {both[0].shown}; make them differ")
+    for volume in found.get("--masks", {}):  # --images '*.nii.gz' --masks '*_seg.nii.gz' is clear enough
+        if found.get("--images", {}).pop(volume, None) and not found["--images"]:
+            raise BadInput(f"--images and --masks both match {volume.shown}, and no other file; make them differ")
     if len(found) == 1:
         return _with_one(volumes, *next(iter(found.items())), inventory)
     for volume in volumes:

@@ -110,7 +110,7 @@ def _text(table: Path) -> str:
         raise BadInput(f"{table} is no text; save the sheet as CSV")
     for encoding in ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252", "latin-1"):
         try:
-            return data.decode(encoding)
+            return data.decode(encoding).lstrip("\ufeff")
         except UnicodeDecodeError:
             continue
     raise BadInput(f"{table} is no text that can be read; save it as CSV UTF-8")

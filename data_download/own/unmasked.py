@@ -78,7 +78,7 @@ def _missing(image: File, examples: list[Pair], count: int) -> str:
 
 def named_alike(example: Pair, image: File) -> str | None:
     """What the mask of `image` would be called if it were named as that of `example`; None where that cannot be said."""
-    before, after = ((*file.folders, file.name) for file in (example.image, image))
+    before, after = ((*file.volume.folders, file.name) for file in (example.image, image))
     if len(before) != len(after):
         return None
     words = {old: new for old, new in zip(before, after) if old and old != new}
