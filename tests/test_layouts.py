@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 
 import fuzz_layouts
@@ -188,7 +189,7 @@ def test_the_table_comes_with_every_data_set_and_a_dry_run_writes_nothing(tmp_pa
         ("**/{subject}_a.nii.gz", "outlines/{subject}.nii.gz", "x/y/{0}_a.nii.gz", "outlines/{0}.nii.gz"),
         ("in/{subject}/{session}.nii.gz", "in/{subject}/{session}-drawn.nii.gz", "in/{0}/b.nii.gz", "in/{0}/b-drawn.nii.gz"),
         ("{domain}/{subject}.{nii,nii.gz}", "{domain}/drawn/{subject}.nii.gz", "here/{0}.nii.gz", "here/drawn/{0}.nii.gz"),
-        ("*.nii.gz", "*_x.nii.gz", "{0}.nii.gz", "{0}_x.nii.gz"),
+        ("K*.nii.gz", "K*_x.nii.gz", "{0}.nii.gz", "{0}_x.nii.gz"),
         ("a?b/[a-z]*_{subject}.NII.gz", "d/?_{subject}.nii.gz", "axb/q_{0}.nii.gz", "d/9_{0}.nii.gz"),
     ],
 )
@@ -210,7 +211,7 @@ def test_patterns_say_what_belongs_together(tmp_path, images, masks, image, mask
     [
         (("--images", "*.mha"), "matches none of the 8 images and masks below --source, such as K1.nii.gz"),
         (("--images", "*_t2*", "--masks", "*"), "matches none"),
-        (("--images", "*_seg.nii.gz", "--masks", "*.nii.gz"), "both match K1_seg.nii.gz, and no other file"),
+        (("--images", "*_seg.nii.gz", "--masks", "*.nii.gz"), "_seg.nii.gz, and no other file; make them differ"),
         (("--images", "K?.nii.gz", "--masks", "K*_*.nii.gz"), "not the same number of wildcards"),
         (("--images", "K1.nii.gz", "K2.nii.gz"), "put quotes around it"),
         (("--subject", "("), "is no regular expression"),
@@ -291,6 +292,30 @@ def test_a_table_that_cannot_be_used_is_answered_by_a_sentence(tmp_path, text, s
     assert code == 2 and sentence in err.splitlines()[-1], err
 
 
+@pytest.mark.parametrize("kind", ["table", "patterns", "folders"])
+def test_the_set_says_how_it_was_made_and_is_made_so_again(tmp_path, kind):
+    own = tmp_path / "own"
+    for number, (site, name) in enumerate([(site, name) for site in ("Oslo", "Rome") for name in names(4)], 1):
+        save(own / site / f"{name}_1.nii.gz", number)
+        mask = fuzz_layouts.volumes(number)[1] * 4
+        nibabel.save(nibabel.Nifti1Image(mask, np.diag([1.0, 1, 5, 1])), own / site / f"{name}_1_seg.nii.gz")
+    (own / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "edema": 1, "core": 4}}))
+    rows = [f"{site}/{name}_1.nii.gz,{site}/{name}_1_seg.nii.gz,{site}" for site in ("Rome", "Oslo") for name in names(4)]
+    (own / "list.csv").write_text("\n".join(["image,mask,domain", *rows]))
+    options = {
+        "table": ("--table", own / "list.csv", "--labels", "4=x"),
+        "patterns": ("--images", "{domain}/*_1.nii.gz", "--masks", "{domain}/*_1_seg.nii.gz", "--source-domain", "Rome"),
+        "folders": ("--domains-from", "folder", "--subject", "K."),
+    }
+    assert prepare(own, tmp_path / "one", *options[kind])[0] == 0
+    how = shlex.split(read_slice_set(tmp_path / "one").info["how_made"])[5:]
+    again = how[how.index("--keep-empty") + 1 :]  # the others are those of `prepare` above
+    assert prepare(own, tmp_path / "two", *again)[0] == 0
+    one, two = (read_slice_set(tmp_path / name) for name in ("one", "two"))
+    assert one.info == two.info and one.table.equals(two.table) and set(one.domains) == {"Oslo", "Rome"}
+    assert (one.masks[:] == two.masks[:]).all() and one.masks[:].max() == (1 if kind == "table" else 2)
+
+
 # ---- one patient, one subject
 
 
@@ -334,6 +359,16 @@ def test_no_patient_is_on_two_sides(tmp_path, form, capsys):
     assert set(data.table["subject"]) == set(names(6)) and set(data.table["split"]) == {"train", "val", "test"}
     assert data.table.groupby("subject")["phase"].nunique().eq(2).all()
     assert main(["verify", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize(
+    "form", ["V{0}/image", "2020010{0}/image", "scan_{0}/t1", "V{0}", "2020010{0}", "{0}/{0}", "study{0}/ses-1/scan"]
+)
+def test_a_name_that_may_be_a_session_is_a_patient_where_nothing_else_is(tmp_path, form):
+    stems = [form.format(number) for number in range(1, 5)]
+    tree(tmp_path / "own", {f"{stem}.nii.gz": f"{stem}_mask.nii.gz" for stem in stems})
+    assert prepare(tmp_path / "own", tmp_path / "out")[0] == 0
+    assert len({subject for _, subject, _ in contents(tmp_path / "out").values()}) == 4
 
 
 def test_subject_overrides_what_names_say(tmp_path):
@@ -422,7 +457,7 @@ def test_a_mask_that_was_taken_for_an_image_stops_the_command(tmp_path):
         tree(own, {f"{name}.nii.gz": None for name in names()})
         mask = fuzz_layouts.volumes(1)[1].astype(dtype) * 7
         (own / name).parent.mkdir(exist_ok=True)
-        nibabel.save(nibabel.Nifti1Image(mask, np.diag([1.0, 1, 5, 1])), own / name)
+        fuzz_layouts.save(mask, own / name)
         for options in ((), ("--dry-run",), ("--skip-bad",)):
             code, _, err = prepare(own, tmp_path / "out", *options)
             assert code == 2 and f"{own / name} was taken for an image and looks like a mask" in err, err

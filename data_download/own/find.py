@@ -11,11 +11,12 @@ from data_download.own.files import READ, Volume, folders_named_as_files, proble
 from data_download.own.nnunet import one_channel
 from data_download.own.pairing import Pair, paired
 from data_download.own.patterns import matched
+from data_download.own.people import is_session
 from data_download.own.roles import understood
 from data_download.own.table import pairs_of
 from data_download.own.unmasked import settled
 from data_download.own.who import A_PLACE, Who, who_is_who
-from data_download.own.words import IMAGE, MASK
+from data_download.own.words import IMAGE, MASK, is_part
 from data_download.preparing.files import is_hidden, listed
 from data_download.preparing.inventory import Inventory, Scan
 
@@ -150,7 +151,7 @@ def _suggest_domains(pairs: list[Pair], people: list[Who], inventory: Inventory)
     """Folders that could be domains are named, for nothing says that they are."""
     tops: dict[str, set[str]] = defaultdict(set)
     for pair, who in zip(pairs, people):
-        folders = [name for name in pair.first.folders if name != who.subject]
+        folders = [name for name in pair.first.folders if name != who.subject and not is_session(name) and not is_part(name)]
         tops[folders[0] if folders else ""].add(who.subject)
     if len(tops) > 1 and "" not in tops and (all(map(A_PLACE.match, tops)) or max(map(len, tops.values())) > 1):
         names = ", ".join(sorted(tops)[:3]) + (" ..." if len(tops) > 3 else "")

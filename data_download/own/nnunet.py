@@ -65,11 +65,11 @@ def one_channel(
     return kept, of_case
 
 
-def names_of_labels(files: Iterable[Path], inventory: Inventory) -> dict[int, str]:
+def names_of_labels(files: Iterable[Path], inventory: Inventory, named: bool) -> dict[int, str]:
     """Stored label -> name, background left out, of the dataset.json among `files` that speak of labels; {} if none does.
 
     Raises:
-        BadInput: two of them differ.
+        BadInput: two of them differ, and the classes are not `named` otherwise.
     """
     found: dict[Path, dict[int, str]] = {}
     for path in files:
@@ -84,6 +84,8 @@ def names_of_labels(files: Iterable[Path], inventory: Inventory) -> dict[int, st
         found[path] = {label: str(name) for label, name in sorted(pairs) if label and str(name).lower() != "ignore"}
     for path, names in list(found.items())[1:]:
         first = next(iter(found))
+        if names != found[first] and named:
+            return {}
         if names != found[first]:
             raise BadInput(f"{first} and {path} name labels differently; say what they are", argument="classes")
     return next(iter(found.values()), {})

@@ -61,11 +61,9 @@ def matched(volumes: list[Volume], images: str | None, masks: str | None, invent
     for volume in volumes:
         if volume not in found["--images"] and volume not in found["--masks"]:
             inventory.ignore(volume.path, "neither --images nor --masks matches them")
-    keys = [_key_of(images, masks, match) for match in (*found["--images"].values(), *found["--masks"].values())]
-    files = [File(volume, number > 0, (), "") for number, hits in enumerate(found.values()) for volume in hits]
-    names = {file.volume: "\0".join(key) for file, key in zip(files, keys)}
-    keyed = [replace(file, name=names[file.volume]) for file in files]
-    pairs = paired([file for file in keyed if not file.is_mask], [file for file in keyed if file.is_mask], exactly=True)
+    keys = _keys(images, masks, found)
+    files = [File(volume, number > 0, (), keys[volume]) for number, hits in enumerate(found.values()) for volume in hits]
+    pairs = paired([file for file in files if not file.is_mask], [file for file in files if file.is_mask], exactly=True)
     whole = {file.volume: file for file in understood(volumes)}
     matches = {**found["--masks"], **found["--images"]}
     return [_given(pair, whole, matches) for pair in pairs]
@@ -83,18 +81,25 @@ def _fitting(volumes: list[Volume], pattern: str, option: str) -> dict[Volume, r
     return found
 
 
-def _key_of(images: str, masks: str, match: re.Match) -> tuple[str, ...]:
-    """What an image and its mask have in common: the parts named alike, or else what the wildcards stand for."""
-    first, second = as_regex(images), as_regex(masks)
-    shared = [name for name in first.groupindex if name in second.groupindex]
-    if shared:
-        return tuple(match[name] for name in shared)
-    if first.groups != second.groups or not first.groups:
+def _keys(images: str, masks: str, found: dict[str, dict[Volume, re.Match]]) -> dict[Volume, str]:
+    """What an image and its mask have in common: the parts named alike, or else (also) what the wildcards stand for."""
+    regexes = as_regex(images), as_regex(masks)
+    shared = [name for name in regexes[0].groupindex if name in regexes[1].groupindex]
+    wild = [[n for n in range(1, regex.groups + 1) if n not in regex.groupindex.values()] for regex in regexes]
+    alike = len(wild[0]) == len(wild[1]) > 0
+    if not shared and not alike:
         raise BadInput(
             f"--images {images!r} and --masks {masks!r} have not the same number of wildcards, so they do not say which "
             "belong together; name what they share, as in 'scans/{subject}_t2.nii.gz' and 'outlines/{subject}.nii.gz'"
         )
-    return tuple(group or "" for group in match.groups())
+
+    def key(match: re.Match, numbers: list[int]) -> str:
+        return "\0".join([match[name] for name in shared] + [match[number] or "" for number in numbers])
+
+    named = [[key(match, []) for match in hits.values()] for hits in found.values()]
+    enough = bool(shared) and all(len(set(some)) == len(some) for some in named)
+    used = ([], []) if enough or not alike else wild
+    return {volume: key(match, used[n]) for n, hits in enumerate(found.values()) for volume, match in hits.items()}
 
 
 def _given(pair: Pair, whole: dict[Volume, File], matches: dict[Volume, re.Match]) -> Pair:

@@ -59,6 +59,11 @@ def people(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     return _channels(_small_numbers(cut))
 
 
+def is_session(name: str) -> bool:
+    """Is a whole name one that no patient would have: ses-1, frame01, ED, T2w? Not so a date, scan_3 or V1."""
+    return bool(name) and (not _cut(name, _SURE)[0] or bool(CONTRAST.fullmatch(name)))
+
+
 def alike(subjects: Iterable[str]) -> list[list[str]]:
     """Subjects whose names say that they may be one patient: P1_ses-1 and P1_ses-2, or P1 and P1_followup."""
     groups: dict[str, list[str]] = defaultdict(list)

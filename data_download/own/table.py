@@ -30,6 +30,9 @@ def pairs_of(table: Path, source: Path, volumes: list[Volume], inventory: Invent
         BadInput: the table cannot be read, lacks a column, or names a file twice.
     """
     rows = _rows(table)
+    for reason, paths in list(inventory.ignored.items()):  # the table itself is used
+        inventory.ignored[reason] = [path for path in paths if _real(path) != _real(table)]
+    inventory.ignored = {reason: paths for reason, paths in inventory.ignored.items() if paths}
     known = {_real(volume.path): volume for volume in volumes}
     pairs: list[Pair] = []
     used: dict[Path, int] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from advconf_lite.support.errors import BadInput
 from data_download.own.pairing import Pair
-from data_download.own.people import CONTRAST, people
+from data_download.own.people import CONTRAST, is_session, people
 from data_download.own.words import is_bids, is_part
 
 A_PERSON = re.compile(
@@ -125,6 +125,11 @@ def _subjects(pairs: list[Pair], folders: list[list[str]], root: str) -> list[tu
         named.append(by_name.get(pair.first.name, ("", "")))
         places.append([name for name in place if by_folder[name][0] and not is_part(name)])
         sessions.append([name for name in place if not by_folder[name][0]])
+        if not places[-1] and not named[-1][0]:  # then V1/, 20200101/ or V1.nii.gz are all that may say whose it is
+            if doubtful := [name for name in sessions[-1] if not is_session(name)]:
+                places[-1], sessions[-1] = doubtful[:1], [name for name in sessions[-1] if name != doubtful[0]]
+            elif not is_session(pair.first.name):
+                named[-1] = pair.first.name, ""
     both = [(place[-1], name) for place, (name, _) in zip(places, named) if place and name]
     few = Counter(folder for folder, _ in both)
     of_folders = len(few) >= len({name for _, name in both}) or len(both) <= FEW * len(few) and len(few) >= FEW
@@ -132,6 +137,8 @@ def _subjects(pairs: list[Pair], folders: list[list[str]], root: str) -> list[tu
     for pair, place, session, (name, phase) in zip(pairs, places, sessions, named):
         parts = [part for part in pair.first.folders if is_part(part)]
         folder, visit = by_folder[place[-1]] if place else ("", "")
+        folder = folder or (place[-1] if place else "")
+        visit = visit if visit != folder else ""
         if not name and not folder:
             result.append((root or pair.first.volume.stem, _joined(*session, phase), parts))
         elif not folder:

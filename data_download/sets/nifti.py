@@ -142,7 +142,7 @@ def with_files(data: DataSet, inventory: Inventory, chosen: argparse.Namespace) 
         BadInput: labels that make no sense, or a source domain that is not there.
     """
     texts = [path for paths in inventory.ignored.values() for path in paths]
-    stored = {} if chosen.classes and not chosen.labels else names_of_labels(texts, inventory)
+    stored = names_of_labels(texts, inventory, bool(chosen.classes))
     classes, labels = classes_and_labels(chosen.classes, chosen.labels, stored)
     if stored and not chosen.classes:
         inventory.remarks.append(f"classes, by dataset.json: {', '.join(classes)}")
