@@ -490,6 +490,49 @@ def test_a_part_without_any_mask_is_set_aside_with_a_line(tmp_path, part):
     assert sorted(contents(tmp_path / "out")) == [1, 2, 3, 4]
 
 
+SEVERAL = {
+    "BraTS": (["{0}/{0}_t1", "{0}/{0}_t2", "{0}/{0}_flair"], "{0}/{0}_seg", "**/*_flair.nii.gz"),
+    "one seg for two": (["{0}/adc", "{0}/t2w"], "{0}/seg", "*/t2w.nii.gz"),
+    "BIDS": (
+        ["sub-{0}/anat/sub-{0}_T1w", "sub-{0}/anat/sub-{0}_T2w"],
+        "derivatives/x/sub-{0}/anat/sub-{0}_dseg",
+        "**/*_T2w*",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_a_mask_of_several_images_is_not_guessed_and_images_chooses(tmp_path, kind):
+    images, mask, chosen = SEVERAL[kind]
+    for number, name in enumerate(names(), 1):
+        for image in images:
+            save(tmp_path / "own" / f"{image.format(name)}.nii.gz", number if image == images[-1] else 50)
+        save(tmp_path / "own" / f"{mask.format(name)}.nii.gz", number, mask=True)
+    code, _, err = prepare(tmp_path / "own", tmp_path / "out")
+    assert code == 2 and f"could be the mask of {len(images)} images, such as" in err and "--images" in err
+    code, said, err = prepare(tmp_path / "own", tmp_path / "out", "--images", chosen)
+    assert code == 0, err
+    assert sorted(contents(tmp_path / "out")) == [1, 2, 3, 4] and "--images does not match them" in said
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("sub-{0}/anat/sub-{0}_T1w.nii.gz", "no image called t1w has a mask, others do"),
+        ("derivatives/prep/sub-{0}/anat/sub-{0}_desc-preproc_T2w.nii.gz", "images in derivatives/, made from others"),
+        ("sub-{0}/anat/sub-{0}_4d.nii.gz", "films (4d), which have no mask"),
+    ],
+)
+def test_images_that_need_no_mask_are_set_aside_with_a_line(tmp_path, more, reason):
+    image, mask = "sub-{0}/anat/sub-{0}_T2w.nii.gz", "derivatives/m/sub-{0}/anat/sub-{0}_space-T2w_label-x_mask.nii.gz"
+    tree(tmp_path / "own", {image.format(name): mask.format(name) for name in names()})
+    for name in names():
+        save(tmp_path / "own" / more.format(name), 50)
+    code, said, err = prepare(tmp_path / "own", tmp_path / "out")
+    assert code == 0, err
+    assert f"4 - {reason}" in " ".join(said.split()) and sorted(contents(tmp_path / "out")) == [1, 2, 3, 4]
+
+
 def both_endings(own):
     return save(own / "K3.nii", 9)
 

@@ -14,7 +14,7 @@ from data_download.own.patterns import matched
 from data_download.own.people import is_session
 from data_download.own.roles import understood
 from data_download.own.table import pairs_of
-from data_download.own.unmasked import settled
+from data_download.own.unmasked import originals, settled
 from data_download.own.who import A_PLACE, Who, who_is_who
 from data_download.own.words import IMAGE, MASK, is_part
 from data_download.preparing.files import is_hidden, listed
@@ -85,7 +85,7 @@ def _pairs(volumes: list[Volume], source: Path, inventory: Inventory, asked: Ask
         return matched(volumes, asked.images, asked.masks, inventory)
     files = understood(volumes)
     masks = [file for file in files if file.is_mask]
-    images = [file for file in files if not file.is_mask]
+    images = originals([file for file in files if not file.is_mask], inventory)
     return paired(*one_channel(images, masks, asked.channel, inventory))
 
 
@@ -119,7 +119,8 @@ def _add(pairs: list[Pair], people: list[Who], wrong: dict[Volume, str], invento
     for (domain, subject), theirs in of_subject.items():
         try:
             with inventory.subject(domain, subject):
-                for pair, who in theirs:
+                # First what a mask says: "it could be of four images" says more than that each of them has none.
+                for pair, who in sorted(theirs, key=lambda one: one[0].image is not None):
                     inventory.scans.append(_scan(pair, who, wrong, dataset))
         except BadInput as error:  # the table of all others is worth seeing
             first = first or error

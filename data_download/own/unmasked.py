@@ -16,38 +16,44 @@ from data_download.preparing.inventory import Inventory
 def settled(pairs: list[Pair], inventory: Inventory) -> list[Pair]:
     """`pairs` without those of images that need no mask, which go to `inventory.ignored`; the others get a problem.
 
-    Parts without any mask (imagesTs, test/), films (_4d), images in BIDS's derivatives, and contrasts of which no image
-    has a mask are left aside. Without any mask at all this is an image-only set, and nothing is missing.
+    Parts without any mask (imagesTs, test/), films (_4d), and contrasts of which no image has a mask are left aside. Without
+    any mask at all this is an image-only set, and nothing is missing.
     """
     masked = [pair for pair in pairs if pair.mask is not None]
     if not masked:
         return pairs
     labelled = {folder for pair in masked for folder in _parts(pair.first)}
-    contrasts = {contrast for pair in masked for contrast in _contrasts(pair.first)}
-    raw = any(not pair.image.derived for pair in pairs if pair.image)
+    contrasts = {frozenset(_contrasts(pair.first)) for pair in masked}
     examples = [pair for pair in masked if pair.image is not None and not pair.problem]
     result = []
     for pair in pairs:
         if pair.mask is not None or pair.problem:
             result.append(pair)
-        elif reason := _reason(pair.image, labelled, contrasts, raw):
+        elif reason := _reason(pair.image, labelled, contrasts):
             inventory.ignore(pair.image.volume.path, reason)
         else:
             result.append(replace(pair, problem=_missing(pair.image, examples, len(masked))))
     return result
 
 
-def _reason(image: File, labelled: set[tuple[str, ...]], contrasts: set[str], raw: bool) -> str | None:
-    if image.derived and raw:
-        return "images in derivatives/, made from others"
+def originals(images: list[File], inventory: Inventory) -> list[File]:
+    """Without the images in BIDS's derivatives, which were made from others, if these are there."""
+    raw = [image for image in images if not image.derived]
+    for image in images if raw else ():
+        if image.derived:
+            inventory.ignore(image.volume.path, "images in derivatives/, made from others")
+    return raw or images
+
+
+def _reason(image: File, labelled: set[tuple[str, ...]], contrasts: set[frozenset[str]]) -> str | None:
     if re.search(r"(^|[_\-. ])4d$", image.volume.stem, flags=re.IGNORECASE):
         return "films (4d), which have no mask"
     for part in _parts(image):
         if part not in labelled:
             return f"{part[-1]} holds no mask at all: prepare it as a set of its own, with --source .../{part[-1]}"
-    mine = set(_contrasts(image))
-    if mine and contrasts and not mine & contrasts:
-        return f"no image called {sorted(mine)[0]} has a mask, others do: --images chooses"
+    mine = frozenset(_contrasts(image))
+    if mine and frozenset() not in contrasts and mine not in contrasts:
+        return f"no image called {'_'.join(_contrasts(image))} has a mask, others do: --images chooses"
     return None
 
 

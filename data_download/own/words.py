@@ -17,6 +17,8 @@ DATATYPES = "anat func dwi fmap perf pet ct mr mri beh micr nii nifti".split()
 # In a BIDS name, what a mask says beyond its image: they do not tell which image it is of.
 OF_THE_MASK = re.compile(r"(desc|label|space|res|den|seg|lesion|atlas)-")
 
+OF_AN_IMAGE = re.compile(r"_space-(T[12]\w*|FLAIR|PDw|dwi|adc|bold)(?=_|$)", re.IGNORECASE)
+
 
 def _word(words: list[str]) -> str:
     """As a word of its own, also in imagesTr, GroundTruth and P1Seg, but not in segment or relabelled."""
@@ -35,7 +37,10 @@ def without_roles(name: str) -> str:
     """What a name says beside image or mask: "P1_ED" of "P1_seg_ED", "0001" of "img0001", "" of "segmentation"."""
     if is_bids(name):
         kept = (part if "-" in part else EITHER.sub("", part) for part in name.split("_") if not OF_THE_MASK.match(part))
-        return "_".join(part for part in kept if part)
+        kept = [part for part in kept if part]
+        if (space := OF_AN_IMAGE.search(name)) and "-" in kept[-1]:
+            kept.append(space[1])  # drawn on the T2w, and named by nothing else
+        return "_".join(kept)
 
     def joined(match: re.Match) -> str:
         inside = match.start() and match.end() < len(name)
