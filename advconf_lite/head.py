@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from advconf_lite.segmenter import decided
 from advconf_lite.support.errors import BadInput
 
 
@@ -80,10 +81,13 @@ def head_scores(head: nn.Module, z: Tensor, batch: int = 64) -> Tensor:
 def predict_scores(segmenter: nn.Module, head: nn.Module, images: Tensor, batch: int = 64) -> Tensor:
     """Predicted scores (N, num_scores) of images (N, channels, H, W): one pass each, and no ground truth.
 
+    NaN where the segmenter's logits are NaN or infinite: there is no mask that could be good or bad.
+
     Example:
         >>> segmenter = lambda x: (x, x)  # logits and z
         >>> predict_scores(segmenter, ConfidenceHead((1, 8, 8), num_scores=3), torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 3])
     """
     device = next(head.parameters()).device
-    return torch.cat([head_scores(head, segmenter(part.to(device))[1], batch) for part in images.split(batch)])
+    passes = (segmenter(part.to(device)) for part in images.split(batch))
+    return torch.cat([head_scores(head, z, batch).masked_fill(~decided(logits)[:, None], torch.nan) for logits, z in passes])

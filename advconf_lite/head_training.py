@@ -139,6 +139,8 @@ class Learner:
         if eligible and row["val_loss"] < self.best_loss:
             self.best_loss, self.best_epoch = row["val_loss"], epoch
             self.best = copy.deepcopy(self.head.state_dict())
+        elif self.best_epoch == 0 and math.isnan(row["val_loss"]):  # NaN is an answer that is counted; first weights guess
+            self.best = copy.deepcopy(self.head.state_dict())
         patience = self.settings.head_patience
         self.stopped = bool(patience and self.best_epoch and epoch - self.best_epoch >= patience)
 

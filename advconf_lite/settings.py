@@ -133,7 +133,7 @@ class Settings:
                 raise BadInput(f"setting {name}={getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")
         for name in self.augmentations:
             one_of(name, "augmentation", ALL)
-        check_numbers(self, **NUMBERS)
+        check_numbers(self, COUNTS, SHARES)
 
     @classmethod
     def paper(cls) -> Settings:
@@ -171,11 +171,8 @@ CHOICES = {
 }
 
 
-# Numbers that 0 makes no sense for, and numbers that 1 bounds.
-NUMBERS = {
-    "counts": ("batch_size", "segmenter_batch", "steps_per_epoch", "checkpoint_steps"),
-    "shares": ("dropout", "strong_probability"),
-}
+COUNTS = ("batch_size", "segmenter_batch", "steps_per_epoch", "checkpoint_steps")  # at least 1
+SHARES = ("dropout", "strong_probability")  # at most 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,4 +187,4 @@ class Schedule:
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        check_numbers(self, **NUMBERS)
+        check_numbers(self, COUNTS, SHARES)

@@ -141,6 +141,8 @@ class SegmenterTraining:
             self.plateau.step(val_loss)
         if val_loss < self.best["loss"]:
             self.best = {"loss": val_loss, "epoch": epoch, "net": copy.deepcopy(self.net.state_dict())}
+        elif self.best["epoch"] == 0:  # diverged, as in `head_training`: its own masks, and not those of random weights
+            self.best["net"] = copy.deepcopy(self.net.state_dict())
         self.stopped = epoch - self.best["epoch"] >= settings.segmenter_patience
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, merge_predictions, read_predictions, unanswered
 from advconf_lite.evaluation.text import comparison, domain_table, mae_floor, summary_table
 from advconf_lite.figures.scores import figure3, scatter
+from advconf_lite.head import ConfidenceHead, predict_scores
 from advconf_lite.methods.registry import find_method
 from advconf_lite.methods.sampled import sampled_scores
 from advconf_lite.quality import Quality
@@ -222,3 +223,25 @@ def test_a_run_with_a_broken_part_ends_and_says_so(spoilt, slice_set, tmp_path, 
         capsys.readouterr().out
     )
     assert json.loads((tmp_path / "r" / "config.json").read_text())["methods"] == ["plain", "agreement-2"]
+
+
+@pytest.mark.parametrize("method", ["plain", "adversarial", "replay"])
+def test_a_head_that_diverges_answers_nothing_and_not_what_it_began_with(slice_set, tmp_path, capsys, method):
+    from dataclasses import replace
+
+    from advconf_lite.experiment.profiles import PROFILES
+    from advconf_lite.experiment.run import Run
+
+    smoke = PROFILES["smoke"]
+    wild = replace(smoke, settings=replace(smoke.settings, head_lr=1e30))
+    run = Run(tmp_path / "r", str(slice_set), wild, "dice", [method], progress=False)
+    assert not np.isfinite(run.predict_heads()["predicted_score"]).any()
+    assert f"{method} has no finite prediction of dice for" in capsys.readouterr().out
+
+
+def test_a_score_of_logits_that_are_no_numbers_is_none():
+    images = torch.zeros(4, 1, 8, 8)
+    images[1, 0, 3, 3], images[2, 0, 0, 0] = np.inf, np.nan
+    head = ConfidenceHead((1, 8, 8), num_scores=2)
+    scores = predict_scores(lambda x: (x.repeat(1, 2, 1, 1), torch.ones_like(x)), head, images)
+    assert scores.isnan().all(1).tolist() == [False, True, True, False] and not scores[[0, 3]].isnan().any()
