@@ -1,4 +1,4 @@
-"""The lines of lesson 01 that write a researcher's own slice set: they work, and what they wrote can be used."""
+"""Own data from its files to scores, and the lines of lesson 01 that write a researcher's own slice set."""
 
 from types import SimpleNamespace
 
@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from advconf_lite.__main__ import main as advconf_lite
 from advconf_lite.course.notebooks import lessons_folder
 from advconf_lite.data.slices import read_slice_set, write_slice_set
 from data_download.__main__ import main
@@ -75,3 +76,35 @@ def test_a_subject_is_left_out_whole_and_rows_keep_their_order_where_another_lie
     assert main([*words, str(tmp_path / "1"), "--workers", "1"]) == 0
     data = read_slice_set(tmp_path / "1")
     assert list(dict.fromkeys(data.table["subject"])) == ["A_EDx", "B", "C", "D"] and len(data.info["left_out"]) == 1
+
+
+@pytest.mark.slow
+def test_a_new_users_files_become_scores(tmp_path, capsys):
+    """BIDS, two sites and a patient with two sessions: prepare, verify, run, predict, by nothing but the usual commands."""
+    yy, xx = np.mgrid[:48, :48]
+
+    def save(number, image, mask=None):
+        rng = np.random.default_rng(number)
+        disc = np.stack([np.hypot(yy - rng.normal(24, 2), xx - rng.normal(24, 2)) < 10 for _ in range(3)], -1)
+        for path, array in ((image, rng.normal(200, 25, disc.shape) + 150 * disc), (mask, disc)):
+            if path:
+                (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+                file = nibabel.Nifti1Image(array.astype(np.int16), np.diag([1.5, 1.5, 8, 1]))
+                nibabel.save(file, tmp_path / path)
+
+    people = [("Oslo", f"sub-{n}", "") for n in range(1, 8)] + [("Rome", "sub-1", ""), ("Rome", "sub-2", "")]
+    people += [("Oslo", "sub-8", "_ses-1"), ("Oslo", "sub-8", "_ses-2")]
+    for number, (site, name, session) in enumerate(people):
+        inside = "/".join([name, *([session[1:]] if session else []), "anat", f"{name}{session}_T2w"])
+        save(number, f"bids/{site}/{inside}.nii.gz", f"bids/{site}/derivatives/hand/{inside}_dseg.nii.gz")
+    save(20, "new/someone.nii.gz")
+    prepare = ["prepare", "nifti", "--source", str(tmp_path / "bids"), "--domains-from", "folder", "--classes", "gland"]
+    assert main([*prepare, "--dry-run"]) == 0 and "Oslo is the source" in capsys.readouterr().out
+    assert main([*prepare, "--out", str(tmp_path / "set")]) == 0 and main(["verify", str(tmp_path / "set")]) == 0
+    assert main(["prepare", "nifti", "--source", str(tmp_path / "new"), "--out", str(tmp_path / "fresh")]) == 0
+    assert read_slice_set(tmp_path / "set").table.query("subject == 'sub-8'")["split"].nunique() == 1
+    run = ["run", "--data", str(tmp_path / "set"), "--profile", "smoke", "--out", str(tmp_path / "run")]
+    assert advconf_lite(run) == 0
+    scores = tmp_path / "scores.csv"
+    assert advconf_lite(["predict", "--run", run[-1], "--data", str(tmp_path / "fresh"), "--out", str(scores)]) == 0
+    assert len(scores.read_text().splitlines()) == 1 + 3
