@@ -385,7 +385,6 @@ def test_subject_overrides_what_names_say(tmp_path):
     "pair", [("q1_ses-1", "q1_ses-2"), ("q1_frame01", "q1_frame12"), ("q1", "q1_followup"), ("q1_v1", "q1_v2")]
 )
 def test_verify_reports_names_of_one_patient_in_two_splits(slice_set, capsys, pair):
-    pair = pair.split()
     data = read_slice_set(slice_set)
     table = data.table.copy()
     table["subject"] = table["subject"].replace({"p0": pair[0], "p7": pair[1]})

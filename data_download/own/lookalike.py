@@ -35,7 +35,7 @@ def refuse_masks_among_images(scans: list[Scan]) -> None:
         return grids[path]
 
     for scan in scans:
-        if grid(scan.image) is None or (values := few_whole_numbers(scan.image)) is None:
+        if (values := few_whole_numbers(scan.image)) is None or grid(scan.image) is None:
             continue
         others = (other.image for other in scans if other.image != scan.image)
         if (other := next((path for path in others if grid(path) == grid(scan.image)), None)) is not None:
