@@ -447,11 +447,13 @@ def test_folders_that_may_be_domains_are_named_and_those_of_patients_are_none(tm
 
 
 def test_a_mask_that_was_taken_for_an_image_stops_the_command(tmp_path):
-    for kind, dtype, name in (
+    kinds = (
         ("a", np.uint8, "K1_organ.nii.gz"),
         ("b", np.float32, "zone/K2.nii"),
-        ("c", np.int16, "x.nii.gz"),
-    ):
+        ("c", np.int16, "x.nrrd"),
+        ("d", np.float64, "K2x.mha"),
+    )
+    for kind, dtype, name in kinds:
         own = tmp_path / kind
         tree(own, {f"{name}.nii.gz": None for name in names()})
         mask = fuzz_layouts.volumes(1)[1].astype(dtype) * 7
