@@ -8,9 +8,7 @@ import re
 
 def add_common_options(parser: argparse.ArgumentParser, spacing_mm: float | None, size: int | None) -> None:
     """Add them, with the data set's own grid as the default; None is worked out from the images."""
-    parser.add_argument(
-        "--source", required=True, metavar="DIR", help="the data set: its folder, or its archive (.zip, .tar, .tar.gz ...)"
-    )
+    parser.add_argument("--source", required=True, metavar="DIR", help="the data set: its folder, or its archive")
     parser.add_argument("--out", metavar="DIR", help="the slice set to write")
     parser.add_argument("--dry-run", action="store_true", help="show how the files are understood, and stop there")
     parser.add_argument("--spacing", type=positive(float), default=spacing_mm, help="pixel size in mm")
