@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite.data.cropping import labels_lost
-from advconf_lite.data.grid import USUAL_MM
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, load
+from advconf_lite.data.slice_info import USUAL_MM
 from advconf_lite.data.slices import SliceSet
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import sha256

@@ -120,7 +120,7 @@ def test_a_metric_is_one_record(copy, tmp_path):
     file = "advconf_lite/metrics.py"
     root = "lambda r: np.sqrt(r.weights @ (r.predicted - r.true) ** 2 / r.count)"
     record = f'Metric("rmse", "root mean squared error", False, True, {root}),\n'
-    mae = 'Metric("mae", "MAE", False, True, Resamples.mean_error),\n'
+    mae = 'Metric("mae", "MAE", False, True, Resamples.mean_error, of_order=False),\n'
     copy.replace(file, mae, mae + "        " + record)
     copy.replace(file, 'REPORTED = ("pearson", "eaurc", "mae")', 'REPORTED = ("pearson", "eaurc", "mae", "rmse")')
     text = copy.run(USE_A_METRIC)

@@ -109,4 +109,4 @@ def test_labels_that_vanish_on_a_coarse_profile_are_counted(tmp_path):
 def test_another_word_for_an_organ_that_has_scanners_is_said(organ, meant, tmp_path):
     remarks = [text for text in remarks_on_grid(a_set(tmp_path / "set", organ=organ)) if "organ" in text]
     assert len(remarks) == (meant is not None)
-    assert not meant or remarks[0].startswith(f"dataset.json says organ {organ}: write {meant} to have")
+    assert not meant or remarks[0].startswith(f"dataset.json says organ {organ}: write {meant} to re-acquire")

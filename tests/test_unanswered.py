@@ -199,7 +199,7 @@ def test_a_run_with_a_broken_part_ends_and_says_so(spoilt, slice_set, tmp_path, 
         run.__dict__.pop("experiment")
     broken = {"head": heads["plain", "dice"], "network": segmenter.net}.get(spoilt)
     if broken is not None:
-        from advconf_lite.experiment.networks import save_weights
+        from advconf_lite.experiment.weights import save_weights
 
         list(broken.parameters())[-1].data.fill_(float("nan"))
         save_weights(broken, run.head_path("plain", "dice", 0, 0) if spoilt == "head" else run.segmenter_path(0))

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from advconf_lite.course.saying import never_raises, say
+from advconf_lite.evaluation.predictions import unanswered
 from advconf_lite.evaluation.verdict import findings, scope, sentences
 from advconf_lite.support.errors import BadInput
 
@@ -40,6 +41,7 @@ def verdict_text(
             f"{method} and {' and '.join(against)} share no pair of seeds and quality; run both with the same seeds"
         )
     lines = sentences(found) + [scope(predictions, source, [method, other]) for other in against[:1]]
+    lines += unanswered(predictions[predictions["method"].isin([method, *against])])
     if len(found) >= MANY:
         lines.append(f"Of {len(found)} such intervals about one in twenty errs by chance; no single one decides.")
     return "\n".join([*lines, PAPER] if method == "adversarial" else lines)

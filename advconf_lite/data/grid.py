@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite.data.resampling import Size, as_pair, resampled_shape
-from advconf_lite.data.slice_info import LARGEST_SIDE
+from advconf_lite.data.slice_info import LARGEST_SIDE, USUAL_MM
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.numbers import whole
 
 MULTIPLE = 16  # sides of a grid that a rule makes: what a network with three or four halvings can take
 LARGEST_LOSS = 0.005  # of a set's labelled area, that a crop to its grid may cut off
 SMALLEST_SIDE = 8  # pixels that resampling must leave of a side: below it nothing is left to see
-USUAL_MM = (0.05, 50.0)  # pixels of medical images; outside it, a length is in another unit, mostly
 NEARLY_SQUARE = 7 / 8  # sides closer to each other than this make a square
 TOLERANCE_PIXELS = 3  # of the surface Dice where a set says none: 3 pixels, as published for both organs of the paper
 

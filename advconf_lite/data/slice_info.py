@@ -24,6 +24,7 @@ OLD_WORDS = {"spacing": "spacing_mm", "tolerance": "tolerance_mm", "pixel_size":
              "classes": "class_names", "labels": "class_names", "source": "source_domain", "targets": "target_domains",
              "image_size": "size"}  # fmt: skip
 COLUMNS = ["dataset", "domain", "subject", "phase", "slice", "spacing_mm", "split"]  # of slices.csv
+USUAL_MM = (0.05, 50.0)  # pixels of medical images; outside it, a length is in another unit, mostly
 LARGEST_SIDE = 8192  # pixels of a plane that anybody works on; what comes out larger is a mistake in its millimetres
 SPLIT_BY = ("subject", "slice")
 

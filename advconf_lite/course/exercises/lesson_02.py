@@ -8,7 +8,7 @@ import torch
 from advconf_lite.course.comparing import Band
 from advconf_lite.course.exercise import Choice, Exercise, Mistake, Option
 from advconf_lite.course.exercises.lesson_00 import FAILURE
-from advconf_lite.quality import aggregate, dice
+from advconf_lite.quality import absent_as_right, aggregate, dice
 
 SURE = 0.9  # a network that gives its labels more than this is called sure
 
@@ -99,7 +99,7 @@ EXERCISES = (
         "slice_score",
         "Write slice_score(scores): one number for a slice, the mean over its classes. NaN, a class that is in neither "
         "mask, counts as 1.",
-        right=lambda scores: aggregate(torch.as_tensor(np.asarray(scores, float))[None]).item(),
+        right=lambda scores: aggregate(absent_as_right(torch.as_tensor(np.asarray(scores, float))[None])).item(),
         cases=lambda: {
             "a class that truth lacks and the network draws": (np.array([0.9, 0.9, 0.0]),),
             "a class that neither has": (np.array([0.9, 0.6, np.nan]),),
