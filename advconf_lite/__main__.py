@@ -1,4 +1,4 @@
-"""python -m advconf_lite {run,tune,predict,pool,check}: the commands, each described by the module that does the work."""
+"""python -m advconf_lite {run,tune,predict,pool,artefacts,check}: each described by the module that does the work."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ COMMANDS = {
     ),
     "predict": ("advconf_lite.experiment.predict", "predicted scores for images without masks, worst first"),
     "pool": ("advconf_lite.experiment.pool", "runs over the folds of one data set, joined into one table"),
+    "artefacts": ("advconf_lite.course.artefacts", "trains what ships with the course, from a commit that it names"),
     "check": ("advconf_lite.course.check", "is this machine ready?"),
 }
 

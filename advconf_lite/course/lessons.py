@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from advconf_lite.course.place import go_home
+from advconf_lite.course.shipped import ShippedRun
 from advconf_lite.experiment.folder import network_from_config, read_config
 from advconf_lite.experiment.networks import Network
 from advconf_lite.experiment.profiles import PROFILES, Profile
 from advconf_lite.experiment.run import Run
+from advconf_lite.experiment.seen import seen_scores as seen_scores  # lessons find it here
 from advconf_lite.methods.registry import DEFAULT_METHODS
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.support.errors import BadInput
@@ -26,22 +26,50 @@ def start(
     out: str = "runs/quick",
     quality: str = "",
     methods: str = "",
+    use: str = "train",
 ) -> Run:
     """The run in `out`, and one line that says so.
 
     Relative paths count from the repository, also when Jupyter was started in notebooks/: one lesson must find what
-    another has made. `quality` and `methods` are names separated by spaces.
+    another has made. `quality` and `methods` are names separated by spaces; none: all that there are.
+
+    Args:
+        use: "train", and what the folder lacks is trained; or "shipped", what the course brings along, ready in a second
+            and laid out in a folder of its own below `out`.
+
+    Raises:
+        BadInput: a parameter that is none; or what is asked for does not ship.
     """
-    for name, value in {"data": data, "profile": profile, "out": out, "quality": quality, "methods": methods}.items():
+    given = {"data": data, "profile": profile, "out": out, "quality": quality, "methods": methods, "use": use}
+    for name, value in given.items():
         if not isinstance(value, str | Path) or (name in ("data", "profile", "out") and not str(value).strip()):
             raise BadInput(f"parameter {name} is {value!r}; give text, and several names separated by spaces")
     go_home()
     # MONAI announces changes of its next release; a student can do nothing about them.
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+    if use not in ("train", "shipped"):
+        raise BadInput(f"parameter use is {use!r}; give train or shipped")
+    if use == "shipped":
+        return _shipped(str(data), profile, Path(out), quality, methods)
     made, network = _as_made(profile, Path(out))
     run = Run(out, data, made, quality.split() or None, methods.split() or DEFAULT_METHODS, network=network)
     tuned = f" (settings of {run.profile.trials} trials for each method)" if run.profile.trials else ""
     print(f"data {run.data}, profile {run.profile.name}{tuned}, results in {out}, on {run.device}")
+    return run
+
+
+def _shipped(data: str, profile: str, out: Path, quality: str, methods: str) -> Run:
+    kind, _, organ = data.partition(":")
+    if kind != "phantom":
+        raise BadInput(f'of {data} nothing ships; take data = "phantom:prostate", or take use = "train"')
+    run = ShippedRun(out / f"shipped-{organ}", organ, quality.split(), methods.split())
+    if run.profile.name != profile:
+        raise BadInput(f'what ships is of profile {run.profile.name}, not {profile}; take that one, or take use = "train"')
+    images = sum(len(subjects) for subjects in run.entry["subjects"].values())
+    print(
+        f"data {run.data}, profile {run.profile.name}, shipped (trained at commit {run.manifest['commit'][:12]}): scores of "
+        f"all test subjects, images of {images} subjects, in {run.folder}, on {run.device}; nothing is trained here"
+    )
     return run
 
 
@@ -76,17 +104,3 @@ def one_per_domain(run: Run) -> tuple[list[torch.Tensor], list[torch.Tensor], li
         masks.append(part.masks[row])
         titles.append(domain)
     return images, masks, titles
-
-
-def seen_scores(run: Run, method: str, quality: str, seeds: Sequence[tuple[int, int]]) -> dict[str, list[float]]:
-    """True scores of the images that heads saw in training: {"clean": ..., "perturbed": ...}, all seeds together."""
-    files = [_seen(run.seen_path(method, quality, *pair)) for pair in seeds]
-    return {half: np.concatenate([file[half] for file in files]) for half in ("clean", "perturbed")}
-
-
-def _seen(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path) as file:
-            return {half: file[half] for half in ("clean", "perturbed")}
-    except Exception as error:  # a damaged archive fails in many ways
-        raise BadInput(f"{path} cannot be read ({error}); delete it and run again") from error

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from advconf_lite.course.lessons import seen_scores
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
 from advconf_lite.evaluation.text import domain_table
 from advconf_lite.experiment.run import Run
 from advconf_lite.experiment.scoring import rows, segmented
+from advconf_lite.experiment.seen import seen_scores
 from advconf_lite.methods.finetuned import Finetuned
 from advconf_lite.methods.heads import Adversarial, AdversarialWith
 from advconf_lite.methods.registry import find_method, head_methods, what_it_is

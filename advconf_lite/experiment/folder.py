@@ -58,6 +58,8 @@ class RunFolder:
         read_only: of a run that is there, to use what it has made; its config.json stays as it is.
     """
 
+    shipped: str | None = None  # which edition, of a folder that was filled with what ships (`course/shipped.py`)
+
     def __init__(
         self,
         folder: str | Path,
@@ -80,6 +82,7 @@ class RunFolder:
         self.network = network if network is None or isinstance(network, Network) else Network.of(network)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.progress = progress
+        self.stages: tuple[int, ...] = ()  # steps of the heads' training after which their weights are kept, too
         self._holding = False
         if read_only:
             refuse_changed_data(self.folder, read_config(self.folder))
@@ -106,6 +109,8 @@ class RunFolder:
             "device": str(self.device),
             "threads": torch.get_num_threads(),  # with another number, sums round otherwise, and training ends elsewhere
         }
+        if self.shipped:
+            config["shipped"] = self.shipped
         if old:
             self._refuse_others(old, config)
             for key in ("qualities", "methods"):  # a folder may be asked for more later
@@ -120,6 +125,8 @@ class RunFolder:
             refuse_changed_data(self.folder, old)
         versions = [each.get("versions", {}).get("advconf_lite", __version__) for each in (old, config)]
         differences = [f"version {versions[0]} of this package, and this is {versions[1]}"] if len(set(versions)) > 1 else []
+        if old.get("shipped") and not self.shipped:
+            differences.append("what ships with the package, whose images are too few to train on")
         for key in ("data", "profile", "network"):
             same = {name: old[key][name] for name in old[key]} if isinstance(old[key], dict) else old[key]
             # What a folder of before does not say of its network is believed.
@@ -162,6 +169,11 @@ class RunFolder:
 
     def seen_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> Path:
         return self.folder / f"seen-{method}-{quality}-s{segmenter_seed}-h{head_seed}.npz"
+
+    def stage_path(self, method: str, quality: str, segmenter_seed: int, head_seed: int, step: int) -> Path:
+        """A head as it was after so many steps of its training; only for the steps in `stages`."""
+        path = self.head_path(method, quality, segmenter_seed, head_seed)
+        return path.with_name(f"{path.stem}-step{step}.safetensors")
 
     def has_head(self, method: str, quality: str, segmenter_seed: int, head_seed: int) -> bool:
         """Whether a head is there, with what it has seen."""

@@ -64,7 +64,13 @@ def _train(run: RunFolder, segmenter: Segmenter, group: list[Key], s: int, h: in
         learners[key].pair = learners[pair]
     parts = (to_device(part, run.device) for part in (run.experiment.train, run.experiment.val))
     schedule = replace(run.profile, head_steps=own_profile(group[0][0], run.profile).head_steps)
-    train_heads(segmenter, list(learners.values()), *parts, schedule, h, checkpoint, run.progress)
+
+    def keep(step: int) -> None:
+        if step + 1 in run.stages:
+            for key, learner in learners.items():
+                save_weights(learner.head, run.stage_path(*key, s, h, step + 1))
+
+    train_heads(segmenter, list(learners.values()), *parts, schedule, h, checkpoint, run.progress, on_step=keep)
     for (name, quality), trained in learners.items():
         if run.has_head(name, quality, s, h):  # a pair that was there, and has come out the same
             continue

@@ -1,0 +1,50 @@
+"""The commit that artefacts are made from: one, and with nothing changed beside it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_text
+
+CLONE = Path(__file__).resolve().parents[2]
+
+
+def commit(dirty: bool, out: Path, clone: Path = CLONE) -> str:
+    """The commit of the clone, with "-dirty" if files beside those in `out` differ from it.
+
+    Raises:
+        BadInput: there is no clone or no git; or files differ, and `dirty` does not allow it.
+    """
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=clone, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != clone:
+            raise FileNotFoundError
+        head = git("rev-parse", "HEAD")
+        own = [f":(exclude){out.resolve().relative_to(clone)}"] if out.resolve().is_relative_to(clone) else []
+        changed = git("status", "--porcelain", "--", ".", *own).splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        raise BadInput(
+            f"artefacts name the commit that made them, and {clone} is no clone with a commit; clone it"
+        ) from None
+    if changed and not dirty:
+        first = changed[0].split(maxsplit=1)[-1]
+        raise BadInput(
+            f"{len(changed)} files differ from the commit that the artefacts are to name, such as {first}; commit them, or "
+            "add --dirty for a trial"
+        )
+    return head + ("-dirty" if changed else "")
+
+
+def of_one_commit(work: Path, name: str) -> None:
+    """BadInput if what lies in `work` was begun from another commit."""
+    path = work / "commit.txt"
+    begun = path.read_text(encoding="utf-8").strip() if path.exists() else name
+    if begun != name:
+        raise BadInput(f"{work} was begun from commit {begun}, and this is {name}; delete it, or check that commit out")
+    write_text(path, name + "\n")
