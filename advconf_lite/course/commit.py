@@ -30,12 +30,13 @@ def commit(dirty: bool, out: Path, clone: Path = CLONE) -> str:
         changed = git("status", "--porcelain", "--", ".", *own).splitlines()
     except (OSError, subprocess.CalledProcessError):
         raise BadInput(
-            f"artefacts name the commit that made them, and {clone} is no clone with a commit; clone it"
+            f"artefacts name the commit that made them, and {clone} is no clone that has one; clone the repository"
         ) from None
     if changed and not dirty:
         first = changed[0].split(maxsplit=1)[-1]
+        what = f"{len(changed)} files differ" if len(changed) > 1 else "1 file differs"
         raise BadInput(
-            f"{len(changed)} files differ from the commit that the artefacts are to name, such as {first}; commit them, or "
+            f"{what} from the commit that the artefacts are to name, such as {first}; commit them, or "
             "add --dirty for a trial"
         )
     return head + ("-dirty" if changed else "")

@@ -1,8 +1,9 @@
 """Weights and images with fewer bits, for what ships: what is rounded is used rounded, so that numbers belong to the files.
 
 A head's first fully connected layer holds 99 % of its weights. As 8-bit numbers with one scale for each output (a bfloat16:
-127 times it is exact in float32) they take a quarter of the room; everything else is float16. Images are 8 bits of their
-square root, which leaves the dark parts of a coil's field as many steps as they need. Rounding twice changes nothing.
+127 times it is exact in float32) they take a quarter of the room. Other matrices and kernels are float16 where that is
+enough; biases and the statistics of norms stay what they are. Images are 8 bits of their square root, which leaves the dark
+parts of a coil's field as many steps as they need. Rounding twice changes nothing.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ from advconf_lite.support.files import write_atomically
 
 Weights = dict[str, Tensor]
 LARGE = 50_000  # numbers in a matrix from which on it is stored in 8 bits
+ENOUGH = 1e-3  # error of float16, relative to the largest weight
 SCALE = ":scale"  # after the name of a matrix: what its whole numbers are multiplied with
 
 
 def packed(weights: Weights) -> Weights:
-    """Weights as they are stored: float16, large matrices (rows, ...) as int8 with their scales (rows,) bfloat16."""
+    """Weights as they are stored: matrices as float16, large ones (rows, ...) as int8 with their scales (rows,) bfloat16."""
     stored: Weights = {}
     for name, values in weights.items():
-        if not values.is_floating_point():
+        if not values.is_floating_point() or values.ndim < 2:
             stored[name] = values.contiguous()
-        elif values.ndim < 2 or values.numel() < LARGE:
-            stored[name] = values.half().contiguous()
+        elif values.numel() < LARGE:
+            half = values.half()
+            enough = (half.float() - values).abs().max() <= values.abs().max() * ENOUGH  # not so for tiny and for huge ones
+            stored[name] = (half if enough else values).contiguous()
         else:
             rows = values.float().flatten(1)
             scale = (rows.abs().amax(1) / 127).bfloat16()
