@@ -279,7 +279,7 @@ def test_the_commit_is_named_and_a_dirty_tree_refused(tmp_path, change):
     assert len(name) == 40
     {"edited": lambda: (tree / "code.py").write_text("2"), "new": lambda: (tree / "b.py").touch(),
      "removed": (tree / "code.py").unlink}[change]()  # fmt: skip
-    with pytest.raises(BadInput, match="1 file differs .*--dirty"):
+    with pytest.raises(BadInput, match="1 file differs .*allow it"):
         commit(False, out, tree)
     assert commit(True, out, tree) == f"{name}-dirty"
 

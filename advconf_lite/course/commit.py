@@ -36,8 +36,8 @@ def commit(dirty: bool, out: Path, clone: Path = CLONE) -> str:
         first = changed[0].split(maxsplit=1)[-1]
         what = f"{len(changed)} files differ" if len(changed) > 1 else "1 file differs"
         raise BadInput(
-            f"{what} from the commit that the artefacts are to name, such as {first}; commit them, or "
-            "add --dirty for a trial"
+            f"{what} from the commit that the artefacts are to name, such as {first}; commit them, or allow it for a trial",
+            argument="dirty",
         )
     return head + ("-dirty" if changed else "")
 
