@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from advconf_lite.__main__ import main
 from advconf_lite.course import artefacts, edition, packing
 from advconf_lite.course.commit import commit, of_one_commit
 from advconf_lite.course.edition import check_sums, find_artefacts, read_array, read_manifest, write_array
@@ -20,8 +21,10 @@ from advconf_lite.course.shipped import ShippedRun
 from advconf_lite.experiment import run as run_module
 from advconf_lite.experiment.compact import images, packed, pixels, unpacked
 from advconf_lite.experiment.run import Run
+from advconf_lite.phantom.organs import ORGANS
 from advconf_lite.support.errors import BadInput
 
+ROOT = Path(__file__).parent.parent
 METHODS = ["plain", "adversarial", "replay", "agreement-2"]
 
 
@@ -231,6 +234,13 @@ def test_a_wheel_is_asked_for_its_files(clone, monkeypatch):
     assert shipped().predict_heads().shape[0]
 
 
+def test_the_wheel_carries_every_organ():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for organ in ("", *(f"/{name}" for name in ORGANS)):
+        files = "*" if organ else "*.json"
+        assert f'"share/advconf-lite/artefacts{organ}" = ["artefacts{organ}/{files}"]' in text
+
+
 # ---- folders
 
 
@@ -275,18 +285,18 @@ def test_the_commit_is_named_and_a_dirty_tree_refused(tmp_path, change):
     tree, out = tmp_path.resolve(), tmp_path.resolve() / "artefacts"
     out.mkdir()
     (out / "manifest.json").write_text("{}")  # what the command writes itself is no change
-    name = commit(False, out, tree)
+    name = commit(False, out, clone=tree)
     assert len(name) == 40
     {"edited": lambda: (tree / "code.py").write_text("2"), "new": lambda: (tree / "b.py").touch(),
      "removed": (tree / "code.py").unlink}[change]()  # fmt: skip
     with pytest.raises(BadInput, match="1 file differs .*allow it"):
-        commit(False, out, tree)
-    assert commit(True, out, tree) == f"{name}-dirty"
+        commit(False, out, clone=tree)
+    assert commit(True, out, clone=tree) == f"{name}-dirty"
 
 
 def test_without_a_repository_there_is_no_commit(tmp_path):
     with pytest.raises(BadInput, match="clone the repository"):
-        commit(False, tmp_path / "out", tmp_path.resolve())
+        commit(False, tmp_path / "out", clone=tmp_path.resolve())
 
 
 def test_runs_of_two_commits_are_not_mixed(tmp_path):
@@ -338,6 +348,23 @@ def test_weights_that_are_not_those_of_the_scores_are_found(clone):
     table.to_csv(run.predictions_path, index=False)
     with pytest.raises(BadInput, match="differ by up to 0.1"):
         check_scores(run)
+
+
+def test_the_check_says_what_holds_and_leaves_nothing(made, clone, monkeypatch, capsys):
+    stored = ["artefacts", "--out", str(clone / "artefacts"), "--check"]
+    assert main([*stored, "stored"]) == 0
+    said = capsys.readouterr().out
+    assert "16 files are those of commit cccc" in said and "plain, adversarial score" in said
+
+    def again(organ, work, out, *_):
+        shutil.copytree(made / "artefacts" / organ, out / organ)
+
+    monkeypatch.setattr(artefacts, "make", again)
+    monkeypatch.setattr("advconf_lite.course.commit.commit", lambda *_: "c")
+    assert main([*stored, "--work", "runs/w"]) == 0
+    assert "made again, no mean score" in capsys.readouterr().out and not list(Path("runs").iterdir())
+    (clone / "artefacts" / "prostate" / "metrics.csv").unlink()
+    assert main([*stored, "stored"]) == 2 and "metrics.csv cannot be read" in capsys.readouterr().err
 
 
 STORED = edition.CLONE / "artefacts"

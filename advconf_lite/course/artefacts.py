@@ -48,6 +48,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
+    from advconf_lite.course.commit import commit, of_one_commit
     from advconf_lite.course.edition import check_sums, read_manifest
     from advconf_lite.course.recheck import check_alike, check_scores
     from advconf_lite.course.shipped import ShippedRun
@@ -59,12 +60,15 @@ def _check(chosen: argparse.Namespace) -> int:
     for organ in manifest["organs"]:
         with tempfile.TemporaryDirectory() as place:
             print(check_scores(ShippedRun(Path(place) / "run", organ, progress=False, artefacts=chosen.out)), flush=True)
-    for organ, entry in manifest["organs"].items() if chosen.check == "remade" else ():
+    if chosen.check == "remade":
         work = chosen.work.with_name(f"{chosen.work.name}-again")
-        seeds = [list(dict.fromkeys(each)) for each in zip(*entry["pairs"])]
-        profile = profile_from_config(entry["profile"])
-        make(organ, work / organ, work / "packed", profile, entry["qualities"], entry["methods"], *seeds)
-        print(check_alike(chosen.out / organ, work / "packed" / organ), flush=True)
+        of_one_commit(work, commit(True, chosen.out, work))  # a check that was killed goes on, on the same code
+        for organ, entry in manifest["organs"].items():
+            seeds = [list(dict.fromkeys(each)) for each in zip(*entry["pairs"])]
+            profile, again = profile_from_config(entry["profile"]), work / "packed"
+            make(organ, work / organ, again, profile, entry["qualities"], entry["methods"], *seeds)
+            print(check_alike(chosen.out / organ, again / organ), flush=True)
+        shutil.rmtree(work)  # the next check makes everything again
     return 0
 
 
@@ -75,7 +79,7 @@ def _make(chosen: argparse.Namespace) -> int:
     from advconf_lite.support.alone import alone_in
 
     began, organs = time.time(), chosen.organ or list(ORGANS)
-    made_by = {"command": _command(chosen), "commit": commit(chosen.dirty, chosen.out), "version": __version__}
+    made_by = {"command": _command(chosen), "commit": commit(chosen.dirty, chosen.out, chosen.work), "version": __version__}
     with alone_in(chosen.work):
         of_one_commit(chosen.work, made_by["commit"])
         entries: dict[str, Any] = {}

@@ -11,8 +11,8 @@ from advconf_lite.support.files import write_text
 CLONE = Path(__file__).resolve().parents[2]
 
 
-def commit(dirty: bool, out: Path, clone: Path = CLONE) -> str:
-    """The commit of the clone, with "-dirty" if files beside those in `out` differ from it.
+def commit(dirty: bool, *own: Path, clone: Path = CLONE) -> str:
+    """The commit of the clone, with "-dirty" if files differ from it, beside those in the folders `own`.
 
     Raises:
         BadInput: there is no clone or no git; or files differ, and `dirty` does not allow it.
@@ -26,8 +26,8 @@ def commit(dirty: bool, out: Path, clone: Path = CLONE) -> str:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != clone:
             raise FileNotFoundError
         head = git("rev-parse", "HEAD")
-        own = [f":(exclude){out.resolve().relative_to(clone)}"] if out.resolve().is_relative_to(clone) else []
-        changed = git("status", "--porcelain", "--", ".", *own).splitlines()
+        inside = [path.resolve().relative_to(clone) for path in own if path.resolve().is_relative_to(clone)]
+        changed = git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in inside)).splitlines()
     except (OSError, subprocess.CalledProcessError):
         raise BadInput(
             f"artefacts name the commit that made them, and {clone} is no clone that has one; clone the repository"

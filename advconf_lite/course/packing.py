@@ -146,10 +146,8 @@ def _enough(run: Run, slices: SliceSet, split: str, count: int) -> list[tuple[st
 def _in_turn(slices: SliceSet) -> list[tuple[str, str]]:
     domains = [slices.source_domain, *slices.target_domains]
     of = [_subjects(slices.select(domain, "test").table) for domain in domains]
-    turns = max(map(len, of))
-    return [subjects[turn] for turn in range(turns) for subjects in of if turn < len(subjects)][
-        : max(TEST_SUBJECTS, len(of))
-    ]
+    turns = [subjects[n] for n in range(max(map(len, of))) for subjects in of if n < len(subjects)]
+    return turns[: max(TEST_SUBJECTS, len(of))]
 
 
 def write_manifest(out: Path, organs: dict[str, Any], made_by: dict[str, Any]) -> int:
