@@ -58,7 +58,8 @@ def test_a_slider_replaces_the_picture_and_an_error_is_one_line(kernel):
     explorer.draw(gain=1)  # what is measured is a change, and not the first drawing of a process
     gain.value = 5
     (where, picture), (_, text) = kernel[3:]
-    assert where == place and picture["image/png"] and text["text/plain"] == "gain 5, a"
+    assert where == place and text["text/plain"] == "gain 5, a"
+    assert "data:image/png;base64," in picture["text/html"] and "A line.</figcaption>" in picture["text/html"]
     before = explorer.picture
     gain.value = 9
     assert kernel[-1] == (line, {"text/plain": "this cannot be drawn: ValueError: too much gain"})

@@ -172,7 +172,7 @@ CASES = {
     ),
     "fool_the_head": (
         {}, "{'grade': 0.25, 'dice': 0.01}", "{'grade': None, 'dice': None}",
-        {"{'grade': 0.3, 'dice': 0.2}": "rightly", "{'grade': 0.1, 'dice': 0.0}": "larger size", "{'grade': 0.3}": "lacks"},
+        {"{'grade': 0.3, 'dice': 0.2}": "rightly", "{'grade': 0.05, 'dice': 0.0}": "larger size", "{'grade': 0.3}": "lacks"},
     ),
     "fool_the_segmenter": (
         {}, "{'grade': -0.01, 'dice': 0.124}", "None",

@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from advconf_lite.course.saying import in_words, never_raises, say
+from advconf_lite.figures.captions import bundle, next_number
 from advconf_lite.figures.style import show
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.progress import VARIABLE
@@ -73,7 +74,7 @@ class Explorer:
     """
 
     def __init__(self, draw: Callable[..., Any], controls: dict[str, Any], alt: str) -> None:
-        self.draw, self.alt = draw, alt
+        self.draw, self.alt, self.caption = draw, alt, ""
         self.controls = {name: control_of(name, given) for name, given in controls.items()}
         self.values = {name: start_of(control) for name, control in self.controls.items()}
         self.picture: bytes | None = None
@@ -98,7 +99,8 @@ class Explorer:
         self._change(values)
 
     def first(self, caption: str) -> None:
-        """Draw the start, and show it with its caption."""
+        """Draw the start, and show it with its caption, which stays below every picture that replaces it."""
+        self.caption = caption
         result = self._drawn(self.values)
         pictures, self.text = _parts(result)
         for one in pictures:
@@ -167,9 +169,13 @@ class Explorer:
         return result
 
     def _replace(self, picture: Any) -> None:
-        bundle = self._bundle(picture)
+        shown = self._bundle(picture)
         if self._image is None:
-            _update(bundle, self._place, self.alt)
+            if self.caption:  # one form of the picture is enough for who has controls, and it has the caption
+                size = tuple(int.from_bytes(self.picture[place : place + 4], "big") for place in (16, 20))
+                found, _ = bundle(self.picture, next_number(self.caption), self.caption, self.alt, size)
+                shown = {kind: found[kind] for kind in ("text/html", "text/plain")}
+            _update(shown, self._place, self.alt)
         else:
             self._image.value, self._image.layout.display = self.picture, ""
 

@@ -63,13 +63,13 @@ def subject_on_all_scanners(run: Run, subject: int = 0) -> dict[str, tuple[np.nd
 def on_all_scanners(run: Run, segmenter: Segmenter, heads: Heads | None = None, subject: int = 0) -> list[Outlined]:
     """The cases of `figures.outlines.one_subject_all_scanners`: the same patient's slice, segmented and judged."""
     found = subject_on_all_scanners(run, subject)
-    x = torch.stack([_normalised(image) for image, _ in found.values()])
+    x = torch.stack([normalised(image) for image, _ in found.values()])
     y = torch.stack([torch.from_numpy(mask).long() for _, mask in found.values()])
     names = list(found)
     return judged(run, segmenter, x, y, [f"{names[0]}\n(source)", *names[1:]], heads)
 
 
-def _normalised(image: np.ndarray) -> Tensor:
+def normalised(image: np.ndarray) -> Tensor:
     """(H, W) -> (1, H, W), by its own mean and standard deviation."""
     x = torch.from_numpy(image)[None].double()
     std, mean = torch.std_mean(x, dim=(1, 2), correction=0)

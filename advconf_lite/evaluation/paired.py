@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -58,36 +59,65 @@ def compare(
     rows = []
     targets = predictions[(predictions["domain"] != source_domain) & predictions["method"].isin(wanted)]
     for quality, of_quality in targets.groupby("quality", sort=False):
-        domains, pairs = list(dict.fromkeys(of_quality["domain"])), sorted(set(zip(*(of_quality[c] for c in SEEDS))))
-        values = np.full((len(wanted), len(REPORTED), len(domains), len(pairs), 1 + resamples), np.nan)  # the data first
-        for key, group in of_quality.groupby(["domain", *SEEDS], sort=False):
-            found = [group[group["method"] == method].sort_values(SLICE) for method in wanted]
-            for method, table in zip(wanted, found):
-                if len(table) == 0 or len(table) != len(found[0]):
-                    raise BadInput(f"{reference} and {method} did not score the same slices of {key[0]}; run both again")
-            weights = subject_weights(found[0], resamples)
-            for number, table in enumerate(found):
-                scores = (table[column].to_numpy(float) for column in ("predicted_score", "true_score"))
-                result = weighted_metrics(*scores, weights, REPORTED)
-                values[number, :, domains.index(key[0]), pairs.index(key[1:])] = list(result.values())
-        of_seeds = seed_weights(pairs, resamples).T  # (pairs, 1 + resamples)
-        unanswered = set(of_quality.loc[~np.isfinite(of_quality["predicted_score"].astype(float)), "method"])
-        estimable = of_quality.groupby("domain")["subject"].nunique().max() >= FEWEST_SUBJECTS
+        found = resampled(of_quality, wanted, resamples)
         for number, method in enumerate(methods, start=1):
-            difference = values[0] - values[number]  # (metrics, domains, pairs, 1 + resamples)
-            weights = np.where(np.isnan(difference), 0, of_seeds)
-            with np.errstate(invalid="ignore"):
-                per_domain = (np.nan_to_num(difference) * weights).sum(2) / weights.sum(2)
-            for name, of_domain in zip(REPORTED, per_domain):
+            means = mean_over_seeds(found.values[0] - found.values[number], found.pairs)
+            for name, mean in zip(REPORTED, means):
                 if METRICS[name].needs_estimate and rank_only & {reference, method}:
                     continue
-                with np.errstate(invalid="ignore"):
-                    mean = np.nansum(of_domain, 0) / (~np.isnan(of_domain)).sum(0)
-                if not METRICS[name].of_order and unanswered & {reference, method}:
+                if not METRICS[name].of_order and found.unanswered[[0, number]].any():
                     mean = np.full_like(mean, np.nan)
-                low, high = percentiles(mean[1:]) if estimable else (np.nan, np.nan)
+                low, high = percentiles(mean[1:]) if found.estimable else (np.nan, np.nan)
                 rows.append({
                     "quality": quality, "method": method, "metric": name, "difference": mean[0], "low": low, "high": high,
-                    "n_domains": len(domains), "n_segmenters": len({pair[0] for pair in pairs}), "n_pairs": len(pairs),
+                    "n_domains": len(found.domains), "n_segmenters": len({pair[0] for pair in found.pairs}),
+                    "n_pairs": len(found.pairs),
                 })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+class Resampled(NamedTuple):
+    """The `REPORTED` metrics of several methods under the same draws of subjects.
+
+    values: (methods, metrics, domains, pairs of seeds, 1 + resamples), the data first. unanswered: (methods, pairs), whether
+    a prediction is no number. estimable: whether some domain has subjects enough for an interval.
+    """
+
+    values: np.ndarray
+    unanswered: np.ndarray
+    domains: list[str]
+    pairs: list[tuple[int, int]]
+    estimable: bool
+
+
+def resampled(of_quality: pd.DataFrame, wanted: Sequence[str], resamples: int) -> Resampled:
+    """Of one quality's predictions on the targets.
+
+    Raises:
+        BadInput: two of the methods did not score the same slices.
+    """
+    domains, pairs = list(dict.fromkeys(of_quality["domain"])), sorted(set(zip(*(of_quality[c] for c in SEEDS))))
+    values = np.full((len(wanted), len(REPORTED), len(domains), len(pairs), 1 + resamples), np.nan)
+    unanswered = np.zeros((len(wanted), len(pairs)), bool)
+    for key, group in of_quality.groupby(["domain", *SEEDS], sort=False):
+        found = [group[group["method"] == method].sort_values(SLICE) for method in wanted]
+        for method, table in zip(wanted, found):
+            if len(table) == 0 or len(table) != len(found[0]):
+                raise BadInput(f"{wanted[0]} and {method} did not score the same slices of {key[0]}; run both again")
+        weights = subject_weights(found[0], resamples)
+        for number, table in enumerate(found):
+            scores = (table[column].to_numpy(float) for column in ("predicted_score", "true_score"))
+            result = weighted_metrics(*scores, weights, REPORTED)
+            values[number, :, domains.index(key[0]), pairs.index(key[1:])] = list(result.values())
+            unanswered[number, pairs.index(key[1:])] |= not np.isfinite(table["predicted_score"].astype(float)).all()
+    estimable = of_quality.groupby("domain")["subject"].nunique().max() >= FEWEST_SUBJECTS
+    return Resampled(values, unanswered, domains, pairs, bool(estimable))
+
+
+def mean_over_seeds(difference: np.ndarray, pairs: list[tuple[int, int]]) -> np.ndarray:
+    """(metrics, domains, pairs, 1 + resamples) -> (metrics, 1 + resamples): over pairs that are drawn anew, and domains."""
+    of_seeds = seed_weights(pairs, difference.shape[-1] - 1).T  # (pairs, 1 + resamples)
+    weights = np.where(np.isnan(difference), 0, of_seeds)
+    with np.errstate(invalid="ignore"):
+        per_domain = (np.nan_to_num(difference) * weights).sum(2) / weights.sum(2)
+        return np.nansum(per_domain, 1) / (~np.isnan(per_domain)).sum(1)

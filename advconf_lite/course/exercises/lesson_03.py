@@ -220,13 +220,14 @@ EXERCISES = (
 )
 
 STAYS = Band(-1.0, 0.02)  # what a hand at a slider may call "stays"
-FALLS = {"grade": Band(0.2, 9.0), "dice": Band(0.1, 1.0)}
+# An untrained head's grade falls so far on every slice that was tried, a plain head's on one in four; the Dice on all.
+FALLS = {"grade": Band(0.1, 9.0), "dice": Band(0.1, 1.0)}
 SMALL = {name: Band(-1.0, band.low - 1e-9) for name, band in FALLS.items()}
 
 EXERCISES += (
     Exercise(
         "fool_the_head",
-        'Make the grade fall by 0.2 while the Dice stays (within 0.02). Give {"grade": ..., "dice": ...}: the two falls.',
+        'Make the grade fall by 0.1 while the Dice stays (within 0.02). Give {"grade": ..., "dice": ...}: the two falls.',
         right=lambda: {"grade": FALLS["grade"], "dice": STAYS},
         mistakes=(
             Mistake(
@@ -235,7 +236,7 @@ EXERCISES += (
             ),
             Mistake(
                 lambda: {"grade": SMALL["grade"], "dice": Band(-1.0, 1.0)},
-                "the grade has not fallen by 0.2 yet: a larger size, or the head's own gradient as the direction.",
+                "the grade has not fallen by 0.1 yet: a larger size, or the head's own gradient as the direction.",
             ),
         ),
         praise="the head fears something that does no harm: that is what Algorithm 1 is to teach it.",

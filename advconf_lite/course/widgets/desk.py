@@ -1,0 +1,173 @@
+"""Triage desk: some slices of a scanner may be sent back to a human. Which? Rank them, and see what is caught and what is
+released."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from advconf_lite.course.exercises.lesson_00 import FAILURE
+from advconf_lite.course.explore import Slider
+from advconf_lite.course.pictures import slices_of
+from advconf_lite.course.widgets.widget import Widget
+from advconf_lite.evaluation.predictions import CONSTANT, SEEDS, SLICE
+from advconf_lite.experiment.run import Run
+from advconf_lite.figures.desk import DeskFigure
+from advconf_lite.figures.outlines import Outlined
+from advconf_lite.figures.promises import risk_curve
+from advconf_lite.segmenter import Segmenter
+from advconf_lite.support.errors import BadInput
+
+MINE, ORACLE = "my own order", "oracle"
+
+
+class Triage(NamedTuple):
+    """What comes of sending back a budget of slices.
+
+    sent_back: (n,) share of each slice: 0 or 1, between where the budget cuts slices of equal confidence.
+    caught, failures: how many failures were sent back, and how many there are; caught is an expectation where ties are cut.
+    released: mean true score of the rest, NaN if there is none.
+    """
+
+    sent_back: np.ndarray
+    caught: float
+    failures: int
+    released: float
+
+    @property
+    def coverage(self) -> float:
+        return float(1 - self.sent_back.mean())
+
+    @property
+    def risk(self) -> float:
+        return 1 - self.released
+
+
+def triage(confidence: np.ndarray, true_score: np.ndarray, budget: int, failed_below: float = FAILURE) -> Triage:
+    """Send back the `budget` slices of the lowest confidence (n,). Of slices of equal confidence each is as likely.
+
+    Raises:
+        BadInput: the budget is not 0 ... n.
+    """
+    confidence, true = np.asarray(confidence, float), np.asarray(true_score, float)
+    if not 0 <= budget <= len(true):
+        raise BadInput(f"the budget is {budget}; give 0 to {len(true)}, the number of slices")
+    sent_back = np.zeros(len(true))
+    left = float(budget)
+    for value in np.unique(confidence):  # the lowest first
+        tied = confidence == value
+        sent_back[tied] = min(1.0, left / tied.sum())
+        left = max(0.0, left - tied.sum())
+    failed, kept = true < failed_below, 1 - sent_back
+    released = float((kept * true).sum() / kept.sum()) if budget < len(true) else float("nan")
+    return Triage(sent_back, float(sent_back[failed].sum()), int(failed.sum()), released)
+
+
+def own_order(numbers: Sequence[int], n: int) -> np.ndarray:
+    """Confidence (n,) of somebody who sends back the slices with these numbers, from 1, first; all others are tied.
+
+    Raises:
+        BadInput: a number that no slice has.
+    """
+    numbers = list(dict.fromkeys(numbers))
+    wrong = [number for number in numbers if number not in range(1, n + 1)]
+    if wrong:
+        raise BadInput(f"there is no slice {wrong[0]}; give numbers from 1 to {n}")
+    confidence = np.full(n, float(n))
+    for place, number in enumerate(numbers):
+        confidence[number - 1] = place
+    return confidence
+
+
+class Desk(Widget):
+    """The widget.
+
+    Attributes:
+        cases: the pile; scores: ranking -> confidence (n,); true: (n,).
+        now: the triage that was drawn last.
+    """
+
+    now: Triage
+
+    def __init__(self, cases: Sequence[Outlined], scores: dict[str, np.ndarray], true: np.ndarray, quality: str) -> None:
+        self.cases, self.scores, self.true, self.title = list(cases), scores, true, quality
+        curves = {name: risk_curve(score, true) for name, score in (scores | {ORACLE: true}).items()}
+        self.figure = DeskFigure(self.cases, curves, float(np.mean(1 - true)), quality, FAILURE)
+
+    def draw(self, budget: int, rank_by: str, reveal: bool) -> tuple[Figure | np.ndarray, str]:
+        self.now = triage(self.scores[rank_by], self.true, budget)
+        fig = self.figure.draw(rank_by, self.now.sent_back, self.now.coverage, self.now.risk, reveal)
+        caught = f"{self.now.caught:.1f}".removesuffix(".0")
+        released = "nothing is released" if budget == len(self.true) else (
+            f"mean {self.title} of the {len(self.true) - budget} that are released: {self.now.released:.2f}"
+        )  # fmt: skip
+        return fig, (
+            f"{rank_by}: {budget} of {len(self.true)} sent back, {caught} of {self.now.failures} failures caught; "
+            f"{released} (of all: {self.true.mean():.2f})"
+        )
+
+
+def triage_desk(
+    run: Run,
+    segmenter: Segmenter,
+    domain: str | None = None,
+    mine: Sequence[int] = (),
+    predictions: pd.DataFrame | None = None,
+    methods: Sequence[str] = ("plain", "adversarial", "agreement-15", CONSTANT),
+    n: int = 60,
+) -> Desk:
+    """The desk with up to n slices of one target scanner, by default the one with the most failures that has good ones too.
+
+    Args:
+        segmenter: whose outlines are drawn; the predictions are those about the first segmenter seed.
+        mine: numbers of the slices that you would send back, the first one first.
+        predictions: a table of predictions; default: the run's.
+        methods: which rankings; one that the table lacks is left out.
+
+    Raises:
+        BadInput: no such domain, no such slice, or no predictions.
+    """
+    table = run.predictions() if predictions is None else predictions
+    quality = run.qualities[0]
+    table = table[(table["quality"] == quality) & np.isfinite(table["predicted_score"])]
+    if table.empty:
+        raise BadInput(f"there are no predictions of {quality}; run lesson 04 first")
+    pair = min(zip(*(table.loc[table["method"] != CONSTANT, column] for column in SEEDS)), default=(0, 0))
+    table = table[(table[SEEDS] == list(pair)).all(axis=1) | (table["method"] == CONSTANT)]
+    domain = domain or _worst(table, run.experiment.slices.source_domain)
+    rows = table[table["domain"] == domain]
+    if rows.empty:
+        raise BadInput(f"there are no predictions on {domain}; choose from {', '.join(dict.fromkeys(table['domain']))}")
+    of_method = {name: part.drop_duplicates(SLICE).set_index(SLICE) for name, part in rows.groupby("method", sort=False)}
+    first = next(part for name, part in of_method.items() if name != CONSTANT)
+    chosen = first.iloc[np.unique(np.linspace(0, len(first) - 1, min(n, len(first))).round().astype(int))]
+    scores = {
+        name: of_method[name].loc[chosen.index, "predicted_score"].to_numpy(float) for name in methods if name in of_method
+    }
+    if CONSTANT in methods:
+        scores[CONSTANT] = np.zeros(len(chosen))
+    scores[MINE] = own_order(mine, len(chosen))
+    cases = slices_of(run, segmenter, chosen.reset_index())
+    desk = Desk(cases, scores, chosen["true_score"].to_numpy(float), run.quality(quality).measure.title)
+    return desk.below(
+        f"Slices of {domain} as they come from the scanner, with the network's outline. Those that are pale are sent back. "
+        f"The star: how much is released, and how bad it is. `reveal` frames the failures, {desk.title} below {FAILURE:g}.",
+        "A pile of numbered slices with outlines, some of them pale, and a risk-coverage curve with a star.",
+        budget=Slider(0, 0, len(chosen), 1),
+        rank_by=list(scores),
+        reveal=False,
+    )
+
+
+def _worst(table: pd.DataFrame, source: str) -> str:
+    """The target with the most failures among those that are no failure as a whole: a quarter of it at least is good."""
+    targets = table[table["domain"] != source]
+    share = (targets["true_score"] < FAILURE).groupby(targets["domain"], sort=False).mean()
+    if share.empty:
+        return source
+    mixed = share[share <= 0.75]
+    return str((mixed if len(mixed) else share).idxmax())
