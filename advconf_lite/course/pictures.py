@@ -22,7 +22,7 @@ from advconf_lite.methods.registry import find_method
 from advconf_lite.phantom.organs import find_organ
 from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners
 from advconf_lite.phantom.subject import make_subject
-from advconf_lite.quality import aggregate
+from advconf_lite.quality import absent_as_right, aggregate
 from advconf_lite.segmenter import Segmenter, label_map
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
@@ -97,7 +97,7 @@ def judged(
     x, y = x.to(run.device), y.to(run.device)
     passes = [segmenter(some) for some in x.split(64)]
     y_hat, z = torch.cat([label_map(logits) for logits, _ in passes]), torch.cat([z for _, z in passes])
-    true = image_scores(run, run.quality(quality)(y_hat, y)).tolist()
+    true = image_scores(run, absent_as_right(run.quality(quality)(y_hat, y))).tolist()
     predicted = {
         method: image_scores(run, head_scores(head, find_method(method).features(head, x, z))).tolist()
         for (method, of), head in (heads or {}).items()
@@ -167,7 +167,7 @@ def sampled_slices(run: Run, segmenter: Segmenter, n: int = 15, seed: int = 0) -
     for title, (name, part, row) in {"best of the source": best, "worst of the targets": worst}.items():
         x, y = part.images[row : row + 1].to(run.device), part.masks[row : row + 1].to(run.device)
         masks, g = monte_carlo_masks(segmenter, x, n, seed), run.quality(run.qualities[0])
-        true = float(aggregate(g(segmenter.masks(x), y)))
+        true = float(aggregate(absent_as_right(g(segmenter.masks(x), y))))
         agreement = float(score_agreement(masks, g).mean())
         arrays = (values.cpu().numpy() for values in (x[0, 0], masks[:, 0], y[0]))
         found[f"{title}\n{name}"] = Sampled(*arrays, agreement, true)
@@ -178,9 +178,8 @@ def _extreme(run: Run, segmenter: Segmenter, domains: Sequence[tuple[str, Part]]
     """Domain, part and row of the slice with the largest or smallest true quality."""
     found = []
     for name, part in domains:
-        scores = aggregate(
-            run.quality(run.qualities[0])(segmenter.masks(part.images.to(run.device)), part.masks.to(run.device))
-        )
+        drawn, truth = segmenter.masks(part.images.to(run.device)), part.masks.to(run.device)
+        scores = aggregate(absent_as_right(run.quality(run.qualities[0])(drawn, truth)))
         row = int(which(range(len(scores)), key=scores.tolist().__getitem__))
         found.append((float(scores[row]), name, part, row))
     return which(found, key=lambda case: case[0])[1:]

@@ -22,7 +22,7 @@ from advconf_lite.experiment.run import Run
 from advconf_lite.figures.console import ConsoleFigure
 from advconf_lite.phantom.any_image import ImageScanner
 from advconf_lite.phantom.reacquire import reacquire
-from advconf_lite.quality import Quality, aggregate
+from advconf_lite.quality import Quality, absent_as_right, aggregate
 from advconf_lite.segmenter import Segmenter
 
 AS_IT_IS = "as it is"
@@ -76,7 +76,7 @@ def scan(segmenter: Segmenter, x: Tensor, y: Tensor, g: Quality, spacing_mm: flo
     """`rescanned` with these settings, segmented and compared with the truth y (1, H, W)."""
     there = rescanned(x, spacing_mm, **settings)
     y_hat = segmenter.masks(there)
-    return Scan(there, y_hat, float(aggregate(g(y_hat, y))), float(relative_norm(there - x, x)))
+    return Scan(there, y_hat, float(aggregate(absent_as_right(g(y_hat, y)))), float(relative_norm(there - x, x)))
 
 
 class Console(Widget):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from advconf_lite.course.explore import Explorer, explore
 from advconf_lite.experiment.run import Run
-from advconf_lite.quality import aggregate
+from advconf_lite.quality import absent_as_right, aggregate
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.support.errors import BadInput
 
@@ -59,7 +59,8 @@ def good_cases(run: Run, segmenter: Segmenter, n: int = 8, at_least: float = 0.8
     """Test slices of the source with every class, segmented well, so that there is something to lose: n of them, evenly
     over the subjects; fewer where there are fewer, and the best one where there is none."""
     part, classes = run.experiment.test, range(1, run.experiment.num_classes)
-    scores = aggregate(run.quality(run.qualities[0])(segmenter.masks(part.images.to(run.device)), part.masks.to(run.device)))
+    drawn, g = segmenter.masks(part.images.to(run.device)), run.quality(run.qualities[0])
+    scores = aggregate(absent_as_right(g(drawn, part.masks.to(run.device))))
     shown = torch.stack([(part.masks == k).flatten(1).any(1) for k in classes], 1).all(1)
     good = torch.nonzero(shown & (scores.cpu() >= at_least)).flatten().tolist()
     good = good or [int((scores.cpu() + shown.float()).argmax())]
