@@ -68,4 +68,4 @@ class ConsoleFigure:
         marks: list[Line2D] = [self.last, self.all, self.half]
         handles = [line_handle(TRUTH, "truth"), *outlines, *marks]
         fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=1.8)
-        self.kept = KeptFigure(fig, axes, [self.half, self.all, self.last])
+        self.kept = KeptFigure(fig, [self.home, self.there], moving=[self.half, self.all, self.last])

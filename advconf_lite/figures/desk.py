@@ -111,7 +111,7 @@ class DeskFigure:
             Patch(fc="none", ec=BROKEN.colour, lw=2.5, label=f"{self.quality} below {self.failed_below:g}"),
         ]
         fig.legend(handles=handles, loc="outside lower center", ncols=6, handlelength=1.4, columnspacing=1.1)
-        self.kept = KeptFigure(fig, [], [self.shade, self.frames, self.curve, self.point])
+        self.kept = KeptFigure(fig, moving=[self.shade, self.frames, self.curve, self.point])
 
 
 def _square(number: int) -> list[tuple[float, float]]:

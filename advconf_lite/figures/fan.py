@@ -86,7 +86,7 @@ class FanFigure:
             fig = Figure(figsize=(7.4, 4.2))
             fig.subplots_adjust(left=0.17, right=0.97, bottom=0.14, top=0.89)  # whatever the numbers on the axis are
             fan_legend(fig, self.reference, "upper center")
-            self.kept = KeptFigure(fig, [fig.subplots()], [])
+            self.kept = KeptFigure(fig, whole=[fig.subplots()])
         ax = self.kept.fig.axes[0]
         for old in (*ax.lines, *ax.collections):  # ticks are the slowest part, and would be cleared, too
             old.remove()

@@ -68,4 +68,4 @@ class FoolingFigure:
             outlines[0].set_label(f"predicted {self.class_names[0]}")
         handles = [line_handle(TRUTH, "truth"), *outlines]
         fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.2)
-        self.kept = KeptFigure(fig, axes, [*self.bars, *self.numbers])
+        self.kept = KeptFigure(fig, [self.before, self.delta, self.after], moving=[*self.bars, *self.numbers])

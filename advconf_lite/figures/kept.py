@@ -6,6 +6,7 @@ Most of a figure's time goes into what does not change: ticks, labels, legends. 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -24,6 +25,7 @@ class KeptImage:
         image_panel(ax, image)
         ax.axis("off")
         self.ax, self.image = ax, ax.images[0]
+        self._outlined: list[tuple[Any, list[Artist]]] = []  # what was outlined, in order, and its artists
 
     def show(
         self,
@@ -36,10 +38,23 @@ class KeptImage:
         self.image.set_data(image)
         self.image.set_extent((-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5))
         self.image.set_clim(low, max(high, low + 1e-6))
-        for old in list(self.ax.collections):
-            old.remove()
-        for mask, cue in outlined:
+        wanted = [(mask.shape, mask.tobytes(), cue) for mask, cue in outlined]
+        same = 0  # an outline is the slowest part of an image
+        while same < min(len(wanted), len(self._outlined)) and wanted[same] == self._outlined[same][0]:
+            same += 1
+        for _, artists in self._outlined[same:]:
+            for artist in artists:
+                artist.remove()
+        del self._outlined[same:]
+        for key, (mask, cue) in zip(wanted[same:], outlined[same:]):
+            before = len(self.ax.collections)
             outlines(self.ax, mask, cue)
+            self._outlined.append((key, list(self.ax.collections[before:])))
+
+    def parts(self) -> list[Artist]:
+        """All that is to be seen on the axes, in the order in which it is drawn."""
+        ax = self.ax
+        return sorted([*ax.images, *ax.collections, *ax.lines, *ax.texts, ax.title], key=lambda part: part.get_zorder())
 
 
 class KeptFigure:
@@ -47,12 +62,15 @@ class KeptFigure:
 
     Args:
         fig: with its first content.
-        whole: axes that are drawn anew as a whole, such as those of images.
+        images: on axes that hold nothing else.
+        whole: axes that are drawn anew with ticks and labels, which takes longest.
         moving: artists of other axes that change; none may leave its axes.
     """
 
-    def __init__(self, fig: Figure, whole: Sequence[Axes], moving: Sequence[Artist]) -> None:
-        self.fig, self.whole, self.moving = fig, list(whole), list(moving)
+    def __init__(
+        self, fig: Figure, images: Sequence[KeptImage] = (), whole: Sequence[Axes] = (), moving: Sequence[Artist] = ()
+    ) -> None:
+        self.fig, self.images, self.whole, self.moving = fig, list(images), list(whole), list(moving)
         self._canvas: FigureCanvasAgg | None = None
         self._given = False
 
@@ -67,7 +85,7 @@ class KeptFigure:
         self.prepare()
         self._canvas.restore_region(self._stays)
         renderer = self._canvas.get_renderer()
-        for artist in (*self.whole, *self.moving):
+        for artist in (*(part for image in self.images for part in image.parts()), *self.whole, *self.moving):
             artist.draw(renderer)
         return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
 
@@ -76,11 +94,12 @@ class KeptFigure:
         if self._canvas is not None:
             return
         self._canvas = FigureCanvasAgg(self.fig)
-        for artist in self.whole:
-            artist.set_visible(False)
+        anew = [*(image.ax for image in self.images), *self.whole]
+        for ax in anew:
+            ax.set_visible(False)
         for artist in self.moving:
             artist.set_animated(True)  # left out of what is drawn as a whole
         self._canvas.draw()
         self._stays = self._canvas.copy_from_bbox(self.fig.bbox)
-        for artist in self.whole:
-            artist.set_visible(True)
+        for ax in anew:
+            ax.set_visible(True)
