@@ -112,6 +112,17 @@ def test_a_figure_that_is_kept_finds_its_layout_once(kernel):
     assert len(pictures) == 2 and isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine | None)
 
 
+def test_a_choice_answers_to_the_keys_that_a_notebook_leaves_it(kernel):
+    """Arrow keys on a dropdown go to the notebook, which moves to the next cell."""
+    pytest.importorskip("ipywidgets")
+    few, many = (explore(lambda kind: kind, "It.", kind=list(names)) for names in ("abc", "abcdefgh"))
+    kinds = [type(explorer.widgets["kind"]).__name__ for explorer in (few, many)]
+    assert kinds == ["ToggleButtons", "SelectionSlider"]
+    for explorer in (few, many):
+        explorer.widgets["kind"].value = "c"
+        assert explorer.text == "c"
+
+
 @pytest.mark.parametrize("control", [3, "text", (1,), (1, "a"), []])
 def test_what_is_no_control_is_a_line(control, capsys):
     assert explore(drawing, "A line.", gain=control) is None

@@ -10,6 +10,7 @@ import base64
 import io
 import os
 import sys
+import textwrap
 import time
 import uuid
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from advconf_lite.course.saying import in_words, never_raises, say
+from advconf_lite.course.saying import COLUMNS, in_words, never_raises, say
 from advconf_lite.figures.captions import bundle, next_number
 from advconf_lite.figures.style import show
 from advconf_lite.support.errors import BadInput
@@ -27,6 +28,7 @@ from advconf_lite.support.progress import VARIABLE
 
 LIMIT = 0.15  # seconds from a movement to its picture; what is slower is drawn when the slider is let go
 DPI = 120
+MOST_BUTTONS = 6  # of a choice
 
 
 class Slider(NamedTuple):
@@ -113,7 +115,7 @@ class Explorer:
         if not pictures:  # of a drawing that failed, a later one has its place
             _display({"text/plain": ""}, self._place)
             say(caption)
-        _display({"text/plain": self._line()}, f"{self._place}-text")
+        _display({"text/plain": textwrap.fill(self._line(), COLUMNS)}, f"{self._place}-text")
         if not _in_notebook() and self._line():
             say(self._line())
 
@@ -125,7 +127,7 @@ class Explorer:
             if isinstance(control, bool):
                 widget = widgets.Checkbox(value=control, indent=False, **label)
             elif isinstance(control, list):
-                widget = widgets.Dropdown(options=control, value=control[0], **label)
+                widget = _choice(widgets, control, label)
             else:
                 kind = widgets.IntSlider if control.whole else widgets.FloatSlider
                 step = control.step or (1 if control.whole else (control.high - control.low) / 50)
@@ -155,7 +157,7 @@ class Explorer:
             pictures, self.text = _parts(result)
             if pictures:
                 self._replace(pictures[0])
-        _update({"text/plain": self._line()}, f"{self._place}-text")
+        _update({"text/plain": textwrap.fill(self._line(), COLUMNS)}, f"{self._place}-text")
         self.seconds = time.perf_counter() - began
         for widget in self.widgets.values():
             if hasattr(widget, "continuous_update"):
@@ -209,6 +211,14 @@ def explore(draw: Callable[..., Any], caption: str = "", alt: str | None = None,
 
         display(explorer.controls_below(widgets))
     return explorer
+
+
+def _choice(widgets: Any, options: list, label: dict[str, Any]) -> Any:
+    """Buttons, or a slider for many options. A dropdown's arrow keys move JupyterLab to the next cell."""
+    if len(options) > MOST_BUTTONS:
+        return widgets.SelectionSlider(options=options, value=options[0], **label)
+    label = label | {"style": label["style"] | {"button_width": "initial"}, "layout": widgets.Layout(width="auto")}
+    return widgets.ToggleButtons(options=options, value=options[0], **label)
 
 
 def _widgets() -> Any:

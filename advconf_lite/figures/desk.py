@@ -38,7 +38,8 @@ def pile(cases: Sequence[Outlined]) -> np.ndarray:
         tile = np.repeat(grey[np.ix_(rows, columns)][..., None], 3, axis=2)
         large = np.pad(mask[np.ix_(rows, columns)], 1, mode="edge")
         inner = large[1:-1, 1:-1]
-        edge = (inner != large[:-2, 1:-1]) | (inner != large[1:-1, :-2])
+        beside = (large[:-2, 1:-1], large[2:, 1:-1], large[1:-1, :-2], large[1:-1, 2:])
+        edge = np.any([inner != other for other in beside], axis=0)
         tile[edge] = to_rgb(VERMILLION)
         tile[:, -1] = tile[-1] = 1.0
         top, left = number // COLUMNS * SIDE, number % COLUMNS * SIDE

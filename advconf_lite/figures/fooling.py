@@ -15,6 +15,11 @@ TIMES = 10  # the perturbation alone is drawn this many times as strong
 LOW, HIGH = -0.2, 0.8  # of the bars; a longer one ends there, and its number says how long it is
 
 
+def hundredths(value: float) -> str:
+    """Two decimals, and no minus before 0.00."""
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
 class FoolingFigure:
     """Makes its figure with the first drawing, and changes it with each further one."""
 
@@ -46,7 +51,7 @@ class FoolingFigure:
         for bar, number, value in zip(self.bars, self.numbers, (believed, lost)):
             end = float(np.clip(value, LOW, HIGH))
             bar.set_height(end)
-            number.set(text=f"{value:.2f}", y=min(max(end, 0), HIGH - 0.09) + 0.02)
+            number.set(text=hundredths(value), y=min(max(end, 0), HIGH - 0.09) + 0.02)
         return self.kept.picture()
 
     @styled

@@ -18,7 +18,7 @@ from advconf_lite.course.probing import Effect, apply_delta, head_delta
 from advconf_lite.course.widgets.widget import Case, Widget, good_cases, on_device
 from advconf_lite.experiment.networks import new_head
 from advconf_lite.experiment.run import Run
-from advconf_lite.figures.fooling import FoolingFigure
+from advconf_lite.figures.fooling import FoolingFigure, hundredths
 from advconf_lite.methods.controls import random_delta, random_phase_delta, segmenter_direction, with_norms
 from advconf_lite.methods.finetuned import read_by
 from advconf_lite.quality import Quality
@@ -99,11 +99,11 @@ class Fooling(Widget):
         return fig, self._line()
 
     def _line(self) -> str:
-        grades, true = ([float(half.mean()) for half in pair] for pair in (self.now.predicted, self.now.true))
+        grades, true = ([hundredths(float(half.mean())) for half in pair] for pair in (self.now.predicted, self.now.true))
         reached = float(relative_norm(self.now.x[1] - self.now.x[0], self.now.x[0]))
         return (
-            f"the head's grade {grades[0]:.2f} -> {grades[1]:.2f}, so it believes to have lost {self.grade_lost:.2f}; "
-            f"{self.title} {true[0]:.2f} -> {true[1]:.2f}, lost {self.quality_lost:.2f}; ||delta|| / ||x|| = {reached:.3f}"
+            f"the head's grade {grades[0]} -> {grades[1]}, so it believes to have lost {hundredths(self.grade_lost)}; "
+            f"{self.title} {true[0]} -> {true[1]}, lost {hundredths(self.quality_lost)}; ||delta|| / ||x|| = {reached:.3f}"
         )
 
 
