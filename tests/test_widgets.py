@@ -2,6 +2,7 @@
 
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,15 @@ from advconf_lite.course.explore import Slider
 from advconf_lite.course.pictures import judged
 from advconf_lite.course.widgets.console import COILS, rescanned, scan, scanner_console
 from advconf_lite.course.widgets.desk import MINE, own_order, triage, triage_desk
-from advconf_lite.course.widgets.fooling import DIRECTIONS, LOSS, OWN, direction_of, fool_the_segmenter, fooled
+from advconf_lite.course.widgets.fooling import (
+    DIRECTIONS,
+    LOSS,
+    OWN,
+    direction_of,
+    fool_the_segmenter,
+    fooled,
+    heads_to_fool,
+)
 from advconf_lite.course.widgets.seeds import seed_fan
 from advconf_lite.course.widgets.widget import Case, good_cases
 from advconf_lite.data.slices import write_slice_set
@@ -323,6 +332,15 @@ def test_other_heads_and_slices_can_be_given(run):
         fool_the_segmenter(run, segmenter, {}, cases)
 
 
+def test_stages_of_training_can_be_fooled_where_a_run_has_kept_them(run, monkeypatch):
+    names = [("plain", "early", 5), ("adversarial", "early", 5), ("plain", "middle", 9), ("adversarial", "end", 20)]
+    stages = [SimpleNamespace(method=m, quality="dice", name=name, step=step) for m, name, step in names]
+    monkeypatch.setattr(run, "stages_of_heads", stages, raising=False)
+    monkeypatch.setattr(run, "stage_head", lambda stage: run.heads()[stage.method, "dice"], raising=False)
+    found = list(heads_to_fool(run, run.segmenter()))
+    assert found == ["untrained", "plain, step 5", "plain, step 9", "plain", "adversarial"]
+
+
 def test_good_cases_are_different_slices_with_every_class(run):
     for n in (1, 3, 50):
         cases = good_cases(run, run.segmenter(), n, at_least=0.0)
@@ -341,6 +359,8 @@ def test_the_desk_shows_the_slices_of_its_predictions(run):
     assert list(triage_desk(run, run.segmenter(), predictions=table[table["method"] == "plain"]).scores) == [
         "plain", "constant", MINE
     ]  # fmt: skip
+    more = pd.concat([table, table.assign(subject=table["subject"] + " of more")])  # predictions without their images
+    assert len(triage_desk(run, run.segmenter(), "noisy", predictions=more).cases) == 4
     for wrong in ({"domain": "elsewhere"}, {"mine": [99]}, {"predictions": table[:0]}):
         with pytest.raises(BadInput):
             triage_desk(run, run.segmenter(), **wrong)

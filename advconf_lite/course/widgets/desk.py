@@ -139,7 +139,10 @@ def triage_desk(
     pair = min(zip(*(table.loc[table["method"] != CONSTANT, column] for column in SEEDS)), default=(0, 0))
     table = table[(table[SEEDS] == list(pair)).all(axis=1) | (table["method"] == CONSTANT)]
     domain = domain or _worst(table, run.experiment.slices.source_domain)
+    if domain not in run.experiment.evaluated():
+        raise BadInput(f"there is no domain {domain}; choose from {', '.join(run.experiment.evaluated())}")
     rows = table[table["domain"] == domain]
+    rows = rows[rows.set_index(SLICE).index.isin(_drawable(run, domain))]
     if rows.empty:
         raise BadInput(f"there are no predictions on {domain}; choose from {', '.join(dict.fromkeys(table['domain']))}")
     of_method = {name: part.drop_duplicates(SLICE).set_index(SLICE) for name, part in rows.groupby("method", sort=False)}
@@ -161,6 +164,13 @@ def triage_desk(
         rank_by=list(scores),
         reveal=False,
     )
+
+
+def _drawable(run: Run, domain: str) -> pd.MultiIndex:
+    """The slices of a domain whose images are there; of what ships there are more predictions."""
+    table = run.experiment.evaluated()[domain].table
+    columns = [table[name].astype(str if name != "slice" else int) for name in SLICE[2:]]
+    return pd.MultiIndex.from_arrays([table["dataset"].astype(str), [domain] * len(table), *columns], names=SLICE)
 
 
 def _worst(table: pd.DataFrame, source: str) -> str:

@@ -108,11 +108,17 @@ class Fooling(Widget):
 
 
 def heads_to_fool(run: Run, segmenter: Segmenter, segmenter_seed: int = 0, head_seed: int = 0) -> dict[str, nn.Module]:
-    """Label -> head of a run's first quality: one that nothing has trained, then those of its methods."""
+    """Label -> head of a run's first quality: one that nothing has trained, stages of training if the run has kept them, as
+    what ships has, and the finished ones of its methods."""
     quality = run.qualities[0]
     untrained = new_head(segmenter, run.experiment, run.settings, quality, head_seed).to(run.device).eval()
+    found = {UNTRAINED: untrained}
+    stages = [stage for stage in getattr(run, "stages_of_heads", ()) if stage.quality == quality and stage.name != "end"]
+    for stage in sorted(stages, key=lambda stage: stage.step):
+        if stage.name != "early" or len(found) == 1:  # up to the end of the warm-up all methods have one head
+            found[f"{stage.method}, step {stage.step}"] = run.stage_head(stage)
     heads = run.heads(segmenter_seed, head_seed)
-    return {UNTRAINED: untrained, **{method: head for (method, of), head in heads.items() if of == quality}}
+    return found | {method: head for (method, of), head in heads.items() if of == quality}
 
 
 def fool_the_segmenter(
