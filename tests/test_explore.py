@@ -112,6 +112,15 @@ def test_a_figure_that_is_kept_finds_its_layout_once(kernel):
     assert len(pictures) == 2 and isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine | None)
 
 
+def test_a_slider_with_one_place_is_left_out(kernel):
+    """A browser's slider refuses equal ends."""
+    pytest.importorskip("ipywidgets")
+    explorer = explore(drawing, "It.", gain=Slider(2, 2, 2, 1), on=True)
+    assert list(explorer.widgets) == ["on"]
+    explorer.widgets["on"].value = False
+    assert explorer.values["gain"] == 2 and explorer.error is None
+
+
 def test_a_choice_answers_to_the_keys_that_a_notebook_leaves_it(kernel):
     """Arrow keys on a dropdown go to the notebook, which moves to the next cell."""
     pytest.importorskip("ipywidgets")

@@ -220,9 +220,10 @@ def test_every_control_to_its_ends(name, run, nine, kernel):
     pytest.importorskip("ipywidgets")
     widget = WIDGETS[name](run, nine)
     explorer = widget.explorer
-    assert explorer.error is None and set(explorer.widgets) == set(explorer.controls) and explorer.text
+    turned = {name: c for name, c in explorer.controls.items() if not isinstance(c, Slider) or c.low < c.high}
+    assert explorer.error is None and set(explorer.widgets) == set(turned) and explorer.text
     hand = {"fooling": {"size": 0.1}, "desk": {"budget": 2}, "seeds": {"pairs": 3, "against": "plain"}}.get(name, {})
-    for control, given in explorer.controls.items():
+    for control, given in turned.items():
         explorer.move(**hand)
         pictures, taken = set(), []
         for value in ends_of(given):
@@ -232,10 +233,9 @@ def test_every_control_to_its_ends(name, run, nine, kernel):
             assert explorer.error is None, (control, value, explorer.error)
             assert explorer.values[control] == value
             pictures.add(explorer.picture)
-        one_end = isinstance(given, Slider) and given.low == given.high
-        assert len(pictures) > 1 or one_end, control
+        assert len(pictures) > 1, control
         assert np.median(taken) < SECONDS
-    for control, given in explorer.controls.items():  # all at their last ends together
+    for control, given in turned.items():  # all at their last ends together
         explorer.move(**{control: ends_of(given)[-1]})
         assert explorer.error is None
 

@@ -123,6 +123,8 @@ class Explorer:
         """The ipywidgets box with a control for each value; `widgets` is the module, 7.7 or 8."""
         style, wide = {"description_width": "initial"}, widgets.Layout(width="26em")
         for name, control in self.controls.items():
+            if isinstance(control, Slider) and control.low == control.high:  # nothing to turn, and an error in a browser
+                continue
             label = {"description": name.replace("_", " "), "style": style, "layout": wide}
             if isinstance(control, bool):
                 widget = widgets.Checkbox(value=control, indent=False, **label)

@@ -145,8 +145,8 @@ def scanner_console(run: Run, segmenter: Segmenter, cases: Sequence[Case] | None
         "Two images of the same slice with the true and the predicted outline, and a plot of quality against change.",
         slice=Slider(1, 1, len(console.cases), 1),
         coil=list(COILS),
-        noise=Slider(0.0, 0.0, 0.5, 0.01),
-        ghost=Slider(0.0, 0.0, 0.4, 0.02),
+        noise=Slider(0.0, 0.0, 0.6, 0.01),
+        ghost=Slider(0.0, 0.0, 0.5, 0.02),
         resolution=Slider(1.0, 1.0, 4.0, 0.1),
         contrast=Slider(1.0, 0.4, 2.5, 0.1),
     )

@@ -132,7 +132,7 @@ def fool_the_segmenter(
     """
     heads = heads_to_fool(run, segmenter) if heads is None else heads
     fooling = Fooling(run, segmenter, heads, cases or good_cases(run, segmenter))
-    first = sorted(heads, key=lambda name: not name.startswith("plain"))
+    first = sorted(heads, key=lambda name: name != "plain")
     return fooling.below(
         "A slice, a perturbation drawn ten times as large as it is, and the slice with it. The bars: what the head believes "
         f"to have lost, and what of the {fooling.title} was lost.",
