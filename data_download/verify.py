@@ -14,8 +14,8 @@ import pandas as pd
 
 from advconf_lite.data.cropping import labels_lost
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, load
-from advconf_lite.data.slice_info import USUAL_MM
 from advconf_lite.data.slices import SliceSet
+from advconf_lite.data.usual import USUAL_MM
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import sha256
 from advconf_lite.support.progress import bar as progress_bar

@@ -322,3 +322,10 @@ def test_list_is_a_command_that_does_not_wait_for_pytorch():
     code = "import sys; from data_download.__main__ import main; main(['list']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("acdc\n") and done.stderr == ""
+
+
+def test_workers_of_prepare_import_no_more_than_they_use():
+    heavy = ["pandas", "monai", "matplotlib", "SimpleITK"]
+    code = f"import sys, data_download.preparing.scans; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"  # each of them starts as many processes as there are cores, and imports take seconds

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite.data.resampling import Size, as_pair, resampled_shape
-from advconf_lite.data.slice_info import LARGEST_SIDE, USUAL_MM
+from advconf_lite.data.usual import LARGEST_SIDE, USUAL_MM
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.numbers import whole
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite import __version__
+from advconf_lite.data.usual import LARGEST_SIDE
 from advconf_lite.support.errors import BadInput, mended
 
 # What this package reads. Others are its owner's, and stay, unless they are one of these with a slip of the pen.
@@ -24,8 +25,6 @@ OLD_WORDS = {"spacing": "spacing_mm", "tolerance": "tolerance_mm", "pixel_size":
              "classes": "class_names", "labels": "class_names", "source": "source_domain", "targets": "target_domains",
              "image_size": "size"}  # fmt: skip
 COLUMNS = ["dataset", "domain", "subject", "phase", "slice", "spacing_mm", "split"]  # of slices.csv
-USUAL_MM = (0.05, 50.0)  # pixels of medical images; outside it, a length is in another unit, mostly
-LARGEST_SIDE = 8192  # pixels of a plane that anybody works on; what comes out larger is a mistake in its millimetres
 SPLIT_BY = ("subject", "slice")
 
 

@@ -26,9 +26,10 @@ from advconf_lite.data.cropping import labels_lost
 from advconf_lite.data.grid import TOLERANCE_PIXELS, Grid, check_scale, find_grid
 from advconf_lite.data.resampling import Size, as_pair, fit, z_score
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, blocks, load_and_check
-from advconf_lite.data.slice_info import LARGEST_SIDE, complete
+from advconf_lite.data.slice_info import complete
 from advconf_lite.data.slice_input import as_pixels, as_rows
 from advconf_lite.data.slice_writer import SliceSetWriter
+from advconf_lite.data.usual import LARGEST_SIDE
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.numbers import whole, within
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from advconf_lite.data.slice_info import USUAL_MM
+from advconf_lite.data.usual import USUAL_MM
 from advconf_lite.support.errors import BadInput
 from data_download.preparing.remarks import EXAMPLE
 
