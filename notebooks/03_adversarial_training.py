@@ -168,7 +168,7 @@ history = history[history["segmenter_seed"].isin(segmenter_seeds) & history["hea
 if (history["method"] == "adversarial").any():
     show(
         figure1(history, settings.delta_s),
-        "Figure 1: predicted and true drop of the score (left), and alpha (right), by step.",
+        "As the paper's Figure 1: predicted and true drop of the score (left), and alpha (right), by step.",
     )
 else:
     print("This run has no adversarial head: add adversarial to the methods to see the loop at work.")
@@ -231,7 +231,7 @@ if found:
         experiment.class_names,
         experiment.spacing_mm,
     )
-    show(figure, "Figure 4: the perturbation of each head, and its effect on prediction and segmentation.")
+    show(figure, "As the paper's Figure 4: the perturbation of each head, and its effect on prediction and segmentation.")
 else:
     print("This run has no trained head, so there is none to perturb an image with.")
 

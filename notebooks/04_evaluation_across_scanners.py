@@ -104,7 +104,7 @@ metrics[["domain", "quality", "method", "n_subjects", "pearson", "eaurc", "mae"]
 from advconf_lite.figures.scores import figure3
 
 figure = figure3(metrics[metrics["method"] != "constant"], source)
-show(figure, "Figure 3, heads only: Pearson (higher is better), eAURC and MAE (lower is better) per domain.")
+show(figure, "As the paper's Figure 3, heads only: Pearson (higher is better), eAURC and MAE (lower is better) per domain.")
 
 # %%
 from advconf_lite.evaluation.paired import paired_difference

@@ -105,10 +105,10 @@ from advconf_lite.figures.scores import figure3
 metrics = run.metrics()
 metrics = metrics[metrics["method"].isin([*run.methods, "constant"])]  # a later lesson may have added others
 source = run.experiment.slices.source_domain
-show(figure3(metrics, source), "Figure 3: all methods per domain; agreement has no MAE. Bars: see the note in the figure.")
+show(figure3(metrics, source), "As the paper's Figure 3: all methods per domain; agreement has no MAE.")
 
 # %% [markdown]
-# Compare the bars domain by domain, and their intervals before their heights.
+# Compare the dots domain by domain, and their whiskers before their places.
 #
 # ## The table
 #
