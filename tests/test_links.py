@@ -12,6 +12,7 @@ import pytest
 from pages import ROOT, docs
 
 import advconf_lite
+from advconf_lite.__main__ import COMMANDS
 
 PLACEHOLDER = re.compile(r"\b(NAME|NN_name|FOLDER|DIR|FILE|SPEC)\b")
 ELSEWHERE = {"pip", "venv", "jupytext", "pytest"}  # modules that are not ours
@@ -130,7 +131,7 @@ def test_options_that_stand_alone_exist(page):
     named = {option for span in spans(page) if span.startswith("--") for option in re.findall(r"(?<!\S)--[a-z-]+", span)}
     if not named:
         return
-    helps = [help_text("advconf_lite", verb) for verb in ("run", "tune", "predict", "pool", "check")]
+    helps = [help_text("advconf_lite", verb) for verb in COMMANDS]
     helps += [help_text("data_download", verb) for verb in ("fetch", "verify")]
     helps += [help_text("data_download", "prepare", name) for name in ("acdc", "pmri", "nifti")]
     helps += [path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.py")]
