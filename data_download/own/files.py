@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_download.preparing.files import VOLUMES, ending, files_below, stem
+from data_download.preparing.files import VOLUMES, ending, files_below, links_to_nothing, stem
 from data_download.preparing.inventory import Inventory
 
 READ = ", ".join(VOLUMES)
@@ -80,7 +80,7 @@ def volumes_below(source: Path, inventory: Inventory) -> list[Volume]:
 
 def why_not(path: Path) -> str:
     """Why a file that is no volume is not used, and what helps."""
-    if path.is_symlink() and not path.exists():
+    if links_to_nothing(path):
         return "links to nothing: " + FETCH
     known = BY_ENDING.get(path.suffix.lower())
     if known is None or path.suffix.lower() == ".img":
@@ -110,7 +110,7 @@ def _data_of(header: Path) -> Iterator[Path]:
 def problem_of(volume: Volume) -> str | None:
     """What a look at the directory alone shows to be wrong with a volume."""
     path = volume.path
-    if path.is_symlink() and not path.exists():
+    if links_to_nothing(path):
         return f"{path} is a link to nothing; {FETCH}"
     try:
         if path.stat().st_size < 1024:

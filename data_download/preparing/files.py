@@ -90,14 +90,19 @@ def search(folder: Path, wanted: Callable[[Path], bool], depth: int) -> tuple[li
     return found, others
 
 
+def links_to_nothing(path: Path) -> bool:
+    """Is this a link whose file is elsewhere, as DataLad and DVC store them until they are fetched?"""
+    return path.is_symlink() and not path.exists()
+
+
 def refuse_link_to_nothing(*paths: Path) -> None:
-    """Links whose files are elsewhere, as DataLad and DVC store them, until they are fetched.
+    """Links to nothing are refused.
 
     Raises:
         BadInput: one of `paths` is such a link.
     """
     for path in paths:
-        if path.is_symlink() and not path.exists():
+        if links_to_nothing(path):
             raise BadInput(
                 f"{path} is a link to nothing ({os.readlink(path)}); fetch what it stands for (datalad get, dvc pull) or "
                 "restore it"

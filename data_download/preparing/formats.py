@@ -18,7 +18,7 @@ import nibabel
 import numpy as np
 
 from advconf_lite.support.errors import BadInput
-from data_download.preparing.files import ending
+from data_download.preparing.files import ending, links_to_nothing
 from data_download.preparing.header import Header, of_nifti
 from data_download.preparing.itk_files import read_itk
 
@@ -118,7 +118,7 @@ def explained(path: Path, what: str, error: BaseException | None = None) -> BadI
     leave = "or leave this subject out"
     if isinstance(error, PermissionError):
         return BadInput(f"{what} {path} may not be read; give yourself the permission to (chmod u+r), {leave}")
-    if path.is_symlink() and not path.exists():
+    if links_to_nothing(path):
         return BadInput(
             f"{what} {path} is a link to {path.readlink()}, which is not there; get what it points to (datalad get, git "
             f"annex get, or a copy of the file), {leave}"
