@@ -241,12 +241,12 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(tmp_path):
     )
     try:
         until = time.monotonic() + 60
-        while time.monotonic() < until and process.poll() is None and len(list(tmp_path.glob(".out-preparing-*/*.npz"))) < 4:
+        while time.monotonic() < until and process.poll() is None and len([*tmp_path.glob(".out-*/*.scan")]) < 4:
             time.sleep(0.005)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    done = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob(".out-preparing-*/*.npz")}
+    done = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob(".out-preparing-*/*.scan")}
     assert done and not (tmp_path / "out").exists()
     assert main([*options, str(tmp_path / "out")]) == 0
     assert main([*options, str(tmp_path / "plain")]) == 0
@@ -264,7 +264,7 @@ def test_ctrl_c_reaches_two_workers_and_ends_in_one_line(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it may be ignored where tests run
     )  # fmt: skip
     until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None and not list(tmp_path.glob(".out-preparing-*/*.npz")):
+    while time.monotonic() < until and process.poll() is None and not list(tmp_path.glob(".out-preparing-*/*.scan")):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, error = process.communicate()
@@ -290,7 +290,7 @@ def test_after_a_bad_file_the_finished_scans_are_kept_and_a_mended_one_is_read_a
     broken.write_bytes(broken.read_bytes()[:-20])
     assert prepare("mnms2", hearts, tmp_path / "out", "--size", 24) == 2
     assert "the 5 scans that are done are kept" in capsys.readouterr().err and len(read) == 6
-    assert len(list(tmp_path.glob(".out-preparing-*/*.npz"))) == 5
+    assert len(list(tmp_path.glob(".out-preparing-*/*.scan"))) == 5
     shutil.move(good, broken)
     other = folder / "001" / "001_SA_ED.nii.gz"  # one of those that are done, replaced by the publisher meanwhile
     shutil.copy(folder / "001" / "001_SA_ES.nii.gz", other)
@@ -320,7 +320,7 @@ def test_what_was_done_with_other_options_is_not_taken(hearts, tmp_path):
         assert len(list(results)) == 1
         raise KeyboardInterrupt
     (kept,) = tmp_path.glob(".out-preparing-*")
-    assert list(kept.glob("*.npz"))  # Ctrl-C loses nothing
+    assert list(kept.glob("*.scan"))  # Ctrl-C loses nothing
     other = Job({1: 1}, 2.0, 16, "cardiac", "in-plane", True, "")
     with work_through(scans, other, tmp_path / "out", 1, False, "x") as results:
         assert next(results).load()[0].shape[1:] == (16, 16)

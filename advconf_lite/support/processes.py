@@ -15,7 +15,7 @@ from joblib.parallel import BACKENDS
 from advconf_lite.support.command_line import ignored
 
 IDLE_S = 60  # after which a process that is left alone ends, as when this one was killed
-AHEAD = 2  # jobs per process that are handed out and not done
+AHEAD = 4  # jobs per process that are handed out and not done
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 

@@ -89,8 +89,9 @@ class Done:
 
     def load(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """Images (n, size, size), masks or None, and the slices' numbers in the volume."""
-        with np.load(self.path) as file:
-            return file["images"], file["masks"] if "masks" in file else None, file["numbers"]
+        with open(self.path, "rb") as file:
+            _, _, numbers, images = (np.load(file) for _ in range(4))
+            return images, np.load(file) if file.peek(1) else None, numbers
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
     # Air is -1000 in CT and below 0 in scored images, so around an image it is as dark as in it. The published code has 0.
     images = centre_crop_or_pad(prepared.images, job.size, prepared.dark if job.geometry == "in-plane" else 0)
     whole = prepared.masks
-    filled, arrays = np.ones(len(images), bool), {}
+    filled, arrays = np.ones(len(images), bool), []
     empty = faded = cropped = labelled = lost = needed = 0
     if whole is not None:
         masks = centre_crop_or_pad(whole, job.size)
@@ -193,18 +194,14 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
         empty, faded, cropped = len(whole) - stored, stored - before, before - left
     keep = np.ones(len(images), bool) if job.keep_empty else filled
     if whole is not None:
-        arrays["masks"] = masks[keep]
+        arrays = [masks[keep]]
     counts = int(keep.sum()), empty, faded, cropped, labelled, lost, needed
-    arrays |= {
-        "images": images[keep],
-        "numbers": np.flatnonzero(keep),
-        "notes": np.array(prepared.notes, dtype=str),
-        "counts": counts,
-    }
+    arrays = [counts, np.array(prepared.notes, dtype=str), np.flatnonzero(keep), images[keep], *arrays]
 
     def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:  # np.savez given a name would add .npz to it
-            np.savez(file, **arrays)
+        with open(temporary, "wb") as file:  # one array after the other: numpy's zip of them takes longer
+            for array in arrays:
+                np.save(file, array)
 
     write_atomically(path, write)
     return Done(scan, path, tuple(prepared.notes), *counts)
@@ -231,8 +228,9 @@ def size_for(masks: np.ndarray) -> int:
 
 def _read(scan: Scan, path: Path) -> Done:
     """What an earlier run had done with a scan."""
-    with np.load(path) as file:
-        return Done(scan, path, tuple(map(str, file["notes"])), *map(int, file["counts"]))
+    with open(path, "rb") as file:
+        counts, notes = np.load(file), np.load(file)
+    return Done(scan, path, tuple(map(str, notes)), *map(int, counts))
 
 
 def kept_in(out: Path, job: Job) -> Path:
@@ -260,7 +258,7 @@ def work_through(
     except OSError as error:
         raise cannot_write(out, error) from error
     # Each scan by its own files: a file that was mended since is read anew, and the others are not.
-    paths = [folder / f"{_fingerprint(replace(s, image=_state(s.image), mask=_state(s.mask)))}.npz" for s in scans]
+    paths = [folder / f"{_fingerprint(replace(s, image=_state(s.image), mask=_state(s.mask)))}.scan" for s in scans]
     for stale in set(folder.iterdir()) - set(paths):
         if stale.is_dir():  # half a slice set, of a run that was killed
             shutil.rmtree(stale, ignore_errors=True)
