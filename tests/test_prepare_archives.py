@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -272,6 +273,18 @@ def test_ctrl_c_reaches_two_workers_and_ends_in_one_line(tmp_path):
         line for line in error.replace("\r", "\n").splitlines() if line.strip() and not line.startswith("prepare mnms2:")
     ]
     assert process.returncode == 130 and said == ["stopped; the same command goes on from here"]
+
+
+@pytest.mark.parametrize("limit", [3_000, 9_000, 60_000])  # within a header, a scan, the set
+def test_what_the_disk_says_is_passed_on(hearts, tmp_path, limit):
+    # numpy's own writer would say "2304 requested and 1500 written" of a full disk
+    process = subprocess.run(
+        [sys.executable, "-m", "data_download", "prepare", "mnms2", "--source", str(hearts), "--size", "48",
+         "--workers", "1", "--out", str(tmp_path / "out")],
+        capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert process.returncode == 2 and "cannot write" in process.stderr and "File too large" in process.stderr
 
 
 def test_after_a_bad_file_the_finished_scans_are_kept_and_a_mended_one_is_read_anew(hearts, tmp_path, capsys, monkeypatch):

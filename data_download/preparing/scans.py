@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import sys
@@ -199,9 +200,10 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
     arrays = [counts, np.array(prepared.notes, dtype=str), np.flatnonzero(keep), images[keep], *arrays]
 
     def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:  # one array after the other: numpy's zip of them takes longer
-            for array in arrays:
-                np.save(file, array)
+        content = io.BytesIO()  # into a file itself, numpy does not say that the disk is full
+        for array in arrays:  # one after the other: numpy's zip of them takes longer
+            np.save(content, array)
+        temporary.write_bytes(content.getbuffer())
 
     write_atomically(path, write)
     return Done(scan, path, tuple(prepared.notes), *counts)
