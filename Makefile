@@ -1,4 +1,4 @@
-# make tutorial   install into .venv, then run the quick profile on the built-in phantom into runs/quick/
+# make tutorial   install into .venv, then run the quick profile on the built-in phantom into runs/prostate-quick/
 # make test       formatter and linter, then all tests
 # make notebooks  execute all lessons and write the outputs into the committed notebooks
 # make sync       bring changes of notebooks/*.py into the paired notebooks/*.ipynb
@@ -17,7 +17,7 @@ TORCH_URL := $(if $(filter cpu,$(TORCH_INDEX)),https://download.pytorch.org/whl/
 .PHONY: tutorial test notebooks sync student clean
 
 tutorial: $(VENV)/installed
-	$(BIN)/python -m advconf_lite run --data phantom:cardiac --profile quick --out runs/quick
+	$(BIN)/python -m advconf_lite run --data phantom:prostate --profile quick --out runs/prostate-quick
 
 # One thread per worker: two workers on two cores are slower when each starts two threads.
 test: $(VENV)/installed

@@ -15,10 +15,11 @@
 # without changing it, and show how its quality falls on other scanners.
 
 # %% tags=["parameters", "pipeline"]
-data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
+data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
-out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made
-quality: str = "dice surface_dice"  # qualities g to predict, separated by spaces
+out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-quick
+use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
+quality: str = "dice"  # qualities g to predict, separated by spaces
 methods: str = "plain adversarial agreement-2 agreement-15"  # separated by spaces
 segmenter_seeds: list = [0]  # random seeds of the U-Net
 head_seeds: list = [0]  # random seeds of the confidence head
@@ -26,7 +27,7 @@ head_seeds: list = [0]  # random seeds of the confidence head
 # %%
 from advconf_lite.course.lessons import start
 
-run = start(data, profile, out, quality, methods)
+run = start(data, profile, out, quality, methods, use)
 experiment = run.experiment
 
 # %% [markdown]

@@ -15,9 +15,10 @@
 # only, read a paired interval, and say what a run supports and what it does not.
 
 # %% tags=["parameters", "one-head-seed"]
-data: str = "phantom:cardiac"  # phantom:cardiac, phantom:prostate or a slice-set folder
+data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
-out: str = "runs/quick"  # the run's folder; earlier results that it lacks are made
+out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-quick
+use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
 quality: str = "dice"  # qualities g to predict, separated by spaces; two of them double the training
 methods: str = (
     "plain plain-2b replay adversarial adversarial-0.05 adversarial-0.2 finetuned random-direction random-phase "
@@ -30,7 +31,7 @@ head_seeds: list = [0]  # random seeds of the confidence head
 # %%
 from advconf_lite.course.lessons import start
 
-run = start(data, profile, out, quality, f"{methods} adversarial")
+run = start(data, profile, out, quality, f"{methods} adversarial", use)
 source = run.experiment.slices.source_domain
 seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 

@@ -15,7 +15,7 @@ import nbformat
 import papermill
 import pytest
 
-from advconf_lite.course.lessons import start
+from advconf_lite.course.lessons import folder_of, start
 from advconf_lite.course.notebooks import execute, lessons, lessons_folder, of_lesson
 from advconf_lite.support.errors import BadInput
 
@@ -240,7 +240,7 @@ def test_an_unknown_parameter_fails_the_run_before_anything_is_executed(tmp_path
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"data": 3}, "parameter data is 3; give text, as in 'phantom:cardiac'"),
+        ({"data": 3}, "parameter data is 3; give text, as in 'phantom:prostate'"),
         ({"quality": ["dice"]}, "parameter quality is ['dice']; give text"),
         ({"head_seeds": 0}, "parameter head_seeds is 0; give a list of whole numbers, as in [0]"),
         ({"segmenter_seeds": []}, "parameter segmenter_seeds is []; give a list of whole numbers"),
@@ -258,7 +258,9 @@ def test_a_parameter_of_another_kind_is_refused_before_anything_is_executed(valu
     ("values", "words"),
     [
         ({"data": None}, "parameter data is None; give text"),
-        ({"out": ""}, "parameter out is ''; give text"),
+        ({"out": None}, "parameter out is None; give text"),
+        ({"data": " "}, "parameter data is ' '; give text"),
+        ({"use": "shiped"}, "parameter use is 'shiped'; give train or shipped"),
         ({"quality": ["dice"]}, "several names separated by spaces"),
         ({"profile": "large"}, "profile 'large' is unknown; choose from smoke"),
         ({"methods": "plain,adversarial"}, "method 'plain,adversarial' is unknown; choose from"),
@@ -270,6 +272,19 @@ def test_parameters_of_a_lesson_that_is_open_in_jupyter_are_refused_in_one_sente
     with pytest.raises(BadInput) as error:
         start(**{"profile": "smoke", "out": str(tmp_path / "r")} | values)
     assert words in str(error.value) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "profile", "folder"),
+    [
+        ("phantom:prostate", "quick", "runs/prostate-quick"),
+        ("phantom:cardiac", "paper", "runs/cardiac-paper"),
+        ("data/mnms2/", "full", "runs/mnms2-full"),
+        ("/scans/My set", "smoke", "runs/My set-smoke"),
+    ],
+)
+def test_another_organ_or_profile_is_one_edit_and_needs_no_folder(data, profile, folder):
+    assert folder_of(data, profile) == folder
 
 
 def a_lesson(folder, *sources):

@@ -21,9 +21,9 @@ from advconf_lite.support.errors import BadInput
 
 
 def start(
-    data: str = "phantom:cardiac",
+    data: str = "phantom:prostate",
     profile: str = "quick",
-    out: str = "runs/quick",
+    out: str = "",
     quality: str = "",
     methods: str = "",
     use: str = "train",
@@ -34,6 +34,7 @@ def start(
     another has made. `quality` and `methods` are names separated by spaces; none: all that there are.
 
     Args:
+        out: empty, and it is the folder of `folder_of`.
         use: "train", and what the folder lacks is trained; or "shipped", what the course brings along, ready in a second
             and laid out in a folder of its own below `out`.
 
@@ -42,11 +43,12 @@ def start(
     """
     given = {"data": data, "profile": profile, "out": out, "quality": quality, "methods": methods, "use": use}
     for name, value in given.items():
-        if not isinstance(value, str | Path) or (name in ("data", "profile", "out") and not str(value).strip()):
+        if not isinstance(value, str | Path) or (name in ("data", "profile") and not str(value).strip()):
             raise BadInput(f"parameter {name} is {value!r}; give text, and several names separated by spaces")
     go_home()
     # MONAI announces changes of its next release; a student can do nothing about them.
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+    out = str(out).strip() or folder_of(str(data), profile)
     if use not in ("train", "shipped"):
         raise BadInput(f"parameter use is {use!r}; give train or shipped")
     if use == "shipped":
@@ -56,6 +58,11 @@ def start(
     tuned = f" (settings of {run.profile.trials} trials for each method)" if run.profile.trials else ""
     print(f"data {run.data}, profile {run.profile.name}{tuned}, results in {out}, on {run.device}")
     return run
+
+
+def folder_of(data: str, profile: str) -> str:
+    """Where a lesson's run lies that names no folder, as runs/prostate-quick: another organ or profile is one edit."""
+    return f"runs/{Path(data.removeprefix('phantom:').rstrip('/')).name}-{profile}"
 
 
 def _shipped(data: str, profile: str, out: Path, quality: str, methods: str) -> Run:

@@ -218,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _execute_all(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m advconf_lite.course.notebooks", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="phantom:cardiac")
+    parser.add_argument("--data", default="phantom:prostate")
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--out", default="runs/lessons", help="the run's folder; executed copies lie in it")
     parser.add_argument("--head-seed", type=int, nargs="+", default=[0, 1, 2])
