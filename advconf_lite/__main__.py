@@ -1,4 +1,4 @@
-"""python -m advconf_lite {run,tune,predict,pool,artefacts,check}: each described by the module that does the work."""
+"""python -m advconf_lite {run,tune,predict,pool,artefacts,seat,class,check}: see the module of each."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ COMMANDS = {
     "predict": ("advconf_lite.experiment.predict", "predicted scores for images without masks, worst first"),
     "pool": ("advconf_lite.experiment.pool", "runs over the folds of one data set, joined into one table"),
     "artefacts": ("advconf_lite.course.artefacts", "trains what ships with the course, from a commit that it names"),
+    "seat": ("advconf_lite.course.seat", "a student's part of the class: both heads, with a seed of one's own"),
+    "class": ("advconf_lite.course.classroom", "what the seats have handed in, joined: the interval as seeds are added"),
     "check": ("advconf_lite.course.check", "is this machine ready?"),
 }
 

@@ -13,11 +13,14 @@ import torch
 
 from advconf_lite.__main__ import main
 from advconf_lite.course import artefacts, edition, packing
+from advconf_lite.course.classroom import join_seats
 from advconf_lite.course.commit import commit, of_one_commit
 from advconf_lite.course.edition import check_sums, find_artefacts, read_array, read_manifest, write_array
 from advconf_lite.course.lessons import seen_scores, start
 from advconf_lite.course.recheck import check_alike, check_scores
+from advconf_lite.course.seat import train_seat
 from advconf_lite.course.shipped import ShippedRun
+from advconf_lite.evaluation.predictions import SLICE, read_predictions
 from advconf_lite.experiment import run as run_module
 from advconf_lite.experiment.compact import images, packed, pixels, unpacked
 from advconf_lite.experiment.run import Run
@@ -57,6 +60,27 @@ def clone(made, tmp_path, monkeypatch):
 def shipped(**options):
     given = {"data": "phantom:prostate", "profile": "smoke", "out": "runs/quick", "use": "shipped"}
     return start(**given | options)
+
+
+# ---- a class
+
+
+def test_a_seat_trains_its_own_heads_on_the_network_that_ships(made, tmp_path):
+    shipped = made / "artefacts"
+    files = [tmp_path / f"seat-{seed}.csv" for seed in (0, 3)]
+    for seed, file in zip((0, 3), files):
+        assert train_seat(seed, "prostate", tmp_path / "work", file, shipped, progress=False) == len(read_predictions(file))
+    rows, behind = read_predictions(files[0]), read_predictions(made / "work" / "predictions.csv")
+    behind = behind[(behind["head_seed"] == 0) & behind["method"].isin(["plain", "adversarial"])]
+    both = rows.merge(behind, on=[*SLICE, "quality", "method", "head_seed"])
+    assert len(both) == len(rows) > 0
+    np.testing.assert_allclose(both["true_score_x"], both["true_score_y"], atol=1e-6)  # the same network, the same images
+    plain = both[both["method"] == "plain"]  # what ships has rounded weights, and its early stage is one that is stored
+    assert np.corrcoef(plain["predicted_score_x"], plain["predicted_score_y"])[0, 1] > 0.99
+    assert join_seats(files).pairs == [(0, 0), (0, 3)]
+    before = files[1].read_bytes()
+    train_seat(3, "prostate", tmp_path / "work", files[1], shipped, progress=False)  # nothing is made again
+    assert files[1].read_bytes() == before
 
 
 # ---- fewer bits

@@ -106,6 +106,7 @@ def make(
         BadInput: an unknown name, or seeds without the pair (0, 0), whose weights ship.
     """
     from advconf_lite.course.edition import PAIR
+    from advconf_lite.course.eight_bits import images_of_8_bits
     from advconf_lite.course.packing import SHIPPED_HEADS, pack, stage_steps
     from advconf_lite.course.pictures import subject_on_all_scanners
     from advconf_lite.experiment.compact import round_file
@@ -119,7 +120,7 @@ def make(
     run, began = Run(work, f"phantom:{organ}", profile, qualities, methods, progress=progress), time.time()
     say = lambda what: print(f"[{time.time() - began:5.0f} s] {organ}: {what}", flush=True)  # noqa: E731
     say("images")
-    _images_of_8_bits(run, organ)
+    images_of_8_bits(run, organ)
     pairs = [(s, h) for s in segmenter_seeds for h in head_seeds]
     for s, h in pairs:
         say(f"segmenter seed {s}, head seed {h}")
@@ -135,25 +136,6 @@ def make(
     run.metrics()
     say("packing")
     return pack(run, organ, pairs, subject_on_all_scanners(run), out / organ)
-
-
-def _images_of_8_bits(run: Any, organ: str) -> None:
-    """The run's phantom, with the pixels that ship."""
-    import numpy as np
-
-    from advconf_lite.data.slices import write_slice_set
-    from advconf_lite.experiment.compact import images, pixels
-    from advconf_lite.phantom.organs import find_organ
-    from advconf_lite.phantom.phantom import make_phantom
-
-    data, profile = run.folder / "data", run.profile
-    if not (data / f"phantom-{organ}").exists():
-        size, spacing_mm = find_organ(organ).grid(profile.max_size)
-        subjects = find_organ(organ).subjects[profile.phantom_subjects]
-        exact = make_phantom(organ, data / "exact", size, spacing_mm, subjects, seed=0, progress=run.progress)
-        drawn = images(pixels(np.asarray(exact.images)))
-        write_slice_set(data / f"phantom-{organ}", drawn, np.asarray(exact.masks), exact.table, exact.info)
-        shutil.rmtree(data / "exact")
 
 
 def _command(chosen: argparse.Namespace) -> str:
