@@ -3,6 +3,7 @@
 # make notebooks  execute all lessons and write the outputs into the committed notebooks
 # make sync       bring changes of notebooks/*.py into the paired notebooks/*.ipynb
 # make student    write notebooks/student/: the lessons with stubs in the place of solutions
+# make book      render README, lessons and docs into build/book/, which opens by a double click
 # make clean      remove .venv and caches; runs/ and data/ stay
 #
 # PYTHON=python3.12   which Python makes .venv
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH_URL := $(if $(filter cpu,$(TORCH_INDEX)),https://download.pytorch.org/whl/cpu,$(TORCH_INDEX))
 
-.PHONY: tutorial test notebooks sync student clean
+.PHONY: tutorial test notebooks sync student book clean
 
 tutorial: $(VENV)/installed
 	$(BIN)/python -m advconf_lite run --data phantom:prostate --profile quick --out runs/prostate-quick
@@ -34,6 +35,10 @@ sync: $(VENV)/installed
 student: $(VENV)/installed
 	$(BIN)/python -m advconf_lite.course.stubs
 
+book: $(VENV)/installed
+	$(BIN)/python -m sphinx -q -b html -c docs/book . build/book
+	@echo "open build/book/index.html"
+
 # The stamp is written last, so an installation that was interrupted is taken up again.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -42,7 +47,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 		echo "$(PYTHON) lacks its venv module; install it (Debian, Ubuntu: apt install python3-venv) or name another PYTHON=..."; exit 1; }
 	@echo "installing into $(VENV), once; PyTorch is a large download"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -e '.[data,lab,test]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
+	$(BIN)/python -m pip install -e '.[data,lab,book,test]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
 	@touch $@
 
 clean:

@@ -46,7 +46,7 @@ def constraints(python):
 
 def test_environment_yml_and_pyproject_ask_for_the_same():
     lists = pyproject_lists()
-    assert list(lists) == ["core", "data", "lab", "test"] and len(lists["core"]) >= 9 and len(lists["test"]) >= 3
+    assert list(lists) == ["core", "data", "lab", "book", "test"] and len(lists["core"]) >= 9 and len(lists["test"]) >= 3
     pip = next(item["pip"] for item in environment()["dependencies"] if isinstance(item, dict))
     conda = [line for line in pip if not line.startswith("-")]
     assert sorted(conda) == sorted(str(requirement) for requirement in sum(lists.values(), []))
