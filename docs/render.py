@@ -3,11 +3,12 @@
     python docs/render.py            # after a change of results/*.csv or of a setting
     python docs/render.py --check    # changes nothing; prints each difference with its place, exit code 1 if there is one
 
-A page (README.md, docs/, the Markdown of notebooks/) takes its results from results/*.csv in two ways:
+A page (README.md, docs/, the Markdown of notebooks/) takes its results from results/*.csv, and more from the code:
 
 * a block, all of it rendered: `<!-- table: FILE.csv column=value hide=a,b -->`, `<!-- made: FILE.csv -->` (how the file
   was made, from results/provenance.csv), `<!-- settings -->`, `<!-- profiles -->`, `<!-- methods -->` or `<!-- lessons -->`
   (each lesson's own `<!-- makes: ... -->`), up to `<!-- end -->`;
+* in every lesson, its links and its set-up cell (advconf_lite/course/opening.py);
 * a number in prose, followed by the cell that it comes from: `0.085<!--=FILE:row/keys:column-->`. The keys are cells of
   one row only. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as the prose gives it.
 
@@ -297,12 +298,31 @@ def cells(root: Path) -> Iterator[Page]:
                 yield Page(f"{path.relative_to(root).as_posix()} cell {number}", "".join(cell["source"]))
 
 
+def openings(root: Path, write: bool) -> list[str]:
+    """Links and set-up cell of every lesson; the lessons whose are not those that they should be."""
+    from advconf_lite.course.opening import address, with_opening
+
+    paths, problems = sorted((root / "notebooks").glob("[0-9][0-9]_*.py")), []
+    for path in paths:
+        text, place = path.read_text(encoding="utf-8"), path.relative_to(root).as_posix()
+        try:
+            new = with_opening(text, path.stem, [each.stem for each in paths], address(root))
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
+            continue
+        if new != text:
+            problems.append(f"{place}: its links or its set-up cell are not those of course/opening.py")
+            if write:
+                path.write_text(new, encoding="utf-8")
+    return problems
+
+
 def render(root: Path, write: bool) -> list[str]:
     """Render all pages below `root`; the differences, each with its place. With `write`, what can be mended is."""
     results = Results(root / "results")
     with (root / "docs" / "constants.csv").open(newline="", encoding="utf-8") as file:
         constants = list(csv.DictReader(file))
-    problems = []
+    problems = openings(root, write)
     for page in [*pages(root), *cells(root)]:
         source = page.path.split(" cell ")[0].replace(".ipynb", ".py")
         before, allowed = page.text, {row["number"] for row in constants if row["page"] in ("*", source)}

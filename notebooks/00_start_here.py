@@ -7,88 +7,272 @@
 # ---
 
 # %% [markdown]
-# # 00 · Start here: a network that says when it is wrong
+# # 00 · Ten minutes: would you have noticed?
 #
-# <!-- makes: the problem: one heart, two scanners -->
+# <!-- lesson -->
+# [Open in Colab] · [Open in Kaggle] · [Read on GitHub]
 #
-# A segmentation network outlines a heart on an MR image. On the scanner that it was trained on, the outline is good. On
-# another scanner it may be poor, and the network does not say so: it **fails silently**.
+# Next: [01 data preparation](01_data_preparation.ipynb)
 #
-# This course is the paper *Adversarial Perturbations Improve Generalization of Confidence Prediction in Medical Image
-# Segmentation* (Lennartz & Schultz, MIDL 2025), as code that runs. You will train a small **head** $C_\phi$ on a
-# frozen U-Net $f_\theta$. It looks at the U-Net's features $z$ and predicts, for one image and without a ground
-# truth, the quality $g$ (Dice or surface Dice) that the segmentation would get. Then you will feed the head its own
-# adversarial images, and measure whether that keeps it honest on scanners it has never seen.
+# [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb
+# [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb
+# [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb
+# <!-- end -->
 #
-# **After this lesson you can** say what the course builds, check that your machine is ready, and show why a scanner
-# change is a problem at all.
+# <!-- makes: a game of quality control: twelve outlines, you and three machines -->
 #
-# The [README](../README.md#the-lessons) lists the lessons and what each makes. Every lesson starts on its own: what an
-# earlier one would have made is made when it is missing, with a message and a progress bar. The cell below the opening of
-# each lesson holds its parameters. The outputs that are stored with the lessons are of `head_seeds = [0, 1, 2]`, and of
-# `[0]` in lesson 06; with one seed your tables have fewer rows and other numbers.
+# **The question:** a network has outlined an organ on twelve images, and nobody tells you which outlines are wrong. Would
+# you have noticed?
+#
+# About ten minutes, most of them spent looking. No training, no GPU, no knowledge of segmentation.
+#
+# **After this lesson you can** say what a silent failure is, what a confidence head is for, and how one would show that it
+# helps.
+
+# %% tags=["setup", "hide-input"]
+# Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
+# installs the course and what that lacks; no package that is there already gets another version.
+import importlib.util
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("advconf_lite") is None:
+    clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
+    wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
+    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    if done.returncode:
+        raise ImportError(f"pip could not install {source[-1]}: {done.stderr.strip()[-300:]}")
+    site.main()  # see what has been installed since this kernel was started
+    importlib.invalidate_caches()
+    importlib.import_module("advconf_lite.course.set_up").install_missing()
 
 # %% tags=["parameters"]
-data: str = "phantom:cardiac"  # phantom:cardiac or phantom:prostate
+data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
-out: str = "runs/quick"  # the folder that the other lessons will fill
+out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-quick
+use: str = "shipped"  # what the course brings along; it is trained where that is not enough, or with train
+
+# %%
+from advconf_lite.course.lessons import start_at_once
+
+run = start_at_once(data, profile, out, "dice", "plain adversarial", use)
+experiment = run.experiment
 
 # %% [markdown]
-# ## Is this machine ready?
+# ## You are the quality control
 #
-# One line when it is; else a line for each requirement that is not met, and what to do. No GPU is needed for the quick
-# profile.
+# A U-Net was trained to outline an organ on the images of **one** MR scanner. A hospital now uses it on other scanners, too.
+# Twelve of its outlines lie on your desk, from at most four scanners. You know the images and the outlines, and no more:
+# in a hospital there is no ground truth beside them.
+
+# %%
+from advconf_lite.course.quality_control import quality_control
+from advconf_lite.figures.outlines import quality_grid
+from advconf_lite.figures.style import show
+
+game = quality_control(run, n=12)
+look = experiment.class_names, experiment.spacing_mm
+show(
+    quality_grid(game.cases, *look),
+    "Slices of test subjects, numbered, with the network's outline. Some of the outlines are failures.",
+    "A grid of numbered MR slices, each with the outline that a network drew; all outlines are closed and smooth.",
+)
+
+# %% [markdown]
+# The images are made by a simulation, a **phantom**, unless you have put in your own: virtual patients, and scanners that
+# differ in their physics. So the truth is known exactly, and nobody's images are shown. The scanners are the one that the
+# network was trained on and the three others on which it does *best*: where it fails on these, it is hardest to see.
+#
+# First a question about what you see. Put `"a"`, `"b"`, `"c"` or `"d"` in place of `None` and run the cell again; every
+# answer gets its reply.
+
+# %%
+from advconf_lite.course.teach import check, choose, guess, mine_or_ours, reveal, verdict
+
+choose("smooth_outline", None)
+
+# %% [markdown]
+# Now **guess**: how many of the outlines are failures? Your guess is written down before you see the truth. The course
+# collects such guesses, and in the end they are scored like a machine's.
+
+# %%
+guess("failures on the desk", None, unit="outlines", within=(0, len(game.cases)))
+
+# %% [markdown]
+# You may **send four back** to a human who draws them again. Which? Change the numbers; there is no right answer to copy.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION: the numbers of the four outlines that you would send back, as in [1, 2, 3, 4]
+my_picks = [1, 3, 6, 10]
+### END SOLUTION
+
+# %%
+from advconf_lite.course.quality_control import send_back
+
+picks = send_back(my_picks, len(game.cases))
+
+# %% [markdown]
+# ## The truth
+#
+# An outline is judged by its overlap with the truth. With $A$ the pixels inside the one and $B$ those inside the other, the
+# **Dice** is $2|A \cap B| / (|A| + |B|)$: 1 if they are the same, 0 if they do not touch. Here an outline with a Dice below
+# 0.7 is called a **failure**. The line is ours, and another one would be as good.
+
+# %%
+show(
+    quality_grid(game.cases, *look, revealed=True, quality=game.quality, picked=picks),
+    "The same slices with the true outline and the Dice. Red frames and crosses: failures. Blue: what was sent back. "
+    "`plain` and `adversarial` are the grades of two machines, which never saw the truth.",
+    "The same grid with white true outlines; failures have a red frame; below each slice its Dice and two predicted grades.",
+)
+
+# %% [markdown]
+# Count the failures yourself: `dice` holds one number for each outline.
+
+# %% tags=["exercise"]
+dice = game.true
+### BEGIN SOLUTION: how many numbers in dice are below 0.7?
+my_count = int((dice < 0.7).sum())
+### END SOLUTION
+
+# %%
+check("how_many_failures", my_count, dice=dice)
+reveal("failures on the desk", mine_or_ours("how_many_failures", my_count, dice=dice), "outlines")
+
+# %% [markdown]
+# Look at the outline with the lowest Dice again. It is closed and smooth, and it lies about where the organ lies. Nothing
+# in the outline says that it is wrong: this is a **silent failure**. What changed is the scanner, and with it the brightness
+# of the tissues on which the network relies.
+
+# %%
+from advconf_lite.figures.overlays import overlay
+
+worst, label = game.worst()
+show(
+    overlay(worst.image, worst.truth, worst.prediction, *look, label=label),
+    f"The outline with the lowest Dice on the desk, from {worst.title}, and what the Dice counts.",
+    "A slice, its true and its predicted outline, and below it the pixels that are in both, in one, or missed, with the "
+    "formula of the Dice.",
+)
+
+# %% [markdown]
+# ## Ask a machine
+#
+# A second, small network can be trained to *grade* the first one. It is called a **head**. It reads the features that the
+# U-Net has computed on its way to the outline, and predicts the Dice that the outline would get, without the truth. The
+# U-Net stays as it is.
+#
+# In the paper's symbols: the segmenter $f_\theta$ makes of an image $x$ a mask $\hat y$ and features $z$; the head $C_\phi$
+# predicts the score $s = g(\hat y, y)$ from $z$, where $y$ is the truth and $g$ the quality, here the Dice ("volumetric
+# Dice" in the paper, which computes it slice by slice, too).
+
+# %%
+from advconf_lite.figures.diagram import network_and_head
+
+show(
+    network_and_head(experiment.num_classes - 1, run.profile.channels),
+    "The U-Net, and the head that reads its features. Only the head is trained when it learns to grade.",
+    "A U-Net as boxes in a U; an arrow leads from its way up to a small head that gives one number.",
+)
+
+# %% [markdown]
+# Three machines have looked at your desk:
+#
+# * `plain`: a head that was trained on images of the first scanner only;
+# * `adversarial`: the same head, trained the paper's way, also on images that were changed so as to lower its own grades;
+# * `agreement-15`: no head; the U-Net draws the outline 15 times with a little noise inside (dropout), and is trusted where
+#   the 15 agree. This is the slow way, and it gives an order, not a Dice.
+#
+# Each sends back as many as you did: those that it trusts least. To compare, write the function that counts.
+
+
+# %% tags=["exercise"]
+def caught(picks, dice):
+    """picks: numbers from 0 of what was sent back; dice: of all outlines. How many failures are caught?"""
+    ### BEGIN SOLUTION
+    return sum(dice[pick] < 0.7 for pick in set(picks))
+    ### END SOLUTION
+
+
+# %%
+check("caught", caught)
+
+# %%
+mine = mine_or_ours("caught", caught)([number - 1 for number in picks], dice)
+print(f"caught by my_picks: {mine} of {game.failures} failures, with {len(picks)} outlines sent back")
+print(game.caught(picks).to_string(index=False))
+
+# %% [markdown]
+# Twelve outlines are a game and no evidence: with another twelve the order of these lines may change. What they do show is
+# that a machine can be *asked*, in milliseconds, and that its answer is worth something only if it holds on a scanner which
+# it has never seen. Look at the grades of the failures above, too. To find a failure it is enough to rank it last; to *say*
+# that it failed, the grade itself has to fall.
+#
+# ## It can be fooled
+#
+# A grade is a number that a network computes, so one can ask in which direction to change an image for the grade to fall
+# fastest: the gradient says so. A small step in that direction lowers the grade. Does it also spoil the outline?
+
+# %%
+from advconf_lite.course.quality_control import fool
+from advconf_lite.figures.fooling import fooled_row
+
+fooled = fool(run)
+show(
+    fooled_row(fooled.before, fooled.after, *look, quality=game.quality),
+    f"A slice before and after a small change that follows the gradient of `{fooled.maker}`: what the heads say, and the "
+    "true Dice.",
+    "An image, a noise-like perturbation, and the slice with its outlines before and after, with Dice and two grades each.",
+)
+print(fooled)
+
+# %% [markdown]
+# Where the grade falls and the outline stays as good as it was, the head has learnt something that has nothing to do with
+# quality. The paper's idea is to use this: make such images during training, look up what they *really* do to the Dice, and
+# train the head on that. Step by step its gradient then points to changes that matter. Lesson 03 does it, line by line.
+#
+# ## Does it help?
+#
+# One sentence for a whole experiment has to come from many subjects and several trainings, with an interval. The next cell
+# computes it from the predictions of this run, whatever comes out, and sets the paper's claim beside it. Three measures
+# occur in it: **Pearson** (do grades follow the true scores?), **eAURC** (do they rank slices well? smaller is better) and
+# **MAE** (how far are they off? smaller is better).
+
+# %%
+verdict(run)
+
+# %% [markdown]
+# ## Is this machine ready for the rest?
+#
+# The other lessons train, on a CPU, for some minutes. One line if all is well; else a line for each thing that is missing.
 
 # %%
 from advconf_lite.course.check import print_report, run_checks
 
-status = print_report(run_checks())
+status = print_report(run_checks(extras=()))
 
 # %% [markdown]
-# ## One heart, two scanners
-#
-# The built-in data is a **phantom**: an anatomy whose tissues get their brightness from the MR signal equation. A
-# *scanner* is a set of acquisition parameters, so that a change of scanner is something you can read.
-
-# %%
-from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners
-
-organ = data.split(":")[1] if data.startswith("phantom:") else "cardiac"
-source, target = source_scanner(organ), target_scanners(organ)[1]
-for name in ("field_T", "TR_ms", "TE_ms", "flip_deg", "resolution_mm", "snr", "coil", "b1_shading"):
-    print(f"{name:14} {getattr(source, name)!s:>14} {getattr(target, name)!s:>14}")
-
-# %% [markdown]
-# **Before you run the next cell:** which tissues do you expect to change their brightness *relative to each other*,
-# and which parameter above is responsible?
-
-# %%
-from advconf_lite.experiment.profiles import PROFILES
-from advconf_lite.phantom.organs import find_organ
-from advconf_lite.phantom.subject import make_subject
-
-size, spacing_mm = find_organ(organ).grid(PROFILES[profile].max_size)
-# The same stream of random numbers draws the same subject, here for two scanners.
-pair = [make_subject(organ, scanner, 3, size, spacing_mm, seed=0, domain="demo") for scanner in (source, target)]
-images, masks = zip(*[(image[len(image) // 4], mask[len(mask) // 4]) for image, mask, _ in pair])
-
-# %%
-from advconf_lite.figures.images import samples
-from advconf_lite.figures.style import show
-
-names = find_organ(organ).class_names
-figure = samples(images, masks, [source.name, target.name], names, spacing_mm)
-show(figure, "The same subject on the source scanner (left) and on a target scanner (right): same anatomy, other image.")
-
-# %% [markdown]
-# The outlines are identical: anatomy does not depend on the scanner. Noise, shading and the contrast between blood and
-# muscle do. A U-Net that has only ever seen the left image has to work on the right one.
-#
 # ## Summary
 #
-# * A U-Net may fail on a new scanner without a sign of it.
-# * The course trains a head that predicts the quality of each segmentation, and tests it across scanners.
-# * The phantom's scanners differ in physical parameters only; its numbers say nothing about real machines.
+# * A network can be wrong without a sign of it, most of all on a scanner that it has not been trained on.
+# * A small head can be asked for a grade, without the truth; it costs next to nothing.
+# * A head can be fooled: there are changes that lower the grade and leave the outline alone.
+# * Whether training with such changes helps on new scanners is a question for intervals, not for a picture.
 #
-# Go on with **01 · data preparation**, or run everything at once: `python -m advconf_lite run --data phantom:cardiac
-# --profile quick --out runs/quick`.
+# ## How the course goes on
+#
+# Each lesson starts on its own: what an earlier one would have made is made when it is missing. Lesson
+# [01](01_data_preparation.ipynb) makes the scanners, [02](02_pretraining.ipynb) lets the U-Net fail,
+# [03](03_adversarial_training.ipynb) trains heads and fools them, [04](04_evaluation_across_scanners.ipynb) asks whether it
+# helps, [05](05_score_agreement.ipynb) what agreement costs, [06](06_ablations_and_controls.ipynb) what does the work. The
+# [README](../README.md#the-lessons) lists them all. With exercises to fill in they are in the folder `notebooks/student`.
+#
+# The paper: J. Lennartz and T. Schultz, *Adversarial Perturbations Improve Generalization of Confidence Prediction in
+# Medical Image Segmentation*, [MIDL 2025](https://proceedings.mlr.press/v301/lennartz26a.html);
+# [its code](https://github.com/MedVisBonn/midl25). Further: [Zenk et al., 2025](https://doi.org/10.1016/j.media.2024.103392)
+# compare methods that detect failures; [Maier-Hein et al., 2024](https://doi.org/10.1038/s41592-023-02151-z) say which
+# quality measure fits which question.

@@ -7,12 +7,49 @@
 # ---
 
 # %% [markdown]
-# # 01 · Data preparation: slices, scanners, splits
+# # 01 · Data preparation: a score that means nothing, and what a scanner does
+#
+# <!-- lesson -->
+# [Open in Colab] · [Open in Kaggle] · [Read on GitHub]
+#
+# Previous: [00 start here](00_start_here.ipynb) ·
+# Next: [02 pretraining](02_pretraining.ipynb)
+#
+# [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/01_data_preparation.ipynb
+# [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/01_data_preparation.ipynb
+# [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/01_data_preparation.ipynb
+# <!-- end -->
 #
 # <!-- makes: slices of a source scanner and several targets, split by subject -->
 #
-# **After this lesson you can** read and write a slice set, explain where a scanner's contrast comes from, and say why
-# the split must be by subject.
+# **The question:** when is a validation score worth believing?
+#
+# **After this lesson you can** show what a split by slice lets through, and measure it; say what a scanner is, and which
+# of its knobs changed between two images; normalise an image as this course does; write a slice set of your own and
+# have it checked.
+#
+# **You need** Python with numpy. No network is trained here, and no graphics card is used.
+
+# %% tags=["setup", "hide-input"]
+# Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
+# installs the course and what that lacks; no package that is there already gets another version.
+import importlib.util
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("advconf_lite") is None:
+    clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
+    wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
+    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    if done.returncode:
+        raise ImportError(f"pip could not install {source[-1]}: {done.stderr.strip()[-300:]}")
+    site.main()  # see what has been installed since this kernel was started
+    importlib.invalidate_caches()
+    importlib.import_module("advconf_lite.course.set_up").install_missing()
 
 # %% tags=["parameters", "pipeline"]
 data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
@@ -28,79 +65,212 @@ head_seeds: list = [0]  # random seeds of the confidence head
 from advconf_lite.course.lessons import start
 
 run = start(data, profile, out, quality, methods, use)
-
-# %% [markdown]
-# ## The one data format
-#
-# Everything in this course is a **slice set**: a folder with `images.npy` (N × H × W), `masks.npy`, `slices.csv` (a row
-# per slice) and `dataset.json`. The phantom writes one, `python -m data_download prepare` writes one from real archives,
-# and you can write one of your own with numpy. If this run's folder has no data yet, the next cell makes it.
-
-# %%
 experiment = run.experiment
-experiment.slices.table.head()
-
-# %%
 print(experiment.slices.info["name"], "with the classes", ", ".join(experiment.class_names))
-print(f"worked on as {experiment.grid}", *run.remarks(), sep="\n")
+print(*run.remarks(), sep="\n")
 
 # %% [markdown]
-# ## Split by subject
+# ## 1. A segmenter that knows nothing, and scores well
 #
-# Neighbouring slices of one subject are nearly copies of each other. If one is used for training and the next one for
-# validation, the validation score measures memory. So each **subject** belongs to one split.
+# A **segmentation** gives each pixel a label: this one belongs to the organ, that one does not. Its border is the outline
+# in the pictures. How good it is, is said by the **Dice**: 1 if it covers exactly the true organ, 0 if it misses it
+# altogether. Lesson 02 takes Dice apart; here it is enough that more is better.
 #
-# **Before you run the next cell:** the published code splits by *slice*, 90 / 10 %. With about ten slices a subject, how
-# many of the validation subjects would also be training subjects?
+# Here is the laziest segmenter there is. It has no weights and is never trained. Given an image, it looks up the *most
+# similar* image that it has, and hands out a copy of that one's mask.
+#
+# **Before you run the next cells:** on new slices of patients of whom it already has other slices, this copying reaches a
+# certain Dice. What does it reach on patients of whom it has nothing?
+
+# %%
+from advconf_lite.course.teach import check, choose, guess, mine_or_ours, reveal
+
+guess("copied_dice_of_new_patients", None, within=(0, 1))
+
+# %%
+from advconf_lite.course.leak import copied_cases
+from advconf_lite.figures.outlines import one_subject_all_scanners
+from advconf_lite.figures.style import show
+
+show(
+    one_subject_all_scanners(copied_cases(run), experiment.class_names, experiment.spacing_mm),
+    "Masks copied from the most similar image. Above, it may be any other slice, also the next one "
+    "of the same subject; below, it must be another subject's. The columns are the same slices.",
+)
+
+# %% [markdown]
+# The same slices, the same method, two rows of numbers. Above, the neighbouring slice of the same patient was at hand, and
+# neighbouring slices are nearly copies of each other. Below, it was not. Only the lower row says what happens to the next
+# patient.
+#
+# ## 2. The leak, counted
+#
+# The authors' published code splits its *slices* at random, 90 % for training and 10 % for validation. (The
+# paper's appendix A counts slices, and does not say how they were split.) No slice is in both parts. Are patients?
+
+
+# %% tags=["exercise"]
+def leaked_share(train, val):
+    """Which share of the validation subjects is also in training? One name per slice."""
+    ### BEGIN SOLUTION
+    share = len(set(val) & set(train)) / len(set(val))
+    ### END SOLUTION
+    return share
+
+
+check("leaked_share", leaked_share)
+
+# %% [markdown]
+# Now do such a split. `subjects` has one name for each slice of the source scanner.
+
+# %% tags=["exercise"]
+import numpy as np
+
+from advconf_lite.course.leak import source_slices
+
+subjects = list(source_slices(run).table["subject"])
+print(len(subjects), "slices of", len(set(subjects)), "subjects")
+### BEGIN SOLUTION: shuffle the slices, take a tenth for validation, and ask leaked_share of the two parts
+order = np.random.default_rng(0).permutation(len(subjects))
+cut = max(1, len(subjects) // 10)
+val, train = [subjects[row] for row in order[:cut]], [subjects[row] for row in order[cut:]]
+shared = leaked_share(train, val)
+### END SOLUTION
+check("slice_leak", shared, subjects=subjects)
+
+# %% [markdown]
+# With several slices a subject, a validation subject is unknown to training only if *all* its slices fell into
+# validation, and each falls there with a chance of one in ten.
+#
+# ## 3. The leak, run
+#
+# So the copying segmenter is scored under twenty splits of each kind. Under a split by subject, each subject belongs to
+# one part as a whole.
+
+# %%
+from advconf_lite.course.leak import BY_SLICE, BY_SUBJECT, copied_scores
+
+scores = copied_scores(run)
+scores.groupby("split")[["shared", "dice"]].agg(["mean", "min", "max"]).round(2)
+
+# %%
+from advconf_lite.figures.leak import two_splits
+
+words = "Validation Dice of the copying segmenter: a dot per split, the line is their mean."
+show(two_splits(scores), words)
+
+# %%
+by_slice = scores.loc[scores["split"] == BY_SLICE, "dice"]
+by_subject = scores.loc[scores["split"] == BY_SUBJECT, "dice"]
+reveal("copied_dice_of_new_patients", by_subject.mean())
+
+# %% [markdown]
+# A method without any knowledge would be reported with the upper number: in the stored run 0.83 instead of 0.60. Remember
+# both. In lesson 02 a U-Net that really has been trained is judged by subject, and you will see which of the two it beats.
+#
+# The dots also differ in their spread. By subject, each split tests on a few *patients*, and patients differ; by slice,
+# every split holds a bit of everybody, so the wrong number looks precise, too.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION: by how much is the mean of by_slice higher than that of by_subject?
+gap = by_slice.mean() - by_subject.mean()
+### END SOLUTION
+check("leak_gap", gap, by_slice=by_slice, by_subject=by_subject)
+gap = mine_or_ours("leak_gap", gap, by_slice=by_slice, by_subject=by_subject)
+print(f"the split by slice flatters by {gap:.2f}")
+
+# %% [markdown]
+# The gap of a U-Net is another one, and depends on how much it memorises; it is not measured here. A split by subject makes
+# the question needless.
+#
+# ## 4. This course's split
+#
+# Each **subject** belongs to one part. Rows called *validation scanner* are images for choosing settings
+# (`python -m advconf_lite tune`): no lesson reports them, so a choice made on them cannot flatter what is reported.
 
 # %%
 from advconf_lite.course.tables import split_counts
 
 split_counts(run)
 
+# %%
+share = mine_or_ours("leaked_share", leaked_share)
+train = experiment.train.table["subject"]
+for name, part in (("validation", experiment.val), ("test", experiment.test)):
+    if len(part):
+        known = share(train, part.table["subject"])
+        print(f"{known:.0%} of the {name} subjects are in training, too")
+
 # %% [markdown]
-# Rows called *validation scanner* are images for choosing settings (`python -m advconf_lite tune`): no lesson reports
-# them, so a choice made on them cannot flatter what is reported.
+# ## 5. What a scanner is
+#
+# The paper calls a scanner, with its protocol, a **domain**. The **source** domain is the one that the networks are
+# trained on, in the paper the one with the most subjects. All others are **targets**: they are only tested on.
+#
+# An MR scanner does not measure brightness. It measures a signal that the operator shapes, and these are the knobs:
+#
+# * **field**, in tesla (T): a stronger magnet gives more signal, and changes how fast tissues relax;
+# * **TE**, the echo time: how long the signal decays before it is read, so how strongly tissues differ in $T_2$;
+# * **flip**, the flip angle: how far each pulse tips the magnetisation (a matter of the heart's sequence);
+# * **coil**: the antenna. A *surface* coil lies on the body; an *endorectal* one lies inside it, right behind the
+#   prostate, and makes what is near to it very bright;
+# * **fat removed**: the share of the signal of fat that a further pulse takes away;
+# * **voxel**: how large a piece of tissue one measured value stands for;
+# * **SNR**, signal to noise: the lower, the grainier;
+# * **ghost**: shifted copies of the image, from motion.
 
 # %%
-subjects = {
-    name: set(part.table["subject"])
-    for name, part in (("train", experiment.train), ("val", experiment.val), ("test", experiment.test))
-}
-assert not subjects["train"] & subjects["val"] and not subjects["train"] & subjects["test"]
-print("no source subject is in two splits")
+import pandas as pd
+
+from advconf_lite.course.scanners import scanner_table
+
+table = scanner_table(run.data)
+with pd.option_context("display.width", 100, "display.max_columns", 20):
+    print(table if len(table) else "Of these scanners only the names are known.")
 
 # %% [markdown]
-# Practically all of them: a validation subject is unknown to training only if *all* its ten slices fell into validation,
-# which has probability $0.1^{10}$ in the draw.
+# The virtual scanners of the phantom are made of such numbers, taken from published protocols. They stand for no make.
 #
-# ## Where the contrast comes from
+# ## 6. Where contrast comes from
 #
-# The phantom computes its images from physics. Its cardiac cine image is a balanced steady-state (bSSFP) image. On
-# resonance, a tissue with relaxation times $T_1$, $T_2$ and proton density $PD$ gives the signal
+# The phantom's prostate images are T2-weighted spin echoes. A tissue with relaxation times $T_1$, $T_2$ and proton
+# density $PD$ gives the signal
 #
-# $$S = PD \sin a \, \frac{1 - E_1}{1 - (E_1 - E_2) \cos a - E_1 E_2} \, e^{-TE/T_2}, \qquad E_i = e^{-TR/T_i},$$
+# $$S = PD\,(1 - e^{-TR/T_1})\,e^{-TE/T_2} ,$$
 #
-# with flip angle $a$. Field strength changes $T_1$ and $T_2$; the protocol changes $a$, $TR$ and $TE$. Its prostate
-# images are T2-weighted spin echoes, $S = PD\,(1 - e^{-TR/T_1})\,e^{-TE/T_2}$.
+# with the repetition time $TR$. Its heart images are balanced steady-state (bSSFP) images with flip angle $a$,
 #
-# **Before you run the next cell:** at 3 T the flip angle is limited by heating. Will blood stand out more or less against
-# muscle when $a$ falls from 60° to 30°?
+# $$S = PD \sin a \, \frac{1 - E_1}{1 - (E_1 - E_2) \cos a - E_1 E_2} \, e^{-TE/T_2}, \qquad E_i = e^{-TR/T_i} ,$$
+#
+# where nothing disturbs the field. On both, a target turns one knob down: TE from 100 to 60 ms, the flip angle from 60 to
+# 30 degrees.
+#
+# **Before you run the next cell:** will the organ stand out against the tissue beside it more, or less? (The second
+# formula decides nothing by eye. In the first, look at the ratio of two tissues with different $T_2$.)
+
+# %%
+guess("organ_stands_out", None, choices=["more", "less"])
 
 # %%
 from advconf_lite.figures.physics import contrast_figure
-from advconf_lite.figures.style import show
+from advconf_lite.phantom.contrast import CONTRASTS
 
-show(
-    contrast_figure(),
-    "The phantom's blood (solid) and myocardium (dashed) by flip angle: their ratio shrinks towards small angles.",
-)
+contrast = CONTRASTS.get(run.data.removeprefix("phantom:"))
+if contrast:
+    words = f"Signal of {contrast.bright} (solid), {contrast.dark} (dashed); dotted, two protocols."
+    show(contrast_figure(contrast.organ), words)
+    change = contrast.ratio(contrast.changed) / contrast.ratio(contrast.start)
+    reveal("organ_stands_out", "more" if change > 1 else "less")
+else:
+    print("These images come from no signal equation of ours, so there is no curve to draw.")
 
 # %% [markdown]
-# Blood is brighter than myocardium at every angle, and the ratio shrinks towards small ones: a protocol change alone is
-# a domain shift.
+# The organ is the brighter one at both settings, but the *ratio* of the two signals shrinks. Nobody has changed the
+# patient: one number on the protocol sheet is a domain shift.
 #
-# ## What the scanners see
+# ## 7. The same patient in every scanner
+#
+# To see what scanners do, you need the same subject on all of them. Look at what you usually have instead.
 
 # %%
 from advconf_lite.course.lessons import one_per_domain
@@ -108,71 +278,144 @@ from advconf_lite.figures.images import samples
 
 images, masks, titles = one_per_domain(run)
 figure = samples(images, masks, titles, experiment.class_names, experiment.spacing_mm)
-show(figure, "One slice per domain, the source first; outlines are the ground truth, the bar gives the scale.")
+show(figure, "One slice per domain, each of another subject, the source first; with the truth.")
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION: choose("another_subject") prints the question and its options; answer by a letter
+answer = "c"
+### END SOLUTION
+choose("another_subject", answer)
 
 # %% [markdown]
-# Look for noise, blur, shading and contrast. Anatomy varies between subjects on top. The phantom's heart has the classes
-# left ventricle's blood (LV), its muscle, the myocardium (MYO), and the right ventricle (RV).
-#
-# ## Normalisation
-#
-# Each image is z-scored by itself, $x \leftarrow (x - \bar{x}) / \sigma_x$. The published code takes the mean and standard
-# deviation of the whole *domain*, which a single new scan does not have (`Settings(normalise="domain")`).
+# A virtual patient can lie down in every scanner, on the same day and in the same position:
 
 # %%
-x = experiment.train.images
-print(f"mean {x.mean((1, 2, 3)).abs().max():.1e} at most, standard deviation {x.std((1, 2, 3)).mean():.3f}")
+from advconf_lite.course.pictures import subject_on_all_scanners
+
+if run.data.startswith("phantom:"):
+    found = subject_on_all_scanners(run)
+    images, masks = zip(*found.values())
+    names = list(found)
+    figure = samples(images, masks, names, experiment.class_names, experiment.spacing_mm, columns=3)
+    show(figure, "The same slice of one virtual patient in every scanner; the truth is outlined.")
+else:
+    print("Only a phantom's patient can be put into every scanner.")
 
 # %% [markdown]
-# ## A slice set of your own
+# The outline of the truth is the same in all of them, for the anatomy is the same. What surrounds it is not: look for
+# fat that has gone dark, for grain, and, on the prostate, for the black hole of an endorectal coil and its glare. A
+# network that has only ever seen the first picture will be asked about all the others in lesson 02.
 #
-# Your own data need no special loader: stack the slices and their outlines, write one table row per slice, and
-# `write_slice_set` checks and stores them. Twelve squares in noise stand in for your scans here.
+# ## 8. One grid, one scale
+#
+# The paper brings all images of a data set to one pixel spacing, and pads or crops them to one size. So do we:
 
 # %%
-import numpy as np
-import pandas as pd
+print(f"worked on as {experiment.grid}")
 
+# %% [markdown]
+# Grey values have no unit: the same tissue may be 200 on one scanner and 3000 on another. So each image is **z-scored**
+# by itself, $x \leftarrow (x - \bar{x}) / \sigma_x$, with its own mean $\bar{x}$ and standard deviation $\sigma_x$.
+
+
+# %% tags=["exercise"]
+def normalised(images):
+    """(B, H, W) -> the same, each image with mean 0 and standard deviation 1."""
+    ### BEGIN SOLUTION
+    mean = images.mean((1, 2), keepdims=True)
+    made = (images - mean) / images.std((1, 2), keepdims=True)
+    ### END SOLUTION
+    return made
+
+
+check("normalised", normalised)
+
+# %%
+from advconf_lite.course.leak import intensities
+
+intensities(run)
+
+# %% [markdown]
+# On the left grey values as they are stored, on the right what the network gets: the scanner's scale is gone. Its contrast,
+# noise and artefacts are not, as the pictures above showed. The published code takes mean and deviation of the whole
+# *domain*, which a single new scan does not have (`Settings(normalise="domain")`).
+#
+# ## 9. A slice set of your own
+#
+# Everything in this course is a **slice set**: a folder with `images.npy` (N × H × W), `masks.npy`, `slices.csv` (a row per
+# slice) and `dataset.json`. The phantom writes one, `python -m data_download prepare` writes one from real archives, and you
+# can write one with numpy. Twelve squares in noise stand in for your scans here.
+
+# %%
 from advconf_lite.data.slices import write_slice_set
 from advconf_lite.data.splits import split_by_subject
 
-masks = np.zeros((12, 64, 64), np.uint8)  # yours: (slices, height, width), 0 = background, 1 = the first class
+masks = np.zeros((12, 64, 64), np.uint8)  # yours: 0 = background, 1 = the first class
 masks[:, 20:44, 24:40] = 1
-images = np.random.default_rng(0).normal(100, 10, masks.shape) + 50 * masks  # yours: the same shape
-subjects = [f"P{number // 2}" for number in range(12)]  # yours: whose slice it is
+images = np.random.default_rng(0).normal(100, 10, masks.shape) + 50 * masks
+names = [f"P{number // 2}" for number in range(12)]  # yours: whose slice it is
 
 # %%
-split = split_by_subject(subjects)
-same = {"dataset": "mine", "domain": "our scanner", "phase": "T2", "spacing_mm": 1.5}
-table = pd.DataFrame({"subject": subjects, "slice": [0, 1] * 6, "split": [split[subject] for subject in subjects]}).assign(
-    **same
-)
+split = split_by_subject(names)
+table = pd.DataFrame({"subject": names, "slice": [0, 1] * 6, "split": map(split.get, names)})
+table = table.assign(dataset="mine", domain="our scanner", phase="T2", spacing_mm=1.5)
 info = {"name": "mine", "class_names": ["lesion"], "source_domain": "our scanner"}
-info |= {"size": 64, "spacing_mm": 1.5, "tolerance_mm": 4.5}  # the grid to work on; a rule decides what you leave out
+info |= {"size": 64, "spacing_mm": 1.5, "tolerance_mm": 4.5}  # the grid to work on
 own = write_slice_set(run.folder / "data" / "own", images, masks, table, info)
 own
 
 # %% [markdown]
 # `python -m data_download verify FOLDER` looks at all of it: labels, grey values, splits, and whether a file has changed
-# since it was written. For M&Ms-2 and the prostate set it also compares the counts with the paper's Table 2.
-#
-# **Before you run the next cell:** if P0 were in training under its own name and in the test set as P9, which line would
-# tell?
+# since it was written. For M&Ms-2 and the prostate set it also compares the counts with the paper's Table 2. Here
+# nothing should differ:
 
 # %%
 from data_download.verify import as_table, verify
 
 heading, findings = verify(own.folder)
-print(heading, as_table(findings), sep="\n")
-assert all(finding.ok is not False for finding in findings)
+print(sum(finding.ok is False for finding in findings), "of", len(findings), "lines differ")
 
 # %% [markdown]
-# "slices that another subject has too". The number of subjects in several splits would stay 0, for the names differ.
+# Now a mistake that happens: a patient was exported twice, and the second time under a new name. One slice of P0 stands
+# in another part of the split as P9.
 #
-# `python -m advconf_lite run --data FOLDER` trains on such a set, and `predict` scores one without masks.
+# **Before you run the cell after the next:** which line will tell? `names`: the number of subjects in several splits;
+# `content`: slices that another subject has too; `none`: neither.
+
+# %%
+guess("which_line_tells", None, choices=["names", "content", "none"])
+
+# %%
+there = "test" if split["P0"] != "test" else "train"
+twice = pd.concat([table, table.iloc[[0]].assign(subject="P9", split=there)], ignore_index=True)
+images_twice, masks_twice = (np.concatenate([of, of[:1]]) for of in (images, masks))
+copy = write_slice_set(run.folder / "data" / "own-twice", images_twice, masks_twice, twice, info)
+
+# %%
+_, findings = verify(copy.folder)
+wrong = [finding for finding in findings if finding.ok is False]
+print(as_table(wrong))
+content = any("another subject" in finding.check for finding in wrong)
+reveal("which_line_tells", "content" if content else "names" if wrong else "none")
+
+# %% [markdown]
+# The names differ, so a count of names stays at zero and all looks well; the pixels give it away. It is the leak of
+# section 3 once more, and this time no care with names would have prevented it. Lesson 07 has three planted errors for you
+# to find.
 #
 # ## Summary
 #
-# * A slice set is four files; the split is by subject; `verify` checks it.
-# * A scanner is a set of acquisition parameters, and contrast follows from the signal equation.
-# * Each image is normalised by itself, so that a single new scan can be scored.
+# * A split by slice puts nearly every validation subject into training. A look-up table then scores well; by subject it
+#   does not.
+# * A scanner is a set of numbers on a protocol sheet. Contrast follows from them by a formula, and so does the shift.
+# * Two images of two subjects on two scanners cannot tell which of both made the difference.
+# * Each image is normalised by itself, so that a single new scan can be scored. That removes the scale, not the shift.
+# * A slice set is four files, and `verify` checks them.
+#
+# Previous: [00 · Start here](00_start_here.ipynb). Next: [02 · Pretraining](02_pretraining.ipynb), in which a network
+# trained on one scanner meets the others, and fails without a sign.
+#
+# The paper: [Lennartz and Schultz, MIDL 2025](https://openreview.net/forum?id=0BQ6JPGwZa); its section 4.1 has the two
+# data sets, and [the authors' code](https://github.com/MedVisBonn/midl25) the split. Further reading: the prostate set,
+# [Liu, Dou and Heng 2020](https://doi.org/10.1007/978-3-030-59713-9_46), and the heart's,
+# [Martín-Isla and others 2023](https://doi.org/10.1109/JBHI.2023.3267857).

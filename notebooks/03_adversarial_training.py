@@ -7,12 +7,50 @@
 # ---
 
 # %% [markdown]
-# # 03 · Adversarial training: a head that learns what really hurts
+# # 03 · Adversarial training: a head that gives grades, fooled and taught
 #
-# <!-- makes: the heads; one step of Algorithm 1 by hand (Figures 1 and 4) -->
+# <!-- lesson -->
+# [Open in Colab] · [Open in Kaggle] · [Read on GitHub]
 #
-# **After this lesson you can** write one step of Algorithm 1 by hand, train a plain and an adversarial head, and tell
-# from the training history whether the loop has aligned.
+# Previous: [02 pretraining](02_pretraining.ipynb) ·
+# Next: [04 evaluation across scanners](04_evaluation_across_scanners.ipynb)
+#
+# [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/03_adversarial_training.ipynb
+# [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/03_adversarial_training.ipynb
+# [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/03_adversarial_training.ipynb
+# <!-- end -->
+#
+# <!-- makes: the heads, and what their grades are worth; one step of Algorithm 1 by hand (Figures 1 and 4) -->
+#
+# **The question:** can a small network grade the work of another one, and does it know what really harms that work?
+#
+# **After this lesson you can**
+#
+# * train a head that predicts the quality of a segmentation, and say where its grades fail,
+# * fool such a head, and measure that you did,
+# * write one step of Algorithm 1 by hand,
+# * tell from a training history whether the loop has aligned.
+
+# %% tags=["setup", "hide-input"]
+# Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
+# installs the course and what that lacks; no package that is there already gets another version.
+import importlib.util
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("advconf_lite") is None:
+    clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
+    wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
+    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    if done.returncode:
+        raise ImportError(f"pip could not install {source[-1]}: {done.stderr.strip()[-300:]}")
+    site.main()  # see what has been installed since this kernel was started
+    importlib.invalidate_caches()
+    importlib.import_module("advconf_lite.course.set_up").install_missing()
 
 # %% tags=["parameters", "pipeline"]
 data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
@@ -31,101 +69,405 @@ run = start(data, profile, out, quality, methods, use)
 segmenter = run.segmenter(segmenter_seeds[0])
 
 # %% [markdown]
-# ## The head
+# The next cell trains the heads that the run lacks, side by side. It is the longest one of this lesson; read on while it
+# works.
+
+# %%
+from advconf_lite.course.grades import judges
+
+seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
+heads = {pair: run.heads(*pair) for pair in seeds}
+name, shown = run.qualities[0], judges(run)
+title = run.quality(name).measure.title
+if not shown:
+    print("This run has no trained head, so the parts about its grades show nothing.")
+
+# %% [markdown]
+# ## 1. Grades that were not worth it
 #
-# $C_\phi$ maps the features $z$ to one predicted score per class, $\hat{s} = C_\phi(z)$. It is trained with the mean
-# squared error against the true score $s = g(\hat{y}, y)$. The segmenter stays frozen, so this is fast. But on the source
-# scanner nearly all scores are high, and low ones are what we want to be warned of.
+# On each of the scanners below a network has drawn an outline, and a **head** has graded it without knowing the truth.
+# These are the slices that it promised too much about, the worst of each scanner.
+
+# %%
+from advconf_lite.course.grades import over_promised, rows_of
+from advconf_lite.figures.outlines import one_subject_all_scanners
+from advconf_lite.figures.style import show
+
+experiment, source = run.experiment, run.experiment.slices.source_domain
+if shown:
+    predictions = run.predict_heads(*seeds[0])
+    graded = rows_of(predictions, shown[0], name)
+    judging = {key: head for key, head in heads[seeds[0]].items() if key[0] in shown[:2]}
+    worst = over_promised(run, segmenter, judging, graded)
+    figure = one_subject_all_scanners(worst, experiment.class_names, experiment.spacing_mm, title)
+    show(figure, f"Promised and not kept: the true {title}, and below it the grade by each head.")
+
+# %% [markdown]
+# Nothing in the grade says that something is wrong. How does a head come to such grades?
+#
+# ## 2. Freeze, tap, regress
+#
+# The segmenter has been trained in [lesson 02](02_pretraining.ipynb) and is now frozen. The head reads features inside of
+# it and predicts one number for each class. That is a regression like any other.
+
+# %%
+from advconf_lite.figures.diagram import network_and_head
+
+classes = experiment.num_classes - 1
+show(
+    network_and_head(classes),
+    "Segmenter and head, drawn with the paper's channels. Only the blue part is trained here.",
+    "A U-Net in grey; from its features z an arrow leads to a small blue network, the head.",
+)
+
+# %% [markdown]
+# In the paper's symbols: the segmenter $f_\theta$ gives a mask $\hat y = f_\theta(x)$ and features $z = z_\theta(x)$. The
+# head predicts $\hat s = C_\phi(z)$ and is trained with the squared error against $s = g(\hat y, y)$.
+#
+# | here | in the paper |
+# |---|---|
+# | head | confidence predictor $C_\phi$ |
+# | quality: Dice, surface Dice | true confidence score $g$: volumetric Dice, surface Dice |
+# | grade | predicted confidence $\hat s$ |
+# | tap | features at the penultimate resolution level, $z$ |
+#
+# **Exercise.** Write the training step. The network that is judged must stay as it is.
+
+# %% tags=["exercise"]
+import torch
+
+
+### BEGIN SOLUTION
+def plain_step(segmenter, head, optimizer, x, s):
+    with torch.no_grad():
+        z = segmenter(x)[1]
+    loss = (head(z) - s).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+### END SOLUTION
+
+# %%
+from advconf_lite.course.teach import check, choose, guess, mine_or_ours, reveal
+
+check("plain_step", plain_step)
+
+# %% [markdown]
+# With this step you train a head of your own, for as many steps as the run's warm-up has (100 batches in the paper).
+
+# %%
+from advconf_lite.experiment.heads import untrained_head
+
+settings, train, g = run.settings, experiment.train, run.quality("dice")
+mine = untrained_head(run, segmenter, "dice", 0).to(run.device).train()
+optimizer = torch.optim.Adam(mine.requires_grad_(True).parameters(), lr=settings.head_lr)
+step, losses_seen = mine_or_ours("plain_step", plain_step), []
+pick = torch.Generator().manual_seed(0)
+for _ in range(max(1, settings.warmup_batches)):
+    rows = torch.randint(len(train), (settings.batch_size,), generator=pick)
+    x, y = train.images[rows].to(run.device), train.masks[rows].to(run.device)
+    losses_seen.append(step(segmenter, mine, optimizer, x, g(segmenter.masks(x), y)))
+print(f"{len(losses_seen)} steps: loss {losses_seen[0]:.3f}, then {losses_seen[-1]:.3f}")
+
+# %% [markdown]
+# The loss falls at once, since most of it is the mean of the scores. Keep this head, `mine`: it is where Algorithm 1 begins.
+#
+# ## 3. Fine at home, over-promising abroad
+#
+# A finished `plain` head has seen clean images of the source scanner only. **Guess first:** on the scanner where the
+# network does worst, how far from the truth is its grade on average? That is the mean absolute error, MAE, from 0 to 1.
+
+# %%
+guess("mae_on_the_worst_scanner", None, within=(0, 1))
+
+# %%
+from advconf_lite.figures.promises import broken_promises, promises
+
+if shown:
+    figure = promises(predictions, name, shown[:1], source)
+    show(figure, f"Grade against truth, by `{shown[0]}`. Red: promised 0.2 more than there was.")
+    broken = broken_promises(graded[graded["domain"] != source])
+    print(broken["domain"].value_counts().rename("broken promises").to_string())
+
+# %% [markdown]
+# On the dashed line a grade is right. Above it, in the red zone, a mask is released that somebody would have had to look at.
+
+# %%
+from advconf_lite.course.tables import chosen_metrics
+from advconf_lite.evaluation.text import mae_floor
+
+if shown:
+    error = (graded["predicted_score"] - graded["true_score"]).abs()
+    error = error.groupby(graded["domain"]).mean()
+    hardest = graded.groupby("domain")["true_score"].mean().idxmin()
+    print(f"{shown[0]}: MAE {error.get(source, float('nan')):.3f} on the source, {source}")
+    reveal("mae_on_the_worst_scanner", error[hardest])
+metrics = chosen_metrics(run, seeds[:1]) if shown else None
+floors = metrics[metrics["method"].isin([*shown, "constant"])] if shown else None
+mae_floor(floors, source).T if shown else None
+
+# %% [markdown]
+# The first column of numbers needs no head at all: `constant` promises the same for every slice, the mean score of source
+# validation. A head whose MAE is not below it has told nothing about the number.
+#
+# **Exercise.** Make that floor yourself, for the scanner of your guess.
+
+# %%
+from advconf_lite.course.grades import scores_of
+
+val_scores = scores_of(run, segmenter, experiment.val, name)
+parts = experiment.evaluated()
+means = {domain: scores_of(run, segmenter, part, name) for domain, part in parts.items()}
+target_scores = min(means.values(), key=lambda scores: scores.mean())
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+floor = abs(val_scores.mean() - target_scores).mean()
+### END SOLUTION
+
+# %%
+check("constant_mae", floor, val_scores=val_scores, target_scores=target_scores)
+
+# %% [markdown]
+# Why does the grade not fall? Look at what a head has learned from, and at what it is asked to grade.
+
+# %%
+import numpy as np
+
+from advconf_lite.figures.training import training_scores
+
+abroad = [scores for domain, scores in means.items() if domain != source]
+groups = {"source, training": scores_of(run, segmenter, train, name), "source, test": means[source]}
+groups |= {"targets": np.concatenate(abroad)} if abroad else {}
+show(
+    training_scores(groups, name, "a slice"),
+    f"True {title}: what heads learn from (above), and what they are asked about.",
+)
+for group, values in groups.items():
+    print(f"{group}: {np.mean(values < 0.5):.0%} below 0.5")
+
+# %% [markdown]
+# A regression trained on high scores has seldom seen a low one, and has to extrapolate. That is the premise of the paper:
+# the head "needs to extrapolate beyond the training range of its outputs". The phantom prostate fulfils it. It is no law:
+# on the phantom heart, a class that is missing in the truth makes a second, lower peak on the source as well
+# ([lesson 04](04_evaluation_across_scanners.ipynb) has more on it).
+
+# %%
+choose("grade_above_one")
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION: the letter of your answer
+answer = "b"
+### END SOLUTION
+
+# %%
+choose("grade_above_one", answer)
+
+# %% [markdown]
+# ## 4. Fool the head
+#
+# A head has a gradient, $\nabla_x C_\phi(z_\theta(x))$: the change of the *image* to which its grade answers most. So we
+# can ask the head what it is afraid of. We change the source's test images against that gradient, until the grade falls by
+# half of $\Delta_s = 0.1$ on average. The victim is your head of a few steps.
+#
+# **Guess first:** the grade falls by half of 0.1. How much of the true Dice is lost with it, on average?
+
+# %%
+guess("dice_lost_while_the_grade_falls", None, within=(-1, 1))
+
+# %%
+from advconf_lite.course.probing import effects, losses
+
+half = settings.delta_s / 2
+fallen = losses(run, segmenter, mine, "dice", half)
+grade, dice = fallen.predicted_drop.mean().item(), fallen.true_drop.mean().item()
+print(f"{len(fallen.size)} test slices: the grade falls by {grade:.3f}, the Dice by {dice:.3f}")
+reveal("dice_lost_while_the_grade_falls", dice)
+
+# %%
+from advconf_lite.figures.images import figure4
+
+middle = int(fallen.true_drop.argsort()[len(fallen.size) // 2])  # neither the best case nor the worst
+effect, fooled = effects(run, segmenter, {("mine", "dice"): mine}, "dice", middle, half)["mine"]
+names, spacing = experiment.class_names, experiment.spacing_mm
+figure = figure4(effect.x[0][0, 0], effect.y_hat[0][0], {"your head": fooled}, names, spacing)
+show(figure, "Your head and a typical slice: what the head fears, and what it does to the outline.")
+
+# %% [markdown]
+# If the second number is far below the first, the head was fooled: it answers to something that hardly moves the outline.
+# That is where the paper begins, too: the actual difference "is very low initially", which "shows that it lacks an
+# understanding of which deviations from the input distribution lead to a deterioration of segmentation quality".
+#
+# Now it is your turn. Choose a slice, a head, a direction and a size. Two bars: what the head *believes* to have lost, and
+# what *was* lost.
+
+# %%
+from advconf_lite.course.widgets.fooling import fool_the_segmenter, heads_to_fool
+
+victims = heads_to_fool(run, segmenter, *seeds[0])
+victims |= {f"yours, step {len(losses_seen)}": mine} if name == "dice" else {}
+fooling = fool_the_segmenter(run, segmenter, victims)
+
+# %% [markdown]
+# **Challenge 1.** Make the grade fall by 0.1 while the quality stays (within 0.02). Use the controls, or `fooling.move`.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION: find controls with which the grade falls and nothing is lost, e.g. fooling.move(size=0.02)
+for small in (0.01, 0.02, 0.03, 0.05, 0.1):
+    fooling.move(head="untrained", direction="head's gradient", size=small)
+    if fooling.grade_lost >= 0.1:
+        break
+### END SOLUTION
+
+# %%
+check("fool_the_head", fooling.answer)
+
+# %% [markdown]
+# **Challenge 2.** Make the quality fall by 0.1 while the grade stays (within 0.02): a failure without a sign.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION: find controls with which something is lost and the grade stays
+finished = shown[-1] if shown else "untrained"
+for large in (0.01, 0.02, 0.03, 0.05, 0.1):
+    fooling.move(head=finished, direction="segmenter's own loss", size=large)
+    if fooling.quality_lost >= 0.1:
+        break
+### END SOLUTION
+
+# %%
+check("fool_the_segmenter", fooling.answer)
+
+# %% [markdown]
+# On the stored run, challenge 1 is easy with an untrained head and hard with a finished one: try `plain` and `adversarial`
+# on several slices. Challenge 2 can be met with *every* head there: the direction in which the segmenter's own loss rises
+# is not the one that a head looks out for. Keep this in mind when you read "robust".
+#
+# How large is such a change? **Exercise.** The size of a perturbation, relative to the image, for each image of a batch.
+
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+def relative_size(delta, x):
+    return delta.flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
+
+
+### END SOLUTION
+
+# %%
+check("relative_size", relative_size)
+
+# %% [markdown]
+# ## 5. Teach it: Algorithm 1
+#
+# The idea in words. Ask the head which change of the image it fears. Make that change. Look at what the segmenter really
+# does with it, and put the changed image, with its *true* score, into the next batch. If the fear was idle, the head
+# unlearns it; if it was justified, the head has seen a low score, which the source scanner would not have shown. Then ask
+# again.
+#
+# Below is the paper's Algorithm 1 in our typesetting, its lines counted as in the paper's text. On the right is the code
+# that does each line, read from the source of `Algorithm1`; `Algorithm1.step??` shows the method in one piece.
+
+# %%
+from advconf_lite.course.listing import algorithm1
+
+algorithm1()
+
+# %% [markdown]
+# Two things are not as in the listing, and both follow the paper's text (section 3.2): line 19 is done before line 16, since
+# updates and perturbations come from one graph; and before the loop there is a warm-up of plain steps.
+#
+# ### One step, unrolled
+#
+# We go through the lines once by hand, from your head of the warm-up. Line 8: a clean batch passes the segmenter, which
+# keeps the graph from $x$ to $z$.
 
 # %%
 import copy
 
-import torch
-
-from advconf_lite.head import ConfidenceHead
-
-settings, experiment = run.settings, run.experiment
-torch.manual_seed(0)
-head = ConfidenceHead(segmenter.feature_shape(experiment.size), experiment.num_classes - 1).to(run.device)
+head = copy.deepcopy(mine).train()
 optimizer = torch.optim.Adam(head.parameters(), lr=settings.head_lr)
-print(f"{sum(p.numel() for p in head.parameters()):,} weights")
-
-# %% [markdown]
-# A profile of minutes cannot train as the paper does, with up to 10,000 steps. What it does instead: fewer and larger
-# steps, and an $\alpha$ that starts near where it will end.
-
-# %%
-import pandas as pd
-
-from advconf_lite.settings import Settings
-
-names = ["batch_size", "head_lr", "warmup_batches", "alpha", "eta", "delta_s", "objective"]
-pd.DataFrame(
-    {"paper": [getattr(Settings.paper(), name) for name in names], "this run": [getattr(settings, name) for name in names]},
-    index=names,
-)
-
-# %% [markdown]
-# ## One step of Algorithm 1, unrolled
-#
-# The head's own gradient tells which change of the image it *believes* to lower the quality. We make that change, look at
-# what it really does, and train on the result. First, a clean batch passes the segmenter. It keeps the graph from $x$ to
-# $z$.
-
-# %%
-g = run.quality("dice")
-B = min(settings.batch_size, max(1, len(experiment.train) // 2))  # of a single slice, both halves are the same
-x, y = (tensor[:B].to(run.device) for tensor in experiment.train.pair())
+B = min(settings.batch_size, max(1, len(train) // 2))  # of a single slice, both halves are the same
+x, y = (tensor[:B].to(run.device) for tensor in train.pair())
 x.requires_grad_()
 logits, z = segmenter(x)
 s = g(logits.argmax(1), y)  # (B, classes)
 
 # %% [markdown]
-# Line 9 (lines are counted as in the paper's text): the adversarial half comes from a buffer that the step before has
-# filled. In the very first step it holds images as they are; here we take the next images of the training set,
-# unperturbed.
+# Line 9: the adversarial half comes from a buffer that the step before has filled. In the very first step it holds images
+# as they are (line 6); here we take the next images of the training set.
 
 # %%
-first = min(B, len(experiment.train) - B)
-x_adv, y_adv = (tensor[first : first + B].to(run.device) for tensor in experiment.train.pair())
+first = min(B, len(train) - B)
+x_adv, y_adv = (tensor[first : first + B].to(run.device) for tensor in train.pair())
 with torch.no_grad():
     logits_adv, z_adv = segmenter(x_adv)
 s_adv = g(logits_adv.argmax(1), y_adv)
 
 # %% [markdown]
-# Lines 13-15: the head sees all $2B$ features jointly.
+# Lines 13 to 15: the head sees all $2B$ features in one call, so that its batch norm has the statistics of both halves
+# together.
 
 # %%
 before = copy.deepcopy(head.state_dict())  # to compare with the core's step below
 s_hat = head(torch.cat([z, z_adv]))
 loss = (s_hat - torch.cat([s, s_adv])).square().mean()
-print(f"loss {loss.item():.3f}")
+print(f"{2 * B} images, loss {loss.item():.3f}: a typical error of {loss.item() ** 0.5:.2f}")
 
 # %% [markdown]
-# Line 19: the gradient of the predicted scores with respect to the image. The graph is kept, because line 16 uses it
-# once more to update $\phi$, and $\phi$ alone.
+# Line 19, and then line 16: the gradient of the predicted scores with respect to the *image*, and the update of $\phi$, and
+# of $\phi$ alone. Both use one graph, so it is kept after the first.
 
 # %%
-C = (s_hat[:B].mean(1) if settings.objective == "mean" else s_hat[:B].sum(1)).sum()  # over classes, then images
-gradient = torch.autograd.grad(C, x, retain_graph=True)[0]
+scores = s_hat[:B].mean(1) if settings.objective == "mean" else s_hat[:B].sum(1)  # over classes
+gradient = torch.autograd.grad(scores.sum(), x, retain_graph=True)[0]
 optimizer.zero_grad()
 loss.backward(inputs=list(head.parameters()))
 optimizer.step()
 
 # %% [markdown]
-# Line 21: one step against the gradient, divided by its squared norm. If $C_\phi$ were linear, the predicted score would
-# drop by exactly $\alpha$:
+# Line 21: a step against the gradient, divided by its squared norm.
 #
 # $$\delta = -\alpha \, \frac{\nabla_x}{\lVert\nabla_x\rVert^2 + \epsilon}, \qquad x' = x + \delta .$$
+#
+# **Exercise.** Write it, for a batch of gradients.
+
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+def line_21(gradient, alpha, eps):
+    squared = gradient.flatten(1).square().sum(1)[:, None, None, None]  # of each image
+    return -alpha * gradient / (squared + eps)
+
+
+### END SOLUTION
 
 # %%
-alpha = settings.alpha
-norm2 = gradient.flatten(1).square().sum(1)  # (B,)
-delta = -alpha * gradient / (norm2 + settings.eps)[:, None, None, None]
-x_prime = (x + delta).detach()  # to be stored in the buffer, with y
+check("line_21", line_21)
+delta = mine_or_ours("line_21", line_21)(gradient, settings.alpha, settings.eps)
+x_prime = (x + delta).detach()  # line 23: into the buffer, with y
+size = mine_or_ours("relative_size", relative_size)(delta, x.detach())
+print(f"||delta|| / ||x||: {size.min():.3f} to {size.max():.3f}")
 
 # %% [markdown]
-# The core does the same in one call. The assertion compares head and images.
+# Why the *squared* norm? If $C_\phi$ were linear, the grade would fall by
+# $\nabla_x \cdot \delta = -\alpha \lVert\nabla_x\rVert^2 / \lVert\nabla_x\rVert^2 = -\alpha$: by the same amount for every
+# image. Is it that linear?
+
+# %%
+from advconf_lite.course.probing import apply_delta, head_delta
+
+asked = head_delta(segmenter, mine, x.detach(), settings.alpha, settings)
+fall = apply_delta(segmenter, mine, x.detach(), y, asked, g).predicted_drop.mean().item()
+print(f"alpha asked for a fall of {settings.alpha:g}; the grade falls by {fall:.3f} on average")
+
+# %% [markdown]
+# (Measured with your head as it would be used, its batch norm at rest.) Where the two differ, the head is not linear along
+# that way, and line 20 has to make up for it.
+#
+# The core does all of this in one call. The assertion compares the head's weights and the images.
 
 # %%
 from advconf_lite.adversarial import segment
@@ -135,125 +477,270 @@ twin = copy.deepcopy(head)
 twin.load_state_dict(before)
 algorithm = new_algorithm(twin, g, settings)
 algorithm.x_adv, algorithm.y_adv = x_adv, y_adv  # ADV_BUFFER
-row = algorithm.step(segmenter, segment(segmenter, x, y, gradient=True))
+algorithm.step(segmenter, segment(segmenter, x, y, gradient=True))
 
-# %%
 torch.testing.assert_close(algorithm.x_adv, x_prime)
-for mine, core in zip(head.state_dict().values(), twin.state_dict().values()):
-    torch.testing.assert_close(mine, core)
+for own, core in zip(head.state_dict().values(), twin.state_dict().values()):
+    torch.testing.assert_close(own, core)
 print("the unrolled step and the core's step agree")
 
 # %% [markdown]
-# Line 20, which needs two steps: $\alpha \leftarrow \alpha - \eta\,(C_\phi(z) - C_\phi(z') - \Delta_s)$. If the predicted
-# drop is larger than $\Delta_s$, the next perturbation is made smaller.
-#
-# ## Training both heads
-#
-# `plain` sees clean images only, `adversarial` runs Algorithm 1 after a warm-up. Both start from the same weights and see
-# the same clean batches in the same order.
-#
-# **Before you run the next cell:** at first, the head knows nothing of what harms the segmenter. Will the *true* drop of
-# the score be smaller than, equal to, or larger than the *predicted* one?
+# Line 20 needs two steps, for $C_\phi(z')$ is known only when $x'$ has passed the segmenter, in the next one.
 
 # %%
-seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
-heads = {pair: run.heads(*pair) for pair in seeds}
+algorithm1(20)
+
+# %% [markdown]
+# **Exercise.** Write it. `before` is $C_\phi(z)$ of the images that $x'$ was made from, at that time; `after` is
+# $C_\phi(z')$; `now` is $C_\phi(z)$ of the present clean batch. One of the three is not needed.
+
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+def line_20(alpha, eta, delta_s, before, after, now):
+    return alpha - eta * ((before - after).mean().item() - delta_s)
+
+
+### END SOLUTION
 
 # %%
-from advconf_lite.figures.style import show
+check("line_20", line_20)
+clean = segment(segmenter, x_adv, y_adv, gradient=True)  # the clean half of the second step
+perturbed = segment(segmenter, algorithm.x_adv, algorithm.y_adv)
+with torch.no_grad():
+    second = twin(torch.cat([clean.z, perturbed.z]))
+known = (settings.alpha, settings.eta, settings.delta_s, s_hat[:B].detach(), second[B:], second[:B])
+new = mine_or_ours("line_20", line_20)(*known)
+algorithm.step(segmenter, clean)
+print(f"alpha {settings.alpha:g} -> {new:.5f}; by the core {algorithm.alpha:.5f}")
+
+# %% [markdown]
+# A controller of one number: if the predicted drop is larger than $\Delta_s$, the next perturbations are smaller. It looks
+# at the *predicted* drop alone. Nothing in lines 20 and 21 knows the truth; that comes in through $s$ in line 13.
+#
+# ### Take the adversary out
+#
+# To know what the adversarial images are good for, we need the same training without them: every image twice, as often and
+# in the same order, and none changed. The course calls this control `replay`.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+still = {"alpha": 0.0, "eta": 0.0}
+### END SOLUTION
+
+# %%
+from dataclasses import replace
+
+check("replay_settings", still)
+calm = replace(settings, **mine_or_ours("replay_settings", still))
+loop = new_algorithm(copy.deepcopy(mine).train(), g, calm)
+for images, masks in ((x.detach(), y), (x_adv, y_adv)):
+    loop.step(segmenter, segment(segmenter, images, masks, gradient=True))
+torch.testing.assert_close(loop.x_adv, x_adv)
+print(f"alpha {loop.alpha:g}; the buffer holds the images as they are")
+
+# %% [markdown]
+# So `replay` is no other method, but Algorithm 1 with its perturbation at zero. What a head gains over `replay` is the gain
+# by the perturbations; what it gains over `plain` may be that of seeing every image twice.
+# [Lesson 06](06_ablations_and_controls.ipynb) makes use of it.
+#
+# ## 6. Does the loop align?
+#
+# `adversarial` is Algorithm 1 after a warm-up; `plain` started from the same weights and saw the same clean batches in the
+# same order. The run trains shorter than the paper, whose heads get up to 10,000 steps:
+
+# %%
+import pandas as pd
+
+from advconf_lite.settings import Settings
+
+keys = ["batch_size", "head_lr", "warmup_batches", "alpha", "eta", "delta_s", "objective"]
+both = {"paper": Settings.paper(), "this run": settings}
+pd.DataFrame({which: [str(getattr(of, key)) for key in keys] for which, of in both.items()}, keys)
+
+# %% [markdown]
+# **Guess first:** the *predicted* drop is kept near $\Delta_s$. How large is the *true* drop of the score in the first
+# tenth of the loop's steps, and how large in the last tenth?
+
+# %%
+guess("true_drop_at_first", None, within=(-1, 1))
+guess("true_drop_at_last", None, within=(-1, 1))
+
+# %%
+from advconf_lite.course.tables import alignment_table
 from advconf_lite.figures.training import figure1
 
 history = run.history()
 history = history[(history["stage"] == "head") & history["quality"].isin(run.qualities)]
-history = history[history["segmenter_seed"].isin(segmenter_seeds) & history["head_seed"].isin(head_seeds)]
-if (history["method"] == "adversarial").any():
-    show(
-        figure1(history, settings.delta_s),
-        "As the paper's Figure 1: predicted and true drop of the score (left), and alpha (right), by step.",
-    )
+of_seeds = history["segmenter_seed"].isin(segmenter_seeds) & history["head_seed"].isin(head_seeds)
+history = history[of_seeds]
+aligned = alignment_table(history, settings.delta_s)
+if len(aligned):
+    caption = "As the paper's Figure 1: predicted and true drop of the score (left) and alpha (right)."
+    show(figure1(history, settings.delta_s, dozens=True), caption)
 else:
-    print("This run has no adversarial head: add adversarial to the methods to see the loop at work.")
-
-# %% [markdown]
-# Compare the two curves on the left. While the true drop stays far below the predicted one, the head is fooled by its own
-# perturbations; as they approach, the loop **aligns**: what the head fears is what harms the segmenter. We call it aligned
-# from a true drop of $0.5\,\Delta_s$ on. In the 500 steps of the quick profile the heart often gets only part of the
-# way. $\alpha$ on the right moves to keep the *predicted* drop near $\Delta_s$.
+    print("This run has no adversarial steps: add adversarial to the methods to see them.")
 
 # %%
-from advconf_lite.course.tables import alignment_table
-
-alignment_table(history, settings.delta_s).round(3)
+if len(aligned):
+    reveal("true_drop_at_first", aligned["true_drop, first"].iloc[0])
+    reveal("true_drop_at_last", aligned["true_drop, last"].iloc[0])
+    for line in aligned.to_dict("records"):
+        share, steps = line["last true drop / delta_s"], line["steps to half of delta_s"]
+        when = f"half of it after {steps:g} steps" if steps == steps else "never half of it"
+        seed = f"{line['quality']}, head seed {line['head_seed']:g}"
+        print(f"{seed}: at last {share:.0%} of delta_s, {when}")
 
 # %% [markdown]
-# The table reads the same from the history: the median true drop in the first and in the last tenth of the adversarial
-# steps, in units of the score, and the size of the perturbation, $\lVert\delta\rVert / \lVert x\rVert$.
+# The blue curve is what the head believes, the black one what is true. Where black stays far below blue, the head is fooled
+# by its own perturbations. Where they meet, the loop has **aligned**: what the head fears is what harms the segmenter. We
+# say so from a true drop of $0.5\,\Delta_s$ on; the paper gives no number.
 #
-# ## A wider range of scores
+# The paper's claim, as what it is: "After a few dozen iterations, our feedback loop successfully aligns the predictor with
+# the actual behavior of the segmentation network", of five runs on real images. Ours, on phantoms: with the quick profile
+# 8<!--=alignment:prostate/dice/3:late_at_least_0.5--> of 9<!--=alignment:prostate/dice/3:heads--> Dice heads of the
+# prostate reach half of $\Delta_s$ in the last tenth of their steps, and of the heart's
+# 2<!--=alignment:cardiac/dice/3:late_at_least_0.5--> of 9<!--=alignment:cardiac/dice/3:heads-->
+# ([all counts](../docs/results/alignment.md)). How many steps it took here is in the line above, beside the grey band.
 #
-# **Before you run the next cell:** which scores will the adversarial head have seen that the plain head has not?
+# On the right, $\alpha$ keeps moving: the head changes, and so does the step that lowers its grade by $\Delta_s$. Paper and
+# quick profile begin at different values, 0.8 and 0.1; neither stays where it began.
+
+# %%
+choose("low_loss")
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION: the letter of your answer
+answer = "c"
+### END SOLUTION
+
+# %%
+choose("low_loss", answer)
+
+# %% [markdown]
+# ## 7. What it has seen
+#
+# The other half of the paper's argument is that perturbation "widens the value range of quality metrics that are observed
+# during training". **Guess first:** 5 % of the clean training images have a score below the dashed line of the next
+# picture's upper row. Where is that line for the perturbed ones?
+
+# %%
+guess("fifth_percentile_of_perturbed_images", None, within=(0, 1))
 
 # %%
 from advconf_lite.course.lessons import seen_scores
-from advconf_lite.figures.training import training_scores
 
-for name in run.qualities:
-    if not all(run.seen_path("adversarial", name, *pair).exists() for pair in seeds):
-        print(f"This run has no adversarial head for {name}, so no perturbed images were seen.")
+for each in run.qualities:
+    if not all(run.seen_path("adversarial", each, *pair).exists() for pair in seeds):
+        print(f"This run has no adversarial head for {each}, so no perturbed images were seen.")
         continue
-    seen = seen_scores(run, "adversarial", name, seeds)
-    show(
-        training_scores(seen, name),
-        f"True scores ({name}) of the images in training: compare how low perturbed and clean images reach.",
-    )
+    seen = seen_scores(run, "adversarial", each, seeds)
+    show(training_scores(seen, each), f"True {each} of the images in training, clean and perturbed.")
+    low = {half: np.nanpercentile(values, 5) for half, values in seen.items()}
+    print(f"5th percentile: clean {low['clean']:.2f}, perturbed {low['perturbed']:.2f}")
+    if each == name:
+        reveal("fifth_percentile_of_perturbed_images", low["perturbed"])
 
 # %% [markdown]
-# Where the perturbed images reach lower, that is half of the paper's argument: perturbation "widens the value range of
-# quality metrics that are observed during training". The other half is the alignment.
+# Two things can widen a range: the bulk moves down, or the tail gets longer. See which of them happens here. Then look back
+# at the histogram of the targets in section 3: how much of what is asked there has been seen here?
 #
-# ## What the perturbations look like (Figure 4)
+# ## 8. What the perturbations look like
 #
-# Each head perturbs the same test slice, with the $\alpha$ at which its *own* predictions on validation images fall by
-# $\Delta_s$.
+# The paper's Figure 4 shows one slice of M&Ms-2 and two heads. Both believe that their perturbation does harm: one grade
+# falls from 0.94 to 0.87, the other one from 0.92 to 0.70. The true Dice falls from 0.90 to 0.81 by the perturbation of the
+# head with adversarial training, and stays at 0.90 by that of the head without. The two grades fall by different amounts
+# there. Here each head gets the $\alpha$ at which *its* grades fall by $\Delta_s$ on average.
 
 # %%
 from advconf_lite.course.lessons import pick_slice
-from advconf_lite.course.probing import effects
-from advconf_lite.figures.images import figure4
 
 row = pick_slice(run, segmenter)
-found = effects(run, segmenter, heads[seeds[0]], run.qualities[0], row)
+found = effects(run, segmenter, heads[seeds[0]], name, row)
 if found:
-    image, mask = next(iter(found.values()))[0].x[0][0], next(iter(found.values()))[0].y_hat[0][0]
-    figure = figure4(
-        image,
-        mask,
-        {f"{name} head": case for name, (_, case) in found.items()},
-        experiment.class_names,
-        experiment.spacing_mm,
-    )
-    show(figure, "As the paper's Figure 4: the perturbation of each head, and its effect on prediction and segmentation.")
-else:
-    print("This run has no trained head, so there is none to perturb an image with.")
+    effect = next(iter(found.values()))[0]
+    pictures = {f"{method} head": case for method, (_, case) in found.items()}
+    figure = figure4(effect.x[0][0, 0], effect.y_hat[0][0], pictures, names, spacing)
+    show(figure, "As the paper's Figure 4: what each head fears, and what it does to grade and outline.")
 
 # %% [markdown]
-# One slice proves nothing, so here is the mean over the source's test slices: how much the prediction fell, and how much
-# the quality did.
+# One slice proves nothing. Here are more of them, from the one that gained most to the one that lost most, with the last
+# head of the figure above; the slice of that figure is framed.
+
+# %%
+from advconf_lite.course.probing import over_the_range
+from advconf_lite.figures.images import perturbed_slices
+
+if shown:
+    lost = losses(run, segmenter, heads[seeds[0]][shown[-1], name], name)
+    cases, marked = over_the_range(lost, row)
+    figure = perturbed_slices(cases, names, spacing, marked)
+    show(figure, f"Source test slices perturbed by `{shown[-1]}`, by what was truly lost.")
+    both = [drop.mean().item() for drop in (lost.predicted_drop, lost.true_drop)]
+    print("mean of {} slices: believed {:.3f}, lost {:.3f}".format(len(lost.size), *both))
+
+# %% [markdown]
+# The mean over all test slices, for each head. The last column is the control: a random direction of the same size.
 
 # %%
 from advconf_lite.course.probing import fresh_drops
 
-fresh_drops(run, segmenter, heads[seeds[0]]).round(3)
+fresh = {(method, name): heads[seeds[0]][method, name] for method in shown}
+drops = fresh_drops(run, segmenter, fresh)
+drops.drop(columns="quality").set_index("head").round(3) if shown else None
 
 # %% [markdown]
-# Read the row of each head from left to right: a head whose true drop is close to its predicted one has learned what
-# matters to the segmenter. The last column is the control: a Gaussian direction of the same norm.
+# Grade and quality that fall together mean that the head fears what harms. But read the column of sizes as well: a head
+# that needs a *larger* change for the same drop harms more by its size, and not because it knows better. The fair
+# comparison is along the size:
+
+# %%
+from advconf_lite.course.probing import as_it_grows
+from advconf_lite.figures.fooling import as_it_grows as growing
+
+fearing = {f"yours, step {len(losses_seen)}": mine} if name == "dice" else {}
+fearing |= {method: heads[seeds[0]][method, name] for method in shown}
+if fearing:
+    grown = as_it_grows(run, segmenter, fearing, name)
+    caption = "Along the direction that each head fears: what it believes to lose, what is lost."
+    show(growing(grown, title), caption)
+
+# %% [markdown]
+# A fooled head has its coloured curve above the dashed one. An aligned one has both together. Where the dashed curve is
+# steeper, the head has found what harms the segmenter more. Compare `plain` and `adversarial` at one size: in the paper's
+# Figure 4 the plain head's perturbation does no harm at all. A `plain` head of this run may do better than that; the
+# picture says by how much the other one goes beyond it.
 #
+# ## 9. On CPU and on GPU
+#
+# The code is the same; `run.device` says where it runs. A step of Algorithm 1 costs more than a plain step on as many
+# images, since the way back from $z$ to $x$ comes on top: 1.59<!--=speed:plain step:ratio--> times, measured with a U-Net
+# of the paper's size and images of 256 x 256 on one CPU thread ([how](../docs/results/speed.md)). We have measured no GPU.
+# What changes there is the budget: the profile `paper` has larger networks, batches of 32 and up to 10,000 steps. Here, now:
+
+# %%
+from advconf_lite.course.timings import step_cost
+
+cost = step_cost(run, segmenter, mine)
+ratio = cost["adversarial"] / cost["plain"]
+print(f"on {run.device}, ms a step:", {which: round(ms) for which, ms in cost.items()})
+print(f"ratio {ratio:.2f}")
+
+# %% [markdown]
 # ## Summary
 #
-# * Algorithm 1 costs one extra pass of $B$ images and one gradient a step. The pass of a clean image serves the update
-#   and its perturbation; the perturbed image passes in the next step.
-# * $\delta = -\alpha \nabla_x / (\lVert\nabla_x\rVert^2 + \epsilon)$ asks for a drop; $\alpha$ adapts until the predicted
-#   one is $\Delta_s$.
+# * A head is a regression on features of a frozen network. At home it is fine; where the network fails it promises too
+#   much, since it has seldom seen a failure.
+# * A head can be fooled: its grade falls, and little is lost. And the other way round.
+# * Algorithm 1 lets a head make its own hard cases: $\delta = -\alpha \nabla_x / (\lVert\nabla_x\rVert^2 + \epsilon)$ asks
+#   for a drop, $\alpha$ adapts until the predicted drop is $\Delta_s$, and the true score of $x'$ teaches.
 # * Alignment is read from the *true* drop, not from the loss.
-# * Whether all this helps on other scanners is not shown yet. That is lesson 04.
+# * Whether this helps on other scanners is another question. The grades of both heads stand side by side in lesson 04.
+#
+# **Previous:** [02 pretraining](02_pretraining.ipynb). **Next:**
+# [04 evaluation across scanners](04_evaluation_across_scanners.ipynb).
+#
+# **Further reading:** the paper ([proceedings](https://proceedings.mlr.press/v301/lennartz26a.html)), sections 3.1 to 3.4
+# and appendix B; Corbière et al. 2019, [ConfidNet](https://arxiv.org/abs/1910.04851), whose head is adapted here; Goodfellow
+# et al. 2015, [Explaining and harnessing adversarial examples](https://arxiv.org/abs/1412.6572), on one gradient step that
+# fools a network.

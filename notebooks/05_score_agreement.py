@@ -9,10 +9,52 @@
 # %% [markdown]
 # # 05 · Score agreement: the baseline that pays with time
 #
-# <!-- makes: the baseline that needs 15 passes -->
+# <!-- lesson -->
+# [Open in Colab] · [Open in Kaggle] · [Read on GitHub]
 #
-# **After this lesson you can** compute Monte Carlo score agreement, explain why it ranks but does not estimate, and put
-# all methods into one table.
+# Previous: [04 evaluation across scanners](04_evaluation_across_scanners.ipynb) ·
+# Next: [06 ablations and controls](06_ablations_and_controls.ipynb)
+#
+# [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
+# [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
+# [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
+# <!-- end -->
+#
+# <!-- makes: maps of disagreement, the baseline that needs 15 passes, and what it costs -->
+#
+# **The question.** A head has to be trained. Could the segmentation network be asked directly, by letting it draw the
+# same outline fifteen times and looking how well it agrees with itself? What does that know, what does it not know,
+# and what does it cost?
+#
+# **After this lesson you can**
+#
+# * say what score agreement measures, and compute it for masks by hand,
+# * show in one picture why it *ranks* but does not *estimate*,
+# * weigh its order against its price, which is passes.
+#
+# Reading and doing: about 30 minutes. It continues [lesson 04](04_evaluation_across_scanners.ipynb), and starts on its
+# own.
+
+# %% tags=["setup", "hide-input"]
+# Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
+# installs the course and what that lacks; no package that is there already gets another version.
+import importlib.util
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("advconf_lite") is None:
+    clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
+    wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
+    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    if done.returncode:
+        raise ImportError(f"pip could not install {source[-1]}: {done.stderr.strip()[-300:]}")
+    site.main()  # see what has been installed since this kernel was started
+    importlib.invalidate_caches()
+    importlib.import_module("advconf_lite.course.set_up").install_missing()
 
 # %% tags=["parameters", "pipeline", "dropout"]
 data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
@@ -28,102 +70,233 @@ head_seeds: list = [0]  # random seeds of the confidence head
 from advconf_lite.course.lessons import start
 
 run = start(data, profile, out, quality, methods, use)
-segmenter = run.segmenter(segmenter_seeds[0])
+segmenter, g = run.segmenter(segmenter_seeds[0]), run.qualities[0]
+source, title = run.experiment.slices.source_domain, run.quality(g).measure.title
 seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 
 # %% [markdown]
-# ## The idea
+# ## Failure first: wrong, and agreed on it
 #
-# Leave dropout switched on, segment the same image $N$ times, and let the $N$ masks vote on each other (Roy et al. 2018):
+# Dropout switches off random parts of the network in each pass, here also when it is not trained. So each pass draws a
+# slightly different outline. Below are fifteen outlines of the best slice of the source scanner and of the worst slice of
+# all targets.
+#
+# **Your guess, before you look:** how large is the agreement of the fifteen outlines, their mean Dice with each other,
+# on the *worst* slice? 1 is perfect agreement.
+
+# %%
+from advconf_lite.course.teach import guess, reveal
+
+guess("agreement_on_the_worst_slice", None, within=(0, 1))
+
+# %%
+from advconf_lite.course.pictures import sampled_slices
+from advconf_lite.figures.outlines import disagreement_map
+from advconf_lite.figures.style import show
+
+cases = sampled_slices(run, segmenter, n=15)
+show(
+    disagreement_map(cases, run.experiment.spacing_mm, title),
+    "Fifteen samples of a good and of a failing slice: truth, all outlines, where they differ.",
+    "Two rows of three images: a slice, its sampled outlines, and a map of disagreement.",
+)
+
+# %%
+good, failing = cases.values()
+reveal("agreement_on_the_worst_slice", failing.agreement)
+print(f"{'':8}{'agreement':>12}{'true ' + title:>12}")
+for name, case in (("good", good), ("failing", failing)):
+    print(f"{name:8}{case.agreement:12.2f}{case.true:12.2f}")
+
+# %% [markdown]
+# On a good slice disagreement is a thin rim around the outline. On a failing one the samples waver more; but look
+# *where* they all are. In the stored run of the prostate all fifteen miss the gland, and they still agree far better
+# with each other than with the truth. Agreement sees how much the network wavers. It cannot see a mistake that all
+# samples share.
+#
+# ## The idea in symbols
+#
+# Draw $N$ masks $\hat{y}_1, \dots, \hat{y}_N$ of the same image, and let the quality $g$, Dice for instance, compare each
+# with each (Roy et al. 2018):
 #
 # $$a = \frac{2}{N (N - 1)} \sum_{i < j} g(\hat{y}_i, \hat{y}_j).$$
 #
-# Where the masks disagree, the segmentation is probably poor. With $N = 15$ there are 105 pairs.
+# No ground truth and no training, but $N$ passes, and a comparison for each pair. **Exercise:** how many pairs?
+
+
+# %% tags=["exercise"]
+def pairs_of(n):
+    ### BEGIN SOLUTION
+    pairs = n * (n - 1) // 2
+    ### END SOLUTION
+    return pairs
+
 
 # %%
-from advconf_lite.agreement import monte_carlo_masks
-from advconf_lite.course.lessons import pick_slice
+from advconf_lite.course.teach import check
 
-row = pick_slice(run, segmenter)
-x = run.experiment.test.images[row : row + 1].to(run.device)
-masks = monte_carlo_masks(segmenter, x, n=15, seed=0)  # (15, 1, H, W)
+check("pairs_of", pairs_of)
 
 # %% [markdown]
-# **Before you run the next cell:** MONAI's dropout acts on single elements, also close to the output. Do you expect smooth
-# differences between the masks, or speckle?
+# The paper takes $N = 15$ "to saturate performance", and $N = 2$ to come nearer to the cost of a head (section 4.3).
+# **Exercise:** the agreement itself, for boolean masks of one class.
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+def my_agreement(masks):
+    ### BEGIN SOLUTION
+    scores = []
+    for i in range(len(masks)):
+        for j in range(i + 1, len(masks)):
+            both = masks[i].sum() + masks[j].sum()
+            scores.append(2 * (masks[i] & masks[j]).sum() / both if both else 1.0)
+    answer = np.mean(scores)
+    ### END SOLUTION
+    return answer
+
 
 # %%
-from advconf_lite.figures.images import samples
-from advconf_lite.figures.style import show
+check("my_agreement", my_agreement)
 
-figure = samples(
-    x.expand(4, -1, -1, -1).cpu(),
-    masks[:4, 0].cpu(),
-    [f"sample {i + 1}" for i in range(4)],
-    run.experiment.class_names,
-    run.experiment.spacing_mm,
+# %% [markdown]
+# What should two *empty* masks get? A sample that draws nothing agrees perfectly with another that draws nothing. We
+# count such a pair as 1; [lesson 06](06_ablations_and_controls.ipynb) shows what happens with another rule.
+#
+# ## How many samples?
+#
+# Agreement is a mean over pairs, so a few samples give about the same *mean* as many, and only more noise around it: more
+# samples do not move it towards the truth. Turn `samples` and watch the dots and their spread, not their middle.
+
+# %%
+from advconf_lite.course.sampling import few_slices, sample_slider
+from advconf_lite.course.teach import Slider, explore
+
+few = few_slices(run, segmenter, n_slices=24, samples=15)
+widget = explore(
+    sample_slider(few, title),
+    "Agreement with N samples against the true score; whiskers: spread over which N were drawn.",
+    "A scatter of agreement against true score, with whiskers that shrink as N grows.",
+    samples=Slider(2, 2, 15, 1),
 )
-show(figure, "Four of the 15 dropout samples of one image: the outlines differ a little from sample to sample.")
 
 # %%
-from advconf_lite.agreement import score_agreement
-
-for name in run.qualities:
-    scores = score_agreement(masks, run.quality(name))  # (1, classes)
-    print(name, dict(zip(run.experiment.class_names, scores[0].tolist())))
+spread = {n: float(np.mean(few.spread(n))) for n in (2, 5, 10)}
+print("mean agreement with N = 2 and N = 15:", *(f"{few.agreement(n).mean():.3f}" for n in (2, 15)))
+print("mean spread of a slice:", ", ".join(f"N = {n}: {s:.3f}" for n, s in spread.items()))
 
 # %% [markdown]
 # ## What it costs
 #
-# **Before you run the next cell:** how many passes through the network does each method need for one image?
+# **Your guess:** in the time of one agreement with $N = 15$, how many plain segmentations could be made on this machine?
+
+# %%
+guess("cost_of_fifteen_samples", None, unit="segmentations")
 
 # %%
 from advconf_lite.course.timings import cost_table
 
-cost_table(run, segmenter).round(2)
+costs = cost_table(run, segmenter)
+ms = costs.set_index("method")["ms per image"]
+reveal("cost_of_fifteen_samples", float(ms[f"agreement, N = 15, {g}"] / ms["segmentation alone"]))
+costs.assign(**{"times": costs["ms per image"] / ms["segmentation alone"]}).round(2)
 
 # %% [markdown]
-# Times are of your machine; differences of some per cent between rows are its noise. The head adds little to the one
-# pass that the segmentation needs anyway, and its time does not depend on the quality that it predicts.
+# The head adds little to the one pass that is needed anyway, and its time does not depend on the quality that it
+# predicts. Agreement may cost more than its number of passes: on a CPU, drawing a dropout mask for each element of
+# each layer is work of its own, and the pairs come on top. Times are of your machine; some per cent between two rows
+# are its noise. The paper's times, on a GPU, are in lesson 06.
 #
-# ## All slices, all methods
+# ## A rank, and no estimate
+#
+# All slices now. First look at agreement as if it were a prediction of the score.
 
 # %%
-import pandas as pd
+from advconf_lite.course.tables import all_predictions
+from advconf_lite.figures.promises import promises
 
-predictions = pd.concat([run.predict_agreement(*pair) for pair in seeds], ignore_index=True)
-heads = pd.concat([run.predict_heads(*pair) for pair in seeds], ignore_index=True)
-predictions.groupby(["quality", "method"], sort=False)[["true_score", "predicted_score"]].mean().round(3)
+predictions = all_predictions(run, seeds)
+ranks = ("agreement", "entropy")
+sampled = [name for name in dict.fromkeys(predictions["method"]) if name.startswith(ranks)]
+for name in run.qualities if sampled else []:
+    show(
+        promises(predictions, name, sampled, source),
+        f"Agreement against true {run.quality(name).measure.title}, as if it were a promise.",
+        "Scatter plots of agreement against true score, with the diagonal.",
+    )
+
+# %%
+from advconf_lite.course.sampling import as_estimate
+
+as_estimate(predictions, source, g).round(3)
 
 # %% [markdown]
-# Agreement is no estimate of the score: compare its mean with the mean true score. It has no MAE, only an order.
-#
-# **Before you run the next cell:** where should agreement have the advantage over a head that has seen one scanner only?
+# `difference of the means` says how far a method is off on average over the targets, `distance of a slice` how far
+# slice by slice. A mean that happens to be near the truth puts no dot on the diagonal, and a head that was trained to
+# estimate may be far off, too, on scanners that it has never seen. The difference is one of kind: a head's number
+# *claims* to be the score; nothing in $a$ knows the truth, so nothing pulls it there: the paper says that it "does not
+# estimate the corresponding quality metric directly", and gives no MAE for it.
 
 # %%
+from advconf_lite.course.teach import choose
+
+choose("agreement_error")
+
+# %% [markdown]
+# ## All methods
+#
+# **Your guess:** of the correlation, averaged over the target scanners: which method of this run is best?
+
+# %%
+guess("best_order", None, choices=list(dict.fromkeys(predictions["method"])))
+
+# %%
+from advconf_lite.course.tables import chosen_metrics
 from advconf_lite.figures.scores import figure3
 
-metrics = run.metrics()
-metrics = metrics[metrics["method"].isin([*run.methods, "constant"])]  # a later lesson may have added others
-source = run.experiment.slices.source_domain
-show(figure3(metrics, source), "As the paper's Figure 3: all methods per domain; agreement has no MAE.")
-
-# %% [markdown]
-# Compare the dots domain by domain, and their whiskers before their places.
-#
-# ## The table
-#
-# This is what `python -m advconf_lite run` prints at its end.
+metrics = chosen_metrics(run, seeds)
+show(
+    figure3(metrics, source),
+    "As the paper's Figure 3: all methods per scanner; agreement has no MAE.",
+    "Dots per scanner and method in a panel for each of correlation, eAURC and MAE.",
+)
 
 # %%
-from advconf_lite.evaluation.text import summary_table
+from advconf_lite.evaluation.text import domain_table
 
-print(summary_table(metrics, source))
+of_g = metrics[metrics["quality"] == g]
+targets = [name for name in dict.fromkeys(of_g["domain"]) if name != source]
+rows = {name: name for name in dict.fromkeys(of_g["method"]) if name != "constant"}
+means = of_g[of_g["domain"].isin(targets)].groupby("method", sort=False)["pearson"].mean().dropna()
+reveal("best_order", means.idxmax() if len(means) else None)
+domain_table(of_g, "pearson", rows, targets, mean=True)
 
 # %% [markdown]
+# Rows are correlations, the last column their mean over the targets. If agreement leads, ask by how much *per pass*: a
+# head had one. And which differences are more than chance is a question for intervals:
+
+# %%
+from advconf_lite.course.teach import verdict
+
+against = [name for name in sampled if name.startswith("agree")] or ["agreement-15"]
+verdict(run, against=against, method="adversarial")
+
+# %% [markdown]
+# The paper's own reading (section 4.3): its method "narrows the gap" to score agreement with $N = 15$ and outperforms
+# it "in several cases"; against $N = 2$ "direct prediction is mostly superior". Does *this* run say the same? It need
+# not: another network, another shift, other images.
+#
 # ## Summary
 #
-# * Score agreement needs $N$ passes and all pairs of masks; it ranks, but it does not estimate.
-# * A head needs one pass, and predicts the number itself.
-# * Which is better where is in the table above, for your run; [several seeds](../docs/results/phantom.md) are on a page.
-# * Why one head is better than another is a question for controls. That is lesson 06.
+# * Score agreement is the mean quality over all pairs of $N$ dropout samples: no truth, no training, $N$ passes.
+# * It measures how much the network wavers. A mistake that all samples share is invisible to it.
+# * It ranks and does not estimate: no MAE, and no threshold on it means a Dice.
+# * More samples make it less noisy, not more true.
+# * A head has one pass and predicts the number itself; whether its order is as good is a matter of intervals.
+#
+# **Go on** with [06 · Ablations and controls](06_ablations_and_controls.ipynb): *why* is one head better than another?
+# Or back to [04 · Evaluation](04_evaluation_across_scanners.ipynb).
+# **Read on:** [the paper](https://proceedings.mlr.press/v301/lennartz26a.html), sections 4.3 and 4.4; Roy et al. 2018,
+# [Inherent brain segmentation quality control](https://arxiv.org/abs/1804.07046); Zenk et al. 2025,
+# [a benchmark of failure detection](https://arxiv.org/abs/2406.03323), where agreement is a robust baseline.

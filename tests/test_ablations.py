@@ -139,6 +139,13 @@ def test_methods_are_described_by_their_own_first_sentence():
     assert "Roy et al. 2018; paper, section 4.3)" in lines[3] and "norms" in lines[4] and len(lines) == 5
 
 
+def test_no_two_names_are_described_alike():
+    names = ["adversarial", "adversarial-0.05", "adversarial-0.2", "agreement-2", "agreement-15", "agreement-15-zero"]
+    names += ["agreement-2-one", "entropy-15", "entropy-2", "entropy-15-foreground"]
+    words = [line.split(" | ")[1] for line in methods_text(names).splitlines()[2:]]
+    assert len(set(words)) == len(names) == len(words)
+
+
 # ---- from a run
 
 

@@ -247,7 +247,7 @@ LESSON = """# ---
 # ---
 
 # %% [markdown]
-# # 07 · Mine: a lesson of one's own
+# # 09 · Mine: a lesson of one's own
 #
 # <!-- makes: a table of what the run has -->
 
@@ -263,18 +263,19 @@ import sys
 from pathlib import Path
 from advconf_lite.course.notebooks import execute, lesson, lessons
 print(lessons("pipeline"))
-execute(lesson("07_mine"), Path("executed.ipynb"), {"data": "mine"})
+execute(lesson("09_mine"), Path("executed.ipynb"), {"data": "mine"})
 print("seen mine" in Path("executed.ipynb").read_text(encoding="utf-8"))
 """
 
 
 def test_a_lesson_is_its_pair_and_what_is_rendered_from_it(copy):
-    copy.append("notebooks/07_mine.py", LESSON)
-    jupytext.write(jupytext.read(copy.folder / "notebooks" / "07_mine.py"), copy.folder / "notebooks" / "07_mine.ipynb")
+    copy.append("notebooks/09_mine.py", LESSON)
+    jupytext.write(jupytext.read(copy.folder / "notebooks" / "09_mine.py"), copy.folder / "notebooks" / "09_mine.ipynb")
     done = subprocess.run([sys.executable, copy.folder / "docs" / "render.py"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert copy.touched() == ["README.md", "notebooks/07_mine.ipynb", "notebooks/07_mine.py"]
+    before = sorted(path.name for path in (copy.folder / "notebooks").glob("*.py"))[-2]  # its link to the next one
+    assert copy.touched() == ["README.md", f"notebooks/{before}", "notebooks/09_mine.ipynb", "notebooks/09_mine.py"]
     readme = (copy.folder / "README.md").read_text(encoding="utf-8")
-    assert "| [07 mine](notebooks/07_mine.ipynb) | a table of what the run has |" in readme
+    assert "| [09 mine](notebooks/09_mine.ipynb) | a table of what the run has |" in readme
     text = copy.run(USE_A_LESSON)
-    assert "'05_score_agreement', '07_mine']" in text and text.endswith("True\n")
+    assert "'05_score_agreement', '09_mine']" in text and text.endswith("True\n")

@@ -2,10 +2,12 @@
 
 import json
 import lzma
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ from advconf_lite.course.classroom import join_seats
 from advconf_lite.course.commit import commit, of_one_commit
 from advconf_lite.course.edition import check_sums, find_artefacts, read_array, read_manifest, write_array
 from advconf_lite.course.lessons import seen_scores, start
+from advconf_lite.course.notebooks import execute, lesson
 from advconf_lite.course.recheck import check_alike, check_scores
 from advconf_lite.course.seat import train_seat
 from advconf_lite.course.shipped import ShippedRun
@@ -404,3 +407,19 @@ def test_what_ships_is_whole_small_and_of_a_commit(tmp_path):
     for organ, entry in manifest["organs"].items():
         assert len(entry["pairs"]) == 9 and len(entry["subjects"]["test"]) == 12 and len(entry["stages"]) == 6
         assert "largest difference" in check_scores(ShippedRun(tmp_path / organ, organ, progress=False))
+
+
+@pytest.mark.slow
+def test_lesson_00_runs_on_what_ships_in_an_empty_folder(made, tmp_path, monkeypatch):
+    for name in ("artefacts", "advconf_lite"):
+        shutil.copytree((made if name == "artefacts" else ROOT) / name, tmp_path / "clone" / name)
+    (tmp_path / "clone" / "pyproject.toml").touch()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "clone"), prepend=os.pathsep)
+    execute(lesson("00_start_here"), tmp_path / "executed.ipynb", {"profile": "smoke"})
+    outputs = [o for cell in nbformat.read(tmp_path / "executed.ipynb", as_version=4).cells for o in cell.get("outputs", [])]
+    text = "".join(output.get("text", "") for output in outputs if output.get("name") == "stdout")
+    assert "shipped (trained at commit cccccccccccc)" in text and "not there yet" not in text and "ready: " in text
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 5
+    assert [path.as_posix() for path in Path().glob("*/*/*")] == ["runs/prostate-smoke/shipped-prostate"]

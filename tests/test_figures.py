@@ -20,6 +20,8 @@ from advconf_lite.figures.captions import as_html_alone, bundle, plain_caption
 from advconf_lite.figures.controls import OPEN, forest
 from advconf_lite.figures.diagram import network_and_head
 from advconf_lite.figures.fan import seed_fan
+from advconf_lite.figures.fooling import as_it_grows
+from advconf_lite.figures.images import Lost, perturbed_slices
 from advconf_lite.figures.outlines import (
     Outlined,
     Sampled,
@@ -75,6 +77,16 @@ def outlined(n, **more):
     return [Outlined(f"scanner {k}", image, np.roll(prediction, k, 0), truth, 0.95 - 0.1 * k, **more) for k in range(n)]
 
 
+def lost(drop, classes=1):
+    image, before, after = slice_of(1, classes)
+    return Lost(image, before, after, 0.1, drop)
+
+
+def growing(*heads):
+    rows = [(h, s, 2 * s, s * k, 0.0) for k, h in enumerate(heads) for s in (0.0, 0.05, 0.1)]
+    return pd.DataFrame(rows, columns=["head", "size", "believed", "lost", "lost at random"])
+
+
 def fan(pairs=((0, 0), (0, 1), (1, 0), (1, 1))):
     return intervals_by_seeds(table(seeds=pairs), "adversarial", "plain", "home", resamples=30)
 
@@ -106,6 +118,9 @@ IMAGES = {
     "twelve": lambda: quality_grid(outlined(12), ["prostate"], 2.0),
     "twelve revealed": lambda: quality_grid(outlined(12), ["prostate"], 2.0, revealed=True, picked=(1, 12)),
     "disagreement": lambda: disagreement_map({"good": sampled(), "bad": sampled(4)._replace(truth=None)}),
+    "perturbed slices": lambda: perturbed_slices([lost(0.01 * n) for n in range(8)], ["prostate"], 2.0, marked=3),
+    "perturbed slices, three classes": lambda: perturbed_slices([lost(0.2, 3)] * 5, ["LV", "MYO", "RV"]),
+    "one perturbed slice": lambda: perturbed_slices([lost(-0.1)], ["prostate"]),
     "diagram": network_and_head,
     "diagram, three classes": lambda: network_and_head(3, (8, 16, 32, 64)),
 }
@@ -113,6 +128,8 @@ CURVES = {
     "promises": lambda: promises(table(), "dice", None, "home"),
     "promises, four methods": lambda: promises(table(("plain", "adversarial", "replay", "mine"), ((0, 0), (0, 1)))),
     "promises, agreement alone": lambda: promises(table(("agreement-15",)), source_domain="home"),
+    "as it grows": lambda: as_it_grows(growing("yours, step 20", "plain", "adversarial")),
+    "as it grows, one head": lambda: as_it_grows(growing("replay"), "surface Dice"),
     "risk": lambda: risk_coverage(table(), "far", points={"you": (0.5, 0.2), "a coin": (0.2, 0.5)}),
     "risk, one method, ties": lambda: risk_coverage(table(("agreement-2",), ties=True), "near"),
     "risk, four": lambda: risk_coverage(table(("plain", "adversarial", "agreement-2", "constant")), "near"),

@@ -42,18 +42,19 @@ def run(chosen: argparse.Namespace) -> int:
     return print_report(run_checks(chosen.folder), chosen.verbose)
 
 
-def run_checks(folder: str | Path = ".") -> list[Check]:
+def run_checks(folder: str | Path = ".", extras: tuple[str, ...] = EXTRAS) -> list[Check]:
     """Check Python, dependencies, the device, disk space and write access in `folder`, and the Jupyter kernel.
 
     Requirements are read from the installed package, so there is no second list of them: the core's, and those of the
-    extras in `EXTRAS`. A missing GPU is no failure.
+    `extras`. A missing GPU is no failure. Without the extra "lab" no kernel is looked for: a lesson on Colab has another.
     """
     checks = [
         check_python(sys.version_info[:3], _classifiers()),
-        *check_dependencies(_requirements()),
+        *check_dependencies(_requirements(), extras),
         check_device(),
     ]
-    return [*checks, check_disk(Path(folder)), check_write_access(Path(folder)), check_kernel()]
+    checks += [check_disk(Path(folder)), check_write_access(Path(folder))]
+    return [*checks, check_kernel()] if "lab" in extras else checks
 
 
 def print_report(checks: list[Check], verbose: bool = False) -> int:

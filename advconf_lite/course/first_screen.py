@@ -33,7 +33,7 @@ def first_screen(run: Run, segmenter_seeds: Sequence[int], head_seeds: Sequence[
     Raises:
         BadInput: the data are not a slice set, its grid cuts off labels, or a network of one's own does not fit.
     """
-    data, classes = _data(run)
+    data, classes = what_data(run)
     grid, notes = first_look(run.data, run.profile)
     profile, network = run.profile, run.network
     device = f"CPU, {torch.get_num_threads()} threads"
@@ -59,7 +59,7 @@ def first_screen(run: Run, segmenter_seeds: Sequence[int], head_seeds: Sequence[
     return "\n".join([*lines, *notes])
 
 
-def _data(run: Run) -> tuple[str, int]:
+def what_data(run: Run) -> tuple[str, int]:
     """The data in words, and how many classes they have, background included."""
     if run.data.startswith("phantom:"):
         organ = find_organ(run.data.split(":")[1])
@@ -73,7 +73,6 @@ def _data(run: Run) -> tuple[str, int]:
 
 def _time(run: Run, grid: Grid, classes: int, segmenter_seeds: Sequence[int], head_seeds: Sequence[int]) -> str:
     """About how many minutes: the steps that are still to do, times the seconds of one, measured now on this machine."""
-    heads = len(head_methods(run.methods)) * len(run.qualities)
     segmenter = new_segmenter(run.network, run.profile, classes, 0)
     given = is_trained(segmenter, run.network)
     new_segmenters = sum(not given and not run.segmenter_path(s).exists() for s in segmenter_seeds)
@@ -85,10 +84,17 @@ def _time(run: Run, grid: Grid, classes: int, segmenter_seeds: Sequence[int], he
     if not new_segmenters and not new_heads:
         return "about a minute: everything is trained, only the lessons run again"
     step = seconds_per_step(run, grid, classes)
+    of_segmenter, of_heads = training_seconds(run, step)
+    seconds = 5 * SECONDS_PER_LESSON + new_segmenters * of_segmenter + new_heads * of_heads
+    return f"about {duration(seconds)}; a step of the segmenter takes {step:.2g} s here"
+
+
+def training_seconds(run: Run, step: float) -> tuple[float, float]:
+    """Of one segmenter, and of all heads of one pair of seeds, if none stops early; `step`: seconds of the segmenter's."""
+    heads = len(head_methods(run.methods)) * len(run.qualities)
     images = run.profile.settings.batch_size / run.profile.segmenter_batch
     head_steps = run.profile.head_steps * images * (STEPS_SHARED + STEPS_PER_HEAD * heads)
-    seconds = 5 * SECONDS_PER_LESSON + step * (new_segmenters * run.profile.segmenter_steps + new_heads * head_steps)
-    return f"about {_duration(seconds)}; a step of the segmenter takes {step:.2g} s here"
+    return step * run.profile.segmenter_steps, step * head_steps
 
 
 def seconds_per_step(run: Run, grid: Grid, classes: int, steps: int = 3) -> float:
@@ -114,7 +120,10 @@ def _numbers(seeds: Sequence[int]) -> str:
     return " ".join(map(str, seeds))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Rounded, in words."""
     if seconds < 90:
         return f"{max(10, round(seconds, -1)):.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.0f} hours"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours" if seconds < 3 * 86400 else f"{seconds / 86400:.0f} days"

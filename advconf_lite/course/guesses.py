@@ -156,7 +156,9 @@ def reveal(name: str, truth: Any, unit: str = "") -> None:
 
 
 def _with(value: Any, unit: str) -> str:
-    text = f"{value:.3g}" if isinstance(value, numbers.Real) and not isinstance(value, int) else str(value)
+    text = str(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, int):
+        text = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{text} {unit}".rstrip()
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from advconf_lite.course.edition import find_artefacts, read_manifest
+from advconf_lite.course.pictures import one_per_domain as one_per_domain  # lessons find it here
 from advconf_lite.course.place import go_home
 from advconf_lite.course.shipped import ShippedRun
 from advconf_lite.experiment.folder import network_from_config, read_config
@@ -60,6 +62,18 @@ def start(
     return run
 
 
+def start_at_once(data: str, profile: str, out: str, quality: str, methods: str, use: str = "shipped") -> Run:
+    """As `start` with what ships; where nothing ships for what is asked, it is trained, and a line says why."""
+    if use == "shipped":
+        try:
+            return start(data, profile, out, quality, methods, use)
+        except BadInput as error:
+            given = start(data, profile, out, quality, methods, "train")  # refuses what no run could be
+            print(f"Not shipped ({str(error).split(';')[0]}), so what the lesson needs is trained here, once.")
+            return given
+    return start(data, profile, out, quality, methods, use)
+
+
 def folder_of(data: str, profile: str) -> str:
     """Where a lesson's run lies that names no folder, as runs/prostate-quick: another organ or profile is one edit."""
     return f"runs/{Path(data.removeprefix('phantom:').rstrip('/')).name}-{profile}"
@@ -69,9 +83,10 @@ def _shipped(data: str, profile: str, out: Path, quality: str, methods: str) -> 
     kind, _, organ = data.partition(":")
     if kind != "phantom":
         raise BadInput(f'of {data} nothing ships; take data = "phantom:prostate", or take use = "train"')
+    ships = read_manifest(find_artefacts())["organs"].get(organ, {}).get("profile", {}).get("name", profile)
+    if ships != profile:  # before a folder is filled
+        raise BadInput(f'what ships is of profile {ships}, not {profile}; take that one, or take use = "train"')
     run = ShippedRun(out / f"shipped-{organ}", organ, quality.split(), methods.split())
-    if run.profile.name != profile:
-        raise BadInput(f'what ships is of profile {run.profile.name}, not {profile}; take that one, or take use = "train"')
     images = sum(len(subjects) for subjects in run.entry["subjects"].values())
     print(
         f"data {run.data}, profile {run.profile.name}, shipped (trained at commit {run.manifest['commit'][:12]}): scores of "
@@ -100,14 +115,3 @@ def pick_slice(run: Run, segmenter: Segmenter, at_least: float = 0.85) -> int:
     score = scores.nan_to_num(1.0).mean(1).cpu()
     good = torch.nonzero(shown & (score >= at_least)).flatten()
     return int(good[len(good) // 2]) if len(good) else int((score + shown).argmax())
-
-
-def one_per_domain(run: Run) -> tuple[list[torch.Tensor], list[torch.Tensor], list[str]]:
-    """A typical slice of each evaluated domain: larger in the foreground than four in five of them."""
-    images, masks, titles = [], [], []
-    for domain, part in run.experiment.evaluated().items():
-        row = int((part.masks > 0).flatten(1).sum(1).argsort()[int(0.8 * len(part))])
-        images.append(part.images[row, 0])
-        masks.append(part.masks[row])
-        titles.append(domain)
-    return images, masks, titles

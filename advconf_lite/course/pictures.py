@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,17 @@ def judged(
     ]
 
 
+def one_per_domain(run: Run) -> tuple[list[Tensor], list[Tensor], list[str]]:
+    """A typical slice of each evaluated domain: larger in the foreground than four in five of them."""
+    images, masks, titles = [], [], []
+    for domain, part in run.experiment.evaluated().items():
+        row = int((part.masks > 0).flatten(1).sum(1).argsort()[int(0.8 * len(part))])
+        images.append(part.images[row, 0])
+        masks.append(part.masks[row])
+        titles.append(domain)
+    return images, masks, titles
+
+
 def drawn_slices(
     run: Run,
     segmenter: Segmenter,
@@ -198,8 +210,9 @@ def empty_class_case(run: Run, segmenter: Segmenter, n: int = 15, seed: int = 0)
         return None
     row = slice(best[1], best[1] + 1)
     scores = {run.quality(name).measure.title: run.quality(name)(drawn[row], y[row])[0].tolist() for name in run.qualities}
-    masks = monte_carlo_masks(segmenter, x[row], n, seed)
-    scores[f"agreement of {n}"] = score_agreement(masks, run.quality(run.qualities[0]))[0].tolist()
+    with suppress(BadInput):  # a network of one's own may have no dropout to sample from
+        masks = monte_carlo_masks(segmenter, x[row], n, seed)
+        scores[f"agreement of {n}"] = score_agreement(masks, run.quality(run.qualities[0]))[0].tolist()
     arrays = {"image": x[row][0, 0], "truth": y[row][0], "prediction": drawn[row][0]}
     return {
         **{name: values.cpu().numpy() for name, values in arrays.items()},

@@ -73,6 +73,7 @@ def student_notebook(source: Path) -> nbformat.NotebookNode:
             text = without_solution(text, after, place)
         elif cell.cell_type == "markdown":
             text = _links_from_below(text, source.parent)
+            text = text.replace(f"/notebooks/{source.stem}.ipynb", f"/notebooks/{FOLDER}/{source.stem}.ipynb")
         new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
         made = new(text, metadata={"tags": tags} if tags else {})
         made.id = hashlib.sha256(f"{source.stem}/{number}".encode()).hexdigest()[:8]

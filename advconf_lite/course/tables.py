@@ -13,16 +13,16 @@ from advconf_lite.experiment.scoring import rows, segmented
 from advconf_lite.experiment.seen import seen_scores
 from advconf_lite.methods.finetuned import Finetuned
 from advconf_lite.methods.heads import Adversarial, AdversarialWith
-from advconf_lite.methods.registry import find_method, head_methods, what_it_is
+from advconf_lite.methods.registry import find_method, head_methods, in_words
 from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.segmenter import Segmenter
 
 
 def methods_text(names: Sequence[str]) -> str:
-    """A Markdown table of methods: the name, and the first sentence of its class's docstring in `methods`."""
+    """A Markdown table of methods: the name, and what `methods` says of it in one sentence."""
     lines = ["| method | what it is |", "|---|---|"]
     for name in names:
-        lines.append(f"| `{name}` | {what_it_is(type(find_method(name))).replace('|', chr(92) + '|')} |")
+        lines.append(f"| `{name}` | {in_words(find_method(name)).replace('|', chr(92) + '|')} |")
     return "\n".join(lines)
 
 
@@ -104,17 +104,24 @@ def split_counts(run: Run) -> pd.DataFrame:
     )
 
 
-def quality_table(run: Run, segmenters: dict[int, Segmenter]) -> pd.DataFrame:
-    """True scores of every evaluated slice: the columns of the predictions table that need no head."""
+def quality_table(run: Run, segmenters: dict[int, Segmenter], qualities: Sequence[str] = ()) -> pd.DataFrame:
+    """True scores of every evaluated slice: the columns of the predictions table that need no head.
+
+    `qualities`: the run's by default; a true score needs no head, so others can be asked for.
+    """
     tables = []
     for seed, segmenter in segmenters.items():
         for found in segmented(run, segmenter, "true scores"):
-            tables += [rows(run, found, name, "none", found.true[name], seed, 0) for name in run.qualities]
+            for name in qualities or run.qualities:
+                if name not in found.true:
+                    found.true[name] = run.quality(name)(found.y_hat, found.part.masks.to(run.device))
+                tables.append(rows(run, found, name, "none", found.true[name], seed, 0))
     return pd.concat(tables, ignore_index=True)
 
 
 def alignment_table(history: pd.DataFrame, delta_s: float) -> pd.DataFrame:
-    """Per adversarial head: medians over the first and the last tenth of its adversarial steps."""
+    """Per adversarial head: medians over the first and the last tenth of its adversarial steps, and how many of these it
+    took until the true drop reached half of delta_s (a running median over a twentieth of them), NaN if it never did."""
     rows = []
     adversarial = history[(history["method"] == "adversarial") & history["true_drop"].notna()]
     for (quality, s, h), steps in adversarial.groupby(["quality", "segmenter_seed", "head_seed"], sort=False):
@@ -122,5 +129,8 @@ def alignment_table(history: pd.DataFrame, delta_s: float) -> pd.DataFrame:
         row = {"quality": quality, "segmenter_seed": s, "head_seed": h}
         for name in ("true_drop", "predicted_drop", "delta_norm"):
             row |= {f"{name}, first": steps[name].head(tenth).median(), f"{name}, last": steps[name].tail(tenth).median()}
+        smooth = steps["true_drop"].rolling(max(1, len(steps) // 20), center=True, min_periods=1).median()
+        reached = steps["step"][smooth >= delta_s / 2]
+        row["steps to half of delta_s"] = reached.min() - steps["step"].min() if len(reached) else float("nan")
         rows.append({**row, "last true drop / delta_s": row["true_drop, last"] / delta_s})
     return pd.DataFrame(rows)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,10 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from advconf_lite.adversarial import segment
 from advconf_lite.agreement import monte_carlo_masks, score_agreement
 from advconf_lite.experiment.heads import untrained_head
 from advconf_lite.experiment.run import Run
 from advconf_lite.head import ConfidenceHead
+from advconf_lite.head_training import new_algorithm
 from advconf_lite.methods.finetuned import FinetunedHead
 from advconf_lite.quality import QUALITIES
 from advconf_lite.segmenter import Segmenter, label_map
@@ -55,6 +58,26 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - began
+
+
+def step_cost(run: Run, segmenter: Segmenter, head: torch.nn.Module, repeats: int = 5) -> dict[str, float]:
+    """Milliseconds of a plain step and of a step of Algorithm 1 on as many images, on this machine: medians.
+
+    Both see 2B images: the plain step all of them clean. The head is copied, and stays as it is.
+    """
+    g, s = run.quality(run.qualities[0]), run.settings
+    rows = torch.arange(2 * s.batch_size) % len(run.experiment.train)
+    x, y = run.experiment.train.images[rows].to(run.device), run.experiment.train.masks[rows].to(run.device)
+    loop, B = new_algorithm(copy.deepcopy(head).train(), g, s), s.batch_size
+    works = {
+        "plain": lambda: loop.plain_step(segment(segmenter, x, y)),
+        "adversarial": lambda: loop.step(segmenter, segment(segmenter, x[:B], y[:B], gradient=True)),
+    }
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(repeats + 1):  # in turns, as machines are noisy
+        for name, work in works.items():
+            times[name].append(1e3 * _seconds(work, run.device))
+    return {name: float(np.median(values[1:])) for name, values in times.items()}  # the first turn warms up
 
 
 def direct(segmenter: Segmenter, head: ConfidenceHead) -> Way:

@@ -79,7 +79,7 @@ def findings(
     found = []
     for dataset, part in predictions.groupby("dataset", sort=False):
         for other in against:
-            rows = compare(_shared(part, method, other), method, [other], source_domain, resamples)
+            rows = compare(shared(part, method, other), method, [other], source_domain, resamples)
             for row in rows.itertuples():
                 low, high = (float(row.low), float(row.high)) if np.isfinite(row.difference) else (np.nan, np.nan)
                 word = word_of(row.metric, low, high)
@@ -88,8 +88,8 @@ def findings(
     return found
 
 
-def _shared(predictions: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
-    """The rows of two methods, of the qualities and pairs of seeds that both have."""
+def shared(predictions: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+    """The rows of two methods, of the qualities and pairs of seeds that both have; of a table, those of no other method."""
     keys = ["quality", *SEEDS]
     parts = [predictions[predictions["method"] == name] for name in (one, other)]
     shared = parts[0][keys].drop_duplicates().merge(parts[1][keys].drop_duplicates())

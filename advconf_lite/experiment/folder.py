@@ -74,6 +74,7 @@ class RunFolder:
     ) -> None:
         self.qualities = parse_qualities(quality)
         self.methods = parse_methods(methods)
+        data = str(data)  # a path will do
         check_spec(data)
         self.folder = Path(folder)
         self.data = data if data.startswith("phantom:") else str(Path(data))

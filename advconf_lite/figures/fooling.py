@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from advconf_lite.figures.kept import KeptFigure, KeptImage
-from advconf_lite.figures.panels import class_handles, figure_of_images, line_handle, scale_bar
-from advconf_lite.figures.style import CLEAN, TRUTH, WIDTH, method_cue, styled
+from advconf_lite.figures.outlines import Outlined
+from advconf_lite.figures.panels import (
+    class_handles,
+    crop_around,
+    figure_of_images,
+    image_panel,
+    line_handle,
+    outlines,
+    scale_bar,
+)
+from advconf_lite.figures.style import BLACK, BLUE, CLEAN, TRUTH, WIDTH, method_cue, plain_array, styled
 
 TIMES = 10  # the perturbation alone is drawn this many times as strong
 LOW, HIGH = -0.2, 0.8  # of the bars; a longer one ends there, and its number says how long it is
@@ -74,3 +85,72 @@ class FoolingFigure:
         handles = [line_handle(TRUTH, "truth"), *outlines]
         fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.2)
         self.kept = KeptFigure(fig, [self.before, self.delta, self.after], moving=[*self.bars, *self.numbers])
+
+
+@styled
+def as_it_grows(table: pd.DataFrame, quality: str = "Dice") -> Figure:
+    """Drops by size of the perturbation, a panel per head: what it believes, what is lost, what a random direction costs.
+
+    Args:
+        table: columns head, size, believed, lost, lost at random, as `course.probing.as_it_grows` makes it.
+    """
+    names = list(dict.fromkeys(table["head"]))
+    fig = Figure(figsize=(WIDTH if len(names) > 1 else 4.6, 3.6), layout="constrained")
+    axes = fig.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
+    for number, (ax, name) in enumerate(zip(axes, names)):
+        rows, cue = table[table["head"] == name], method_cue(name.split(",")[0], number + 3)
+        looks = (
+            ("believed", {"color": cue.colour, "ls": "-", "marker": cue.marker}),
+            ("lost", {"color": BLACK, "ls": "--", "marker": "s"}),
+            ("lost at random", {"color": "0.45", "ls": ":", "marker": "x"}),
+        )
+        for column, look in looks:
+            ax.plot(rows["size"], rows[column], lw=2, ms=5, mfc="white", **look)
+        ax.axhline(0, color="0.2", lw=0.8)
+        ax.set_title(name)
+    most = float(table["size"].max())
+    axes[0].set(ylabel=f"drop in {quality}", xticks=[0, most / 2, most])
+    fig.supxlabel(r"size of the perturbation, $\|\delta\| / \|x\|$")
+    handles = [
+        Line2D([], [], color=BLUE, lw=2, label="believed by the head (its colour)"),
+        Line2D([], [], color=BLACK, ls="--", marker="s", mfc="white", lw=2, label="lost in truth"),
+        Line2D([], [], color="0.45", ls=":", marker="x", lw=2, label="lost, random direction"),
+    ]
+    fig.legend(handles=handles, loc="outside upper center", ncols=3 if len(names) > 1 else 1)
+    return fig
+
+
+@styled
+def fooled_row(
+    before: Outlined, after: Outlined, class_names: Sequence[str], spacing_mm: float = 1.0, quality: str = "Dice"
+) -> Figure:
+    """One row: a slice, the perturbation, and the outlines before and after it, with the truth and every head's grade.
+
+    Args:
+        before, after: the same slice without and with the perturbation, with its true mask; their titles are not used.
+    """
+    images = [plain_array(case.image).squeeze() for case in (before, after)]
+    masks = [plain_array(mask).squeeze() for mask in (before.truth, before.prediction, after.prediction)]
+    window, box = tuple(np.percentile(images[0], [1, 99])), crop_around(masks)
+    fig = figure_of_images(WIDTH, 3.0 + 0.19 * (1 + len(before.predicted)))
+    axes = fig.subplots(1, 4)
+    half = (window[1] - window[0]) / 2
+    image_panel(axes[0], images[0], window)
+    image_panel(axes[1], TIMES * (images[1] - images[0]), (-half, half))
+    for ax, image, mask, case in zip(axes[2:], images, masks[1:], (before, after)):
+        image_panel(ax, image[box], window)
+        outlines(ax, masks[0][box], TRUTH)
+        outlines(ax, mask[box])
+        lines = [f"{quality}: {hundredths(case.true)}"]
+        lines += [f"{method} says {hundredths(value)}" for method, value in case.predicted.items()]
+        ax.set_xlabel("\n".join(lines))
+    for ax, title in zip(axes, ("image", f"perturbation × {TIMES}", "before", "after")):
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    scale_bar(axes[0], images[0].shape, spacing_mm)
+    scale_bar(axes[2], images[0][box].shape, spacing_mm)
+    handles = [line_handle(TRUTH, "truth"), *class_handles(list(class_names))]
+    if len(class_names) == 1:
+        handles[1].set_label(f"predicted {class_names[0]}")
+    fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.2)
+    return fig

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from advconf_lite.figures.panels import (
     LEGEND_COLUMNS,
     class_handles,
     class_legend,
     crop_around,
+    figure_of_images,
     image_panel,
+    line_handle,
     outlines,
     scale_bar,
 )
-from advconf_lite.figures.style import CLASSES, plain_array, styled
+from advconf_lite.figures.style import BLUE, CLASSES, TRUTH, WIDTH, plain_array, styled
+from advconf_lite.support.errors import BadInput
 
 
 @styled
@@ -41,7 +46,7 @@ def samples(
     images = plain_array(images).reshape(-1, *plain_array(images).shape[-2:])
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    fig = Figure(figsize=(max(2.6, 2.1 * columns), 2.4 * rows + 0.4), layout="constrained")
+    fig = figure_of_images(max(2.6, 2.1 * columns), 2.4 * rows + 0.4)
     axes = fig.subplots(rows, columns, squeeze=False).ravel()
     for number, ax in enumerate(axes):
         ax.axis("off")
@@ -115,4 +120,56 @@ def figure4(
         few = len(class_names) <= len(CLASSES)  # then the names fit beside the colour bar
         place, columns = ("lower right", len(class_names)) if few else ("outside lower center", LEGEND_COLUMNS)
         fig.legend(handles=class_handles(class_names), loc=place, ncols=columns, handlelength=2.6)
+    return fig
+
+
+class Lost(NamedTuple):
+    """A perturbed slice and what it cost: (H, W), masks (H, W) before and after, and the two drops."""
+
+    image: Any
+    before: Any
+    after: Any
+    predicted_drop: float
+    true_drop: float
+
+
+@styled
+def perturbed_slices(
+    cases: Sequence[Lost],
+    class_names: Sequence[str],
+    spacing_mm: float = 1.0,
+    quality: str = "Dice",
+    marked: int | None = None,
+) -> Figure:
+    """Perturbed slices, each with the outlines before and after; given in the order of their true drops.
+
+    Args:
+        marked: the number, from 0, of a slice that gets a frame.
+    """
+    if not cases:
+        raise BadInput("there is no slice to draw; give at least one")
+    columns = min(4, len(cases))
+    rows = -(-len(cases) // columns)
+    fig = figure_of_images(WIDTH if columns > 1 else 3.2, rows * (WIDTH / columns + 0.55) + 0.5)
+    axes = fig.subplots(rows, columns, squeeze=False).ravel()
+    arrays = [[plain_array(values).squeeze() for values in case[:3]] for case in cases]
+    # One square for all, as large as the largest organ needs, so that the scale bar holds for every panel.
+    crop = crop_around([mask for _, *masks in arrays for mask in masks])
+    for number, (ax, case, (image, before, after)) in enumerate(zip(axes, cases, arrays)):
+        image_panel(ax, image[crop], np.percentile(image, [1, 99]))
+        outlines(ax, before[crop], TRUTH)
+        outlines(ax, after[crop])
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"believed {case.predicted_drop:+.2f}\nlost {case.true_drop:+.2f}")
+        ax.spines[:].set(visible=number == marked, color=BLUE, linewidth=4)
+    for ax in axes[len(cases) :]:
+        ax.axis("off")
+    scale_bar(axes[0], arrays[0][0][crop].shape, spacing_mm)
+    after = class_handles(list(class_names))
+    for handle, name in zip(after, class_names):
+        handle.set_label(f"{name} after")
+    handles = [line_handle(TRUTH, "before"), *after]
+    if marked is not None:
+        handles.append(Line2D([], [], ls="none", marker="s", mfc="none", mec=BLUE, mew=3, ms=11, label="the slice above"))
+    fig.legend(handles=handles, loc="outside lower center", ncols=LEGEND_COLUMNS, handlelength=2.4)
     return fig

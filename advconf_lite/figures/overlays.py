@@ -104,7 +104,8 @@ def overlay(
         handles += [_marker(EXTRA, "drawn too far away"), _marker(MISSED, "true, too far away")]
     for ax in axes.ravel():
         ax.axis("off")
-    axes[1, 2].text(0.02, 1.0, "\n\n".join(texts), va="top", transform=axes[1, 2].transAxes, linespacing=1.5)
+    beside = axes[1, len(texts)]
+    beside.text(0.02, 1.0, "\n\n".join(texts), va="top", transform=beside.transAxes, linespacing=1.5)
     fig.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.0, columnspacing=1.2)
     return fig
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advconf_lite.figures.style import GREEN, PURPLE, styled
-from advconf_lite.phantom.scanner import bssfp_signal
-from advconf_lite.phantom.tissue import INDEX, relaxation
+from advconf_lite.figures.style import BLACK, GREEN, PURPLE, WIDTH, styled
+from advconf_lite.phantom.contrast import CONTRASTS
 
 
 @styled
-def contrast_figure() -> Figure:
-    """bSSFP signal of blood and myocardium by flip angle, at 1.5 T and 3 T (TR 3.0 ms, TE 1.5 ms)."""
-    angles = np.linspace(5, 90, 86)
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+def contrast_figure(organ: str = "cardiac") -> Figure:
+    """Signal of an organ and its neighbour by the knob that decides on their contrast, at 1.5 T and 3 T; and its two
+    values of `CONTRASTS`, with the ratio of the signals at each, at the source's field."""
+    of = CONTRASTS[organ]
+    values = np.linspace(*of.values, 120)
+    figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
     ax = figure.subplots()
     for field_T, colour in ((1.5, GREEN), (3.0, PURPLE)):
-        for tissue, line in (("blood", "-"), ("myocardium", "--")):
-            signal = 100 * bssfp_signal(*relaxation(field_T)[INDEX[tissue]], 3.0, 1.5, angles)
-            ax.plot(angles, signal, color=colour, ls=line, label=f"{tissue}, {field_T:g} T")
-    ax.set(xlabel="flip angle (degrees)", ylabel="signal (% of full magnetisation)")
-    ax.legend()
+        for tissue, line in ((of.bright, "-"), (of.dark, "--")):
+            ax.plot(values, 100 * of.signal(tissue, values, field_T), color=colour, ls=line, lw=2,
+                    label=f"{tissue}, {field_T:g} T")  # fmt: skip
+    top = ax.get_ylim()[1]
+    for value, name in ((of.start, "source"), (of.changed, "a target")):
+        ax.axvline(value, color=BLACK, lw=1, ls=":")
+        ax.text(value, 1.02 * top, f"{name}: {value:g}\nratio {of.ratio(value):.1f}", ha="center", va="bottom")
+    ax.set(xlabel=of.words, ylabel="signal (% of full magnetisation)", ylim=(0, top))
+    figure.legend(loc="outside right center")
     return figure

@@ -103,7 +103,8 @@ def _promises_of(ax: Axes, rows: pd.DataFrame, name: str, number: int, source_do
         points = rows[chosen]
         ax.scatter(points["true_score"], points["predicted_score"], s=size, marker=marker, color=colour, lw=0, alpha=0.7)
     targets = rows[~source]
-    r = pearson(targets["predicted_score"].to_numpy(), targets["true_score"].to_numpy())
+    pairs = targets[["predicted_score", "true_score"]]
+    r = pearson(*pairs.to_numpy().T) if (pairs.nunique() > 1).all() else np.nan  # of a constant there is none
     ax.set_title(f"{name}\nbroken: {int((broken & ~source).sum())} of {len(targets)}")
     if np.isfinite(r):  # over all targets together; the tables have it domain by domain
         ax.text(0.97, 0.03, f"all targets:\nr = {r:.2f}", transform=ax.transAxes, ha="right", va="bottom")

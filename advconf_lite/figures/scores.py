@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from advconf_lite.evaluation.per_domain import defined, mean_of
 from advconf_lite.evaluation.predictions import CONSTANT, SLICE
-from advconf_lite.figures.style import BLACK, CLEAN, METHODS, SKY, WIDTH, method_cue, ordered, quality_titles, styled
+from advconf_lite.figures.style import BLACK, CLEAN, METHODS, SKY, WIDTH, YELLOW, method_cue, ordered, quality_titles, styled
 from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.numbers import one_of, whole
@@ -23,13 +25,18 @@ def _domains(table: pd.DataFrame, source_domain: str | None) -> list[str]:
 
 
 @styled
-def figure2(predictions: pd.DataFrame, source_domain: str | None = None) -> Figure:
+def figure2(
+    predictions: pd.DataFrame, source_domain: str | None = None, marked: Mapping[str, Mapping[str, float]] | None = None
+) -> Figure:
     """The paper's Figure 2: the distribution of true scores per domain, a panel for each quality.
 
     Box: median and quartiles, whiskers to 1.5 interquartile ranges; points: slices. A slice counts once per
     segmenter seed, however many methods predicted it. With a column `split`, the source's splits get rows of
     their own.
+
+    `marked`: quality -> domain -> a score to be marked, such as that of one subject on every scanner.
     """
+    marked = marked or {}
     rows = predictions.drop_duplicates([*SLICE, "quality", "segmenter_seed"]).copy()
     rows["row"] = rows["domain"]
     if "split" in rows:
@@ -48,6 +55,8 @@ def figure2(predictions: pd.DataFrame, source_domain: str | None = None) -> Figu
             ax.scatter(scores, position + rng.uniform(-0.25, 0.25, len(scores)), s=8, color="0.45", lw=0, alpha=0.6)
             if len(scores):
                 _box(ax, scores, position, CLEAN.colour if is_source else SKY, "////" if is_source else "")
+        for name, score in marked.get(quality, {}).items():
+            ax.plot(score, names.index(name), ls="none", marker="*", ms=15, color=YELLOW, mec=BLACK, mew=1.2, clip_on=False)
         ax.set(
             xlim=(-0.02, 1.02),
             xlabel=f"true {title} of a slice",
@@ -60,8 +69,11 @@ def figure2(predictions: pd.DataFrame, source_domain: str | None = None) -> Figu
     axes[0].set_yticks(range(len(names)), [f"{name}, n = {count}" for name, count in zip(names, counts)])
     axes[0].set_ylabel("domain, number of slices")
     if known:
-        boxes = [Patch(fc=CLEAN.colour, alpha=0.55, hatch="////", ec=BLACK), Patch(fc=SKY, alpha=0.55, ec=BLACK)]
-        fig.legend(boxes, ["source", "target"], loc="outside upper right", ncols=2)
+        handles = [Patch(fc=CLEAN.colour, alpha=0.55, hatch="////", ec=BLACK, label="source")]
+        handles.append(Patch(fc=SKY, alpha=0.55, ec=BLACK, label="target"))
+        if marked:
+            handles.append(Line2D([], [], ls="none", marker="*", ms=13, color=YELLOW, mec=BLACK, label="one slice on each"))
+        fig.legend(handles=handles, loc="outside upper right", ncols=3)
     return fig
 
 

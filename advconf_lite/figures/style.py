@@ -138,8 +138,11 @@ def method_cue(method: str, position: int = 0) -> Cue:
 
 
 def half_cue(name: str, position: int = 0) -> Cue:
-    """The cue of a half of the batch: "clean" is grey, and images perturbed by a method have the method's colour."""
-    return CLEAN if name == "clean" else method_cue("adversarial" if name == "perturbed" else name, position)
+    """The cue of a half of the batch: "clean" is grey, as is all of the source, and images perturbed by a method have the
+    method's colour."""
+    if name == "clean" or name.startswith("source"):
+        return CLEAN
+    return method_cue("adversarial" if name == "perturbed" else name, position)
 
 
 def class_cue(label: int) -> Cue:

@@ -34,6 +34,7 @@ SEEDS = tuple(
     cue._replace(colour=grey) for cue, grey in zip(CUES[1:] + CUES[:1], ("0.1", "0.5", "0.35", "0.6", "0.2", "0.45", "0.7"))
 )
 BLUES = (BLUE, SKY, "#00304D")
+DOZENS = 48  # steps: "a few dozen" of the paper, read as four
 
 
 @styled
@@ -97,11 +98,14 @@ def _running_median(values: pd.Series) -> pd.Series:
 
 
 @styled
-def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
+def figure1(history: pd.DataFrame, delta_s: float = 0.1, dozens: bool = False) -> Figure:
     """The paper's Figure 1: left the predicted and the true drop, right alpha; one line per pair of seeds.
 
     Thick lines are running medians over a twentieth of the steps, thin ones single batches; a row for each
     quality.
+
+    Args:
+        dozens: shade the first `DOZENS` steps of the loop, "a few dozen iterations", after which the paper saw alignment.
     """
     rows = history[(history["stage"] == "head") & (history["method"] == "adversarial")]
     rows = rows.dropna(subset=["predicted_drop", "true_drop"])
@@ -144,6 +148,9 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
                 markevery=(number, max(1, len(run) // 6)),
                 label=f"segmenter {segmenter_seed:g}, head {head_seed:g}" if many else f"head seed {head_seed:g}",
             )
+        if dozens:
+            first = min(run["step"].min() for _, run in runs)
+            left.axvspan(first, first + DOZENS, color="0.88", lw=0, zorder=0, label=f"the first {DOZENS} steps of the loop")
         left.axhline(delta_s, color="0.45", ls=":", lw=2, label=rf"target, $\Delta_s = {delta_s:g}$")
         # Single batches may reach far out; the view is set by the medians.
         low, high = min(0.0, *(s.min() for s in smooth)), max(delta_s, *(s.max() for s in smooth))
@@ -157,11 +164,14 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
 
 
 @styled
-def training_scores(seen: dict[str, Any], quality: str = "dice") -> Figure:
+def training_scores(seen: dict[str, Any], quality: str = "dice", of: str = "a training image") -> Figure:
     """Histograms of the true scores that heads saw in training, one above the other, on the same axes.
 
     The first of `seen` is repeated as a grey outline in the others; a dashed line marks the 5th percentile. Shows
     whether perturbations widen the range of scores that a head learns from (paper, section 5).
+
+    Args:
+        of: what has the scores, if not images in training.
     """
     kinds = {name: plain_array(values).astype(float).ravel() for name, values in seen.items()}
     kinds = {name: values[np.isfinite(values)] for name, values in kinds.items()}
@@ -183,7 +193,7 @@ def training_scores(seen: dict[str, Any], quality: str = "dice") -> Figure:
         ax.set_title(f"{name}: n = {len(values)}, 5th percentile {low:.2f}", loc="left")
         ax.grid(False, axis="x")
     axes[-1].set_xlim(0, 1)
-    fig.supxlabel(f"true {quality_titles([quality])[quality]} of a training image")
+    fig.supxlabel(f"true {quality_titles([quality])[quality]} of {of}")
     fig.supylabel("share of images (%)")
     handles = [Line2D([], [], color="0.1", ls="--", lw=1)]
     texts = ["5th percentile"]

@@ -46,6 +46,7 @@ class AdversarialWith(Adversarial):
     def __init__(self, name: str, delta_s: str) -> None:
         super().__init__(name)
         self.delta_s = float(delta_s)
+        self.what = f"Algorithm 1 with delta_s = {self.delta_s:g}."
 
     def adjust(self, schedule: Schedule) -> Schedule:
         s = schedule.settings

@@ -65,6 +65,11 @@ def what_it_is(cls: type) -> str:
     return re.split(r"(?<=\.) (?=[A-Z`])", " ".join(inspect.getdoc(cls).split()))[0]
 
 
+def in_words(method: HeadMethod | SampledMethod) -> str:
+    """What a method is: in the words for its name, `what`, where its class has many names, else those of its class."""
+    return getattr(method, "what", None) or what_it_is(type(method))
+
+
 def described() -> dict[str, str]:
     """Names as error messages and help list them -> what each is."""
     return {shown: what_it_is(cls) for shown, (_, cls) in _REGISTRY.items()}

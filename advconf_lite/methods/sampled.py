@@ -56,6 +56,8 @@ class Agreement(SampledMethod):
     def __init__(self, name: str, n: str, empty: str | None) -> None:
         super().__init__(name)
         self.samples, self.empty = int(n), empty
+        rule = {None: "", "one": "; two empty masks agree", "zero": "; two empty masks do not agree"}[empty]
+        self.what = f"Mean quality over all pairs of {n} samples{rule} (Roy et al. 2018; paper, section 4.3)."
 
     def score(self, samples: Samples, g: Quality, empty: str) -> Tensor:
         return score_agreement(samples.masks[: self.samples], g, self.empty or empty)
@@ -71,6 +73,8 @@ class Entropy(SampledMethod):
     def __init__(self, name: str, n: str, foreground: str | None) -> None:
         super().__init__(name)
         self.samples, self.foreground = int(n), foreground is not None
+        where = "weighted with the foreground probability" if foreground else "averaged over the whole image"
+        self.what = f"Predictive entropy of the mean softmax of {n} samples, {where} (paper, section 4.3)."
 
     def score(self, samples: Samples, g: Quality, empty: str) -> Tensor:
         classes = g.num_classes - (0 if g.include_background else 1)

@@ -4,15 +4,16 @@ released."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from advconf_lite.course.evidence import telling_scanner, with_images
 from advconf_lite.course.exercises.lesson_00 import FAILURE
 from advconf_lite.course.explore import Slider
 from advconf_lite.course.pictures import slices_of
+from advconf_lite.course.triage import Triage, triage
 from advconf_lite.course.widgets.widget import Widget
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS, SLICE
 from advconf_lite.experiment.run import Run
@@ -23,48 +24,6 @@ from advconf_lite.segmenter import Segmenter
 from advconf_lite.support.errors import BadInput
 
 MINE, ORACLE = "my own order", "oracle"
-
-
-class Triage(NamedTuple):
-    """What comes of sending back a budget of slices.
-
-    sent_back: (n,) share of each slice: 0 or 1, between where the budget cuts slices of equal confidence.
-    caught, failures: how many failures were sent back, and how many there are; caught is an expectation where ties are cut.
-    released: mean true score of the rest, NaN if there is none.
-    """
-
-    sent_back: np.ndarray
-    caught: float
-    failures: int
-    released: float
-
-    @property
-    def coverage(self) -> float:
-        return float(1 - self.sent_back.mean())
-
-    @property
-    def risk(self) -> float:
-        return 1 - self.released
-
-
-def triage(confidence: np.ndarray, true_score: np.ndarray, budget: int, failed_below: float = FAILURE) -> Triage:
-    """Send back the `budget` slices of the lowest confidence (n,). Of slices of equal confidence each is as likely.
-
-    Raises:
-        BadInput: the budget is not 0 ... n.
-    """
-    confidence, true = np.asarray(confidence, float), np.asarray(true_score, float)
-    if not 0 <= budget <= len(true):
-        raise BadInput(f"the budget is {budget}; give 0 to {len(true)}, the number of slices")
-    sent_back = np.zeros(len(true))
-    left = float(budget)
-    for value in np.unique(confidence):  # the lowest first
-        tied = confidence == value
-        sent_back[tied] = min(1.0, left / tied.sum())
-        left = max(0.0, left - tied.sum())
-    failed, kept = true < failed_below, 1 - sent_back
-    released = float((kept * true).sum() / kept.sum()) if budget < len(true) else float("nan")
-    return Triage(sent_back, float(sent_back[failed].sum()), int(failed.sum()), released)
 
 
 def own_order(numbers: Sequence[int], n: int) -> np.ndarray:
@@ -138,11 +97,10 @@ def triage_desk(
         raise BadInput(f"there are no predictions of {quality}; run lesson 04 first")
     pair = min(zip(*(table.loc[table["method"] != CONSTANT, column] for column in SEEDS)), default=(0, 0))
     table = table[(table[SEEDS] == list(pair)).all(axis=1) | (table["method"] == CONSTANT)]
-    domain = domain or _worst(table, run.experiment.slices.source_domain)
+    domain = domain or telling_scanner(table, run.experiment.slices.source_domain, FAILURE)
     if domain not in run.experiment.evaluated():
         raise BadInput(f"there is no domain {domain}; choose from {', '.join(run.experiment.evaluated())}")
-    rows = table[table["domain"] == domain]
-    rows = rows[rows.set_index(SLICE).index.isin(_drawable(run, domain))]
+    rows = with_images(run, table[table["domain"] == domain])
     if rows.empty:
         raise BadInput(f"there are no predictions on {domain}; choose from {', '.join(dict.fromkeys(table['domain']))}")
     of_method = {name: part.drop_duplicates(SLICE).set_index(SLICE) for name, part in rows.groupby("method", sort=False)}
@@ -164,20 +122,3 @@ def triage_desk(
         rank_by=list(scores),
         reveal=False,
     )
-
-
-def _drawable(run: Run, domain: str) -> pd.MultiIndex:
-    """The slices of a domain whose images are there; of what ships there are more predictions."""
-    table = run.experiment.evaluated()[domain].table
-    columns = [table[name].astype(str if name != "slice" else int) for name in SLICE[2:]]
-    return pd.MultiIndex.from_arrays([table["dataset"].astype(str), [domain] * len(table), *columns], names=SLICE)
-
-
-def _worst(table: pd.DataFrame, source: str) -> str:
-    """The target with the most failures among those that are no failure as a whole: a quarter of it at least is good."""
-    targets = table[table["domain"] != source]
-    share = (targets["true_score"] < FAILURE).groupby(targets["domain"], sort=False).mean()
-    if share.empty:
-        return source
-    mixed = share[share <= 0.75]
-    return str((mixed if len(mixed) else share).idxmax())

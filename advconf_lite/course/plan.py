@@ -1,0 +1,80 @@
+"""What lesson 08 shows: how long each profile would take on this machine, and in what it differs."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from advconf_lite.course.first_screen import first_screen, seconds_per_step, training_seconds, what_data
+from advconf_lite.experiment.parts import first_look
+from advconf_lite.experiment.profiles import PROFILES, Profile, find_profile
+from advconf_lite.experiment.run import Run
+from advconf_lite.settings import Settings
+
+
+def screen(data: str, profile: str, methods: Sequence[str], quality: Sequence[str] = ("dice",)) -> str:
+    """The first lines that `run` would print, for a run from nothing; it leaves no folder behind, and trains nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(folder, data, profile, quality, methods, progress=False)
+        lines = first_screen(run, [0], [0]).split("\n")
+    return "\n".join(line for line in lines if not line.startswith("results"))
+
+
+def plan_table(
+    data: str, profiles: Sequence[str], methods: Sequence[str], quality: Sequence[str] = ("dice",)
+) -> pd.DataFrame:
+    """A row per profile: pixels, steps, seconds of a step of the U-Net as measured now, and hours of training from these.
+
+    The hours are those of one U-Net and of all heads of one pair of seeds, if no training stops early.
+    """
+    rows, measured = [], {}
+    for name in profiles:
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run(folder, data, name, quality, methods, progress=False)
+            grid, _ = first_look(run.data, run.profile)
+            work = grid.rows, grid.columns, run.profile.channels, run.profile.num_res_units, run.profile.segmenter_batch
+            if work not in measured:
+                measured[work] = seconds_per_step(run, grid, what_data(run)[1])
+            segmenter, heads = training_seconds(run, measured[work])
+        p = run.profile
+        rows.append({
+            "profile": name, "pixels": f"{grid.rows} x {grid.columns}",
+            "U-Net": f"{p.segmenter_steps:,} x {p.segmenter_batch}", "heads": f"{p.head_steps:,} x {p.settings.batch_size}",
+            "seconds a step": measured[work], "U-Net, h": segmenter / 3600, "heads, h": heads / 3600,
+        })  # fmt: skip
+    return pd.DataFrame(rows).set_index("profile")
+
+
+def unlike_the_paper(profile: str) -> pd.DataFrame:
+    """In what a profile differs from the paper's: a row per value, columns `paper` and the profile's name."""
+    paper, other = _values(PROFILES["paper"]), _values(find_profile(profile))
+    rows = {name: (paper[name], other[name]) for name in paper if paper[name] != other[name]}
+    return pd.DataFrame(rows.values(), rows.keys(), ["paper", profile] if profile != "paper" else ["paper", "the same"])
+
+
+def unlike_the_published_code() -> pd.DataFrame:
+    """Each setting in which the published code is not what we take for the paper: where the paper says it, code, ours."""
+    ours, code = Settings(), Settings.published_code()
+    rows = {
+        f.name: (f.metadata["paper"] or "not said", _plain(getattr(code, f.name)), _plain(getattr(ours, f.name)))
+        for f in dataclasses.fields(Settings)
+        if getattr(code, f.name) != getattr(ours, f.name) and f.name != "augmentations"
+    }
+    return pd.DataFrame(rows.values(), rows.keys(), ["in the paper", "published code", "ours"])
+
+
+def _values(profile: Profile) -> dict[str, str]:
+    own = {name: getattr(profile, name) for name in ("max_size", "channels", "num_res_units", "phantom_subjects")}
+    own |= {name: getattr(profile, name) for name in ("segmenter_steps", "segmenter_batch", "head_steps", "steps_per_epoch")}
+    own |= {f.name: getattr(profile.settings, f.name) for f in dataclasses.fields(Settings)}
+    return {name: _plain(value) for name, value in own.items()}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
