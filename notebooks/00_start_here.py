@@ -24,7 +24,8 @@
 # **The question:** a network has outlined an organ on twelve images, and nobody tells you which outlines are wrong. Would
 # you have noticed?
 #
-# About ten minutes, most of them spent looking. No training, no GPU, no knowledge of segmentation.
+# Most of the time goes into looking. Where the course brought its trained networks along, nothing is trained; no GPU and no
+# knowledge of segmentation are needed.
 #
 # **After this lesson you can** say what a silent failure is, what a confidence head is for, and how one would show that it
 # helps.
@@ -41,7 +42,8 @@ from pathlib import Path
 if importlib.util.find_spec("advconf_lite") is None:
     clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
     wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
-    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    online = ["git+https://github.com/_owner_/advconf-lite"]
+    source = ["-e", clones[0]] if clones else wheels[-1:] or online
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
@@ -54,7 +56,7 @@ if importlib.util.find_spec("advconf_lite") is None:
 data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
 out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-quick
-use: str = "shipped"  # what the course brings along; it is trained where that is not enough, or with train
+use: str = "shipped"  # what the course brings along; trained where that lacks, or with train
 
 # %%
 from advconf_lite.course.lessons import start_at_once
@@ -78,14 +80,15 @@ game = quality_control(run, n=12)
 look = experiment.class_names, experiment.spacing_mm
 show(
     quality_grid(game.cases, *look),
-    "Slices of test subjects, numbered, with the network's outline. Some of the outlines are failures.",
-    "A grid of numbered MR slices, each with the outline that a network drew; all outlines are closed and smooth.",
+    "Slices of test subjects with the network's outline. Which of them are failures?",
+    "A grid of numbered MR slices, each with an outline, closed and smooth, that a network drew.",
 )
 
 # %% [markdown]
 # The images are made by a simulation, a **phantom**, unless you have put in your own: virtual patients, and scanners that
-# differ in their physics. So the truth is known exactly, and nobody's images are shown. The scanners are the one that the
-# network was trained on and the three others on which it does *best*: where it fails on these, it is hardest to see.
+# differ in their physics. So the truth is known exactly, and nobody's images are shown. One of the scanners is that of the
+# network's training. The others were chosen, up to three, where good and bad outlines are mixed: where nearly all are good,
+# or nearly all absurd, nobody needs a quality control.
 #
 # First a question about what you see. Put `"a"`, `"b"`, `"c"` or `"d"` in place of `None` and run the cell again; every
 # answer gets its reply.
@@ -96,8 +99,8 @@ from advconf_lite.course.teach import check, choose, guess, mine_or_ours, reveal
 choose("smooth_outline", None)
 
 # %% [markdown]
-# Now **guess**: how many of the outlines are failures? Your guess is written down before you see the truth. The course
-# collects such guesses, and in the end they are scored like a machine's.
+# Now **guess**: how many of the outlines are failures? It may be none. Your guess is written down before you see the truth.
+# The course collects such guesses, and in the end they are scored like a machine's.
 
 # %%
 guess("failures on the desk", None, unit="outlines", within=(0, len(game.cases)))
@@ -125,9 +128,9 @@ picks = send_back(my_picks, len(game.cases))
 # %%
 show(
     quality_grid(game.cases, *look, revealed=True, quality=game.quality, picked=picks),
-    "The same slices with the true outline and the Dice. Red frames and crosses: failures. Blue: what was sent back. "
-    "`plain` and `adversarial` are the grades of two machines, which never saw the truth.",
-    "The same grid with white true outlines; failures have a red frame; below each slice its Dice and two predicted grades.",
+    "The same slices with the true outline and the Dice. Red: failures. Blue: sent back. `plain` "
+    "and `adversarial` are the grades of two machines, which never saw the truth.",
+    "The grid with white true outlines; failures are framed; below each its Dice and two grades.",
 )
 
 # %% [markdown]
@@ -155,8 +158,7 @@ worst, label = game.worst()
 show(
     overlay(worst.image, worst.truth, worst.prediction, *look, label=label),
     f"The outline with the lowest Dice on the desk, from {worst.title}, and what the Dice counts.",
-    "A slice, its true and its predicted outline, and below it the pixels that are in both, in one, or missed, with the "
-    "formula of the Dice.",
+    "A slice with its true and its predicted outline; below it the pixels that the Dice counts.",
 )
 
 # %% [markdown]
@@ -175,8 +177,8 @@ from advconf_lite.figures.diagram import network_and_head
 
 show(
     network_and_head(experiment.num_classes - 1, run.profile.channels),
-    "The U-Net, and the head that reads its features. Only the head is trained when it learns to grade.",
-    "A U-Net as boxes in a U; an arrow leads from its way up to a small head that gives one number.",
+    "The U-Net, and the head that reads its features. Only the head learns to grade.",
+    "A U-Net as boxes in a U; from its way up an arrow leads to a small head that gives a number.",
 )
 
 # %% [markdown]
@@ -192,7 +194,7 @@ show(
 
 # %% tags=["exercise"]
 def caught(picks, dice):
-    """picks: numbers from 0 of what was sent back; dice: of all outlines. How many failures are caught?"""
+    """How many failures are caught? picks: what was sent back, from 0; dice: of all outlines."""
     ### BEGIN SOLUTION
     return sum(dice[pick] < 0.7 for pick in set(picks))
     ### END SOLUTION
@@ -203,7 +205,7 @@ check("caught", caught)
 
 # %%
 mine = mine_or_ours("caught", caught)([number - 1 for number in picks], dice)
-print(f"caught by my_picks: {mine} of {game.failures} failures, with {len(picks)} outlines sent back")
+print(f"you: {mine} of {game.failures} failures caught, {len(picks)} outlines sent back")
 print(game.caught(picks).to_string(index=False))
 
 # %% [markdown]
@@ -216,6 +218,11 @@ print(game.caught(picks).to_string(index=False))
 #
 # A grade is a number that a network computes, so one can ask in which direction to change an image for the grade to fall
 # fastest: the gradient says so. A small step in that direction lowers the grade. Does it also spoil the outline?
+#
+# **Guess** first: if the grade of `plain` falls by a tenth, how far does the true Dice fall, on average? 0: not at all.
+
+# %%
+guess("Dice lost when the grade falls by a tenth", None, within=(-1, 1))
 
 # %%
 from advconf_lite.course.quality_control import fool
@@ -224,10 +231,10 @@ from advconf_lite.figures.fooling import fooled_row
 fooled = fool(run)
 show(
     fooled_row(fooled.before, fooled.after, *look, quality=game.quality),
-    f"A slice before and after a small change that follows the gradient of `{fooled.maker}`: what the heads say, and the "
-    "true Dice.",
-    "An image, a noise-like perturbation, and the slice with its outlines before and after, with Dice and two grades each.",
+    f"A slice before and after a small change that follows the gradient of `{fooled.maker}`.",
+    "An image, a noise-like perturbation, and the outlines before and after, with Dice and grades.",
 )
+reveal("Dice lost when the grade falls by a tenth", fooled.lost)
 print(fooled)
 
 # %% [markdown]

@@ -42,7 +42,8 @@ from pathlib import Path
 if importlib.util.find_spec("advconf_lite") is None:
     clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
     wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
-    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    online = ["git+https://github.com/_owner_/advconf-lite"]
+    source = ["-e", clones[0]] if clones else wheels[-1:] or online
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
@@ -96,6 +97,7 @@ show(
     one_subject_all_scanners(copied_cases(run), experiment.class_names, experiment.spacing_mm),
     "Masks copied from the most similar image. Above, it may be any other slice, also the next one "
     "of the same subject; below, it must be another subject's. The columns are the same slices.",
+    "Two rows of the same slices with the true and the copied outline, and the Dice of each.",
 )
 
 # %% [markdown]
@@ -157,7 +159,7 @@ scores.groupby("split")[["shared", "dice"]].agg(["mean", "min", "max"]).round(2)
 from advconf_lite.figures.leak import two_splits
 
 words = "Validation Dice of the copying segmenter: a dot per split, the line is their mean."
-show(two_splits(scores), words)
+show(two_splits(scores), words, "Dots along Dice from 0 to 1, a row for each kind of split.")
 
 # %%
 by_slice = scores.loc[scores["split"] == BY_SLICE, "dice"]

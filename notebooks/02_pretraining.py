@@ -42,7 +42,8 @@ from pathlib import Path
 if importlib.util.find_spec("advconf_lite") is None:
     clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
     wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
-    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    online = ["git+https://github.com/_owner_/advconf-lite"]
+    source = ["-e", clones[0]] if clones else wheels[-1:] or online
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
@@ -95,6 +96,7 @@ cases, whose = on_every_scanner(run, segmenter)
 show(
     one_subject_all_scanners(cases, experiment.class_names, experiment.spacing_mm),
     f"{whose}, the source first: true and predicted outline, and the Dice. Framed: a failure.",
+    "A slice per scanner, two outlines each; Dice " + ", ".join(f"{one.true:.2f}" for one in cases),
 )
 
 # %% [markdown]
@@ -293,6 +295,7 @@ from advconf_lite.figures.certainty import certainty_and_truth
 show(
     certainty_and_truth(certain, source, FAILURE, SURE),
     "The network's certainty against its true Dice, by slice, and the medians of both by scanner.",
+    "A cloud of slices, red where Dice is low and certainty high; two medians for each scanner.",
 )
 
 # %%

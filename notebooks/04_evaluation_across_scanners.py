@@ -33,7 +33,8 @@
 # * say why intervals are drawn over subjects and seeds and never over slices,
 # * write the one sentence that an interval supports, and no other.
 #
-# Reading and doing: about 50 minutes. It continues [lesson 03](03_adversarial_training.ipynb), and starts on its own.
+# To read: about 17 minutes (200 words a minute, three seconds a line of code); exercises and widgets come on top. It
+# continues [lesson 03](03_adversarial_training.ipynb), and starts on its own.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -47,7 +48,8 @@ from pathlib import Path
 if importlib.util.find_spec("advconf_lite") is None:
     clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
     wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
-    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    online = ["git+https://github.com/_owner_/advconf-lite"]
+    source = ["-e", clones[0]] if clones else wheels[-1:] or online
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
@@ -292,23 +294,25 @@ check("released_risk", released_risk)
 # **Exercise:** the width of the interval of the MAE, once when `unit` is the slice and once when it is the subject.
 # How many times wider is the second?
 
-# %% tags=["exercise"]
+# %%
 rows = of_first_pair(predictions[predictions["method"] == ours], g)
 rows = rows[(rows["domain"] != source) & np.isfinite(rows["predicted_score"])]
 subjects = rows["domain"] + "/" + rows["subject"]
 error = (rows["predicted_score"] - rows["true_score"]).abs()
 
 
+# %% tags=["exercise"]
 def width(unit):
-    ### BEGIN SOLUTION
-    each = error.groupby(np.asarray(unit)).agg(["sum", "count"]).to_numpy()
-    drawn = each[np.random.default_rng(1).integers(len(each), size=(2000, len(each)))]
+    ### BEGIN SOLUTION: draw units with replacement, 2000 times; the MAE of each draw; their middle 95 %
+    sums = error.groupby(np.asarray(unit)).agg(["sum", "count"]).to_numpy()
+    drawn = sums[np.random.default_rng(1).integers(len(sums), size=(2000, len(sums)))]
     low, high = np.percentile(drawn[..., 0].sum(1) / drawn[..., 1].sum(1), [2.5, 97.5])
     wide = high - low
     ### END SOLUTION
     return wide
 
 
+# %% tags=["exercise"]
 by_slice, by_subject = width(range(len(rows))), width(subjects)
 ### BEGIN SOLUTION: how many times wider is the second?
 ratio = by_subject / by_slice
@@ -439,6 +443,20 @@ gain.round(3).to_frame("Pearson: adversarial minus plain")
 # Count the signs before you look at the largest one. A method that gains on one scanner and loses on the next is
 # sensitive to the scanner, and a mean says little about the next one. What the whiskers are stands below the figure:
 # with one pair of seeds an interval over subjects, with several the spread over seeds.
+#
+# ## You, as a head
+#
+# Each of your guesses of a score was a predicted score. So you have an MAE and an eAURC of your own, from the lessons
+# so far:
+
+# %%
+from advconf_lite.course.teach import scorecard
+
+scorecard(run, ours, g)
+
+# %% [markdown]
+# A head had one glance at one slice, and you had the whole story: it is a mirror, and no race. With `guess(...,
+# sure=0.8)` you can also say how sure you are, and see whether you know when you know.
 #
 # ## The transfer case
 #

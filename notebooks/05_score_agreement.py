@@ -32,8 +32,8 @@
 # * show in one picture why it *ranks* but does not *estimate*,
 # * weigh its order against its price, which is passes.
 #
-# Reading and doing: about 30 minutes. It continues [lesson 04](04_evaluation_across_scanners.ipynb), and starts on its
-# own.
+# To read: about 10 minutes; exercises come on top. It continues [lesson 04](04_evaluation_across_scanners.ipynb), and
+# starts on its own.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -47,7 +47,8 @@ from pathlib import Path
 if importlib.util.find_spec("advconf_lite") is None:
     clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
     wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
-    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    online = ["git+https://github.com/_owner_/advconf-lite"]
+    source = ["-e", clones[0]] if clones else wheels[-1:] or online
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
@@ -142,17 +143,18 @@ check("pairs_of", pairs_of)
 # **Exercise:** the agreement itself, for boolean masks of one class.
 
 # %% tags=["exercise"]
+from itertools import combinations
+
 import numpy as np
 
 
 def my_agreement(masks):
     ### BEGIN SOLUTION
-    scores = []
-    for i in range(len(masks)):
-        for j in range(i + 1, len(masks)):
-            both = masks[i].sum() + masks[j].sum()
-            scores.append(2 * (masks[i] & masks[j]).sum() / both if both else 1.0)
-    answer = np.mean(scores)
+    of_pairs = []
+    for a, b in combinations(masks, 2):
+        both = a.sum() + b.sum()
+        of_pairs.append(2 * (a & b).sum() / both if both else 1.0)
+    answer = np.mean(of_pairs)
     ### END SOLUTION
     return answer
 

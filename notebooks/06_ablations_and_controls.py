@@ -33,8 +33,8 @@
 # * lay out an ablation as in the paper's Table 3, and times as in its Table 1,
 # * say what a run supports and what it does not.
 #
-# Reading and doing: about 60 minutes. It continues [lesson 05](05_score_agreement.ipynb), and starts on its own; from
-# nothing it is the longest computation of the course.
+# To read: about 15 minutes; exercises come on top. It continues [lesson 05](05_score_agreement.ipynb), and starts on
+# its own; from nothing it is the longest computation of the course.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -48,7 +48,8 @@ from pathlib import Path
 if importlib.util.find_spec("advconf_lite") is None:
     clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
     wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
-    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    online = ["git+https://github.com/_owner_/advconf-lite"]
+    source = ["-e", clones[0]] if clones else wheels[-1:] or online
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
@@ -114,7 +115,7 @@ from advconf_lite.figures.style import show
 all_predictions(run, seeds)  # what the folder lacks is made now
 predictions, metrics = run.predictions(), chosen_metrics(run, seeds)
 predictions = predictions[predictions["quality"].isin(run.qualities)]
-first, *more = [name for name in run.methods if name != "adversarial"] or ["plain"]
+first = next((name for name in run.methods if name != "adversarial"), "plain")
 
 # %%
 import pandas as pd

@@ -32,8 +32,8 @@
 # * take your own PyTorch network through the course in four lines,
 # * predict scores for images without masks, and make a contact sheet with the worst promised first.
 #
-# Reading and doing: about 30 minutes. The first part trains nothing; the second trains a toy network in seconds; the
-# third uses the run of the other lessons, and makes it if it is not there.
+# To read: about 10 minutes; exercises come on top. The first part trains nothing; the second trains a toy network in
+# seconds; the third uses the run of the other lessons, and makes it if it is not there.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -47,7 +47,8 @@ from pathlib import Path
 if importlib.util.find_spec("advconf_lite") is None:
     clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
     wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
-    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    online = ["git+https://github.com/_owner_/advconf-lite"]
+    source = ["-e", clones[0]] if clones else wheels[-1:] or online
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
@@ -186,11 +187,10 @@ def my_network(num_classes):
     return nn.Sequential(first, second, nn.Conv2d(12, num_classes, 1))
 
 
+# %%
 network = Network.of(my_network, layer="1")
 toy = Run(place / "toy-run", mine.folder, "smoke", ["dice"], ["plain", "adversarial"],
           network=network)  # fmt: skip
-
-# %%
 columns = ["true_score", "predicted_score"]
 toy.predict_heads().groupby(["domain", "method"])[columns].mean().round(2)
 

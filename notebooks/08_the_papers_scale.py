@@ -30,7 +30,7 @@
 # * get and prepare the paper's data, and start, stop and resume a run of hours,
 # * run single lessons on it by papermill.
 #
-# Reading: about 15 minutes. **Nothing is trained here**: the cells measure a few steps and print a plan.
+# To read: about 6 minutes. **Nothing is trained here**: the cells measure a few steps and print a plan.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -44,7 +44,8 @@ from pathlib import Path
 if importlib.util.find_spec("advconf_lite") is None:
     clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
     wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
-    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+https://github.com/_owner_/advconf-lite"]
+    online = ["git+https://github.com/_owner_/advconf-lite"]
+    source = ["-e", clones[0]] if clones else wheels[-1:] or online
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
@@ -76,8 +77,7 @@ from advconf_lite.course.plan import plan_table
 from advconf_lite.figures.plan import durations
 from advconf_lite.figures.style import show
 
-names = list(dict.fromkeys(["smoke", "quick", profile]))
-plan = plan_table(data, names, methods.split())
+plan = plan_table(data, dict.fromkeys(["smoke", "quick", profile]), methods.split())
 seconds = (3600 * (plan["U-Net, h"] + plan["heads, h"])).to_dict()
 words = {name: f"about {duration(value)}" for name, value in seconds.items()}
 show(
@@ -126,14 +126,13 @@ from advconf_lite.course.plan import unlike_the_published_code
 unlike_the_published_code()
 
 # %% [markdown]
-# The most consequential row is `split`: with `slice`, neighbouring slices of one patient are in training *and* in
-# validation ([lesson 01](01_data_preparation.ipynb)). [All settings, and why ours are what they
-# are](../docs/paper_vs_course.md).
+# A row to look at twice is `split`: with `slice`, neighbouring slices of one patient are in training *and* in validation
+# ([lesson 01](01_data_preparation.ipynb)). [All settings, and why ours are what they are](../docs/paper_vs_course.md).
 #
 # ## The data
 #
-# M&Ms-2 needs a registration, and PMRI comes from a drive that limits downloads per day; neither may be passed on by
-# us. The first command of each prints what to do, with licence and citation.
+# M&Ms-2 needs a registration, and PMRI comes from a drive that limits downloads per day; neither comes with this course.
+# `fetch` prints what to do, with licence and citation.
 #
 # ```bash
 # python -m data_download fetch mnms2 --out data/downloads
@@ -145,9 +144,9 @@ unlike_the_published_code()
 # python -m data_download verify data/pmri
 # ```
 #
-# `verify` compares subjects and slices per scanner with the paper's Table 2. For the published protocol add
-# `--orientation as-stored --split slice` to `prepare`, and for `pmri` `--geometry published-code`. How much of this is
-# on the machine already?
+# `verify` compares subjects and slices per scanner with the paper's Table 2, for `pmri` after `--geometry
+# published-code` of `prepare`. For the published protocol add `--orientation as-stored --split slice`. What is on this
+# machine already?
 
 # %%
 from pathlib import Path
@@ -210,6 +209,16 @@ from advconf_lite.course.teach import choose
 choose("beside_the_paper")
 
 # %% [markdown]
+# ## Your guesses, counted
+#
+# All guesses of scores that you have made in this course, as if you were a head:
+
+# %%
+from advconf_lite.course.teach import scorecard
+
+scorecard()
+
+# %% [markdown]
 # ## Summary
 #
 # * The paper's profile is the same code with more and smaller steps on larger images; the plan says what that costs
@@ -218,7 +227,7 @@ choose("beside_the_paper")
 # * A run of hours is one line. The same line again goes on where it was stopped.
 # * Compare differences between methods from your own runs, and say in what these are unlike the paper's.
 #
-# This is the last lesson. **Back** to [07 · Your own images](07_your_own_images.ipynb), or to [the
-# beginning](00_start_here.ipynb), where your guesses are counted.
+# This is the last lesson. **Back** to [07 · Your own images](07_your_own_images.ipynb), or to
+# [the beginning](00_start_here.ipynb).
 # **Read on:** [the paper](https://proceedings.mlr.press/v301/lennartz26a.html), sections 3.4 and 4.1, and appendix A; its
 # [published code](https://github.com/MedVisBonn/midl25); [all options of `run`](../docs/commands.md#run).

@@ -35,7 +35,8 @@ from pathlib import Path
 if importlib.util.find_spec("advconf_lite") is None:
     clones = [f for f in Path.cwd().parents if (f / "advconf_lite" / "course").is_dir()]
     wheels = sorted(Path.cwd().glob("advconf_lite-*.whl"))
-    source = ["-e", clones[0]] if clones else wheels[-1:] or ["git+ADDRESS"]
+    online = ["git+ADDRESS"]
+    source = ["-e", clones[0]] if clones else wheels[-1:] or online
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:

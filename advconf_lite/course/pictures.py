@@ -61,13 +61,15 @@ def subject_on_all_scanners(run: Run, subject: int = 0) -> dict[str, tuple[np.nd
         return {scanner.name: (kept[f"image_{n}"], kept[f"mask_{n}"]) for n, scanner in enumerate(scanners)}
 
 
-def on_all_scanners(run: Run, segmenter: Segmenter, heads: Heads | None = None, subject: int = 0) -> list[Outlined]:
+def on_all_scanners(
+    run: Run, segmenter: Segmenter, heads: Heads | None = None, subject: int = 0, quality: str | None = None
+) -> list[Outlined]:
     """The cases of `figures.outlines.one_subject_all_scanners`: the same patient's slice, segmented and judged."""
     found = subject_on_all_scanners(run, subject)
     x = torch.stack([normalised(image) for image, _ in found.values()])
     y = torch.stack([torch.from_numpy(mask).long() for _, mask in found.values()])
     names = list(found)
-    return judged(run, segmenter, x, y, [f"{names[0]}\n(source)", *names[1:]], heads)
+    return judged(run, segmenter, x, y, [f"{names[0]}\n(source)", *names[1:]], heads, quality)
 
 
 def normalised(image: np.ndarray) -> Tensor:

@@ -85,7 +85,8 @@ class Game:
 
 
 def quality_control(run: Run, n: int = 12, scanners: int = 4, seed: int = 0) -> Game:
-    """Slices of the source and of those targets on which the segmenter does best: where it fails there, it is least seen.
+    """Slices of the source and of those targets whose usual score is nearest to the line between good and failed: where
+    nearly all outlines are good, or nearly all absurd, nobody needs a quality control.
 
     Needs heads and their predictions; the run makes what it lacks.
 
@@ -97,8 +98,8 @@ def quality_control(run: Run, n: int = 12, scanners: int = 4, seed: int = 0) -> 
     table = table[table["quality"] == run.qualities[0]]
     source, *targets = run.experiment.evaluated()
     usual = table.groupby("domain")["true_score"].median()
-    mild = sorted((name for name in targets if name in usual), key=lambda name: -usual[name])[: scanners - 1]
-    cases = drawn_slices(run, segmenter, heads, n, [source, *mild], seed)
+    mixed = sorted((name for name in targets if name in usual), key=lambda name: abs(usual[name] - FAILURE))[: scanners - 1]
+    cases = drawn_slices(run, segmenter, heads, n, [source, *mixed], seed)
     confidence = {method: np.array([case.predicted[method] for case in cases]) for method, _ in heads}
     if has_dropout(segmenter):
         x = torch.stack([torch.from_numpy(case.image)[None] for case in cases]).to(run.device)
