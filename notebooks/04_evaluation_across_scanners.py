@@ -303,7 +303,7 @@ error = (rows["predicted_score"] - rows["true_score"]).abs()
 
 # %% tags=["exercise"]
 def width(unit):
-    ### BEGIN SOLUTION: draw units with replacement, 2000 times; the MAE of each draw; their middle 95 %
+    ### BEGIN SOLUTION: draw units anew, 2000 times; the MAE of each draw; the middle 95 %
     sums = error.groupby(np.asarray(unit)).agg(["sum", "count"]).to_numpy()
     drawn = sums[np.random.default_rng(1).integers(len(sums), size=(2000, len(sums)))]
     low, high = np.percentile(drawn[..., 0].sum(1) / drawn[..., 1].sum(1), [2.5, 97.5])
@@ -365,7 +365,7 @@ reveal("adversarial_against_plain", word)
 # side is better (for eAURC and MAE, the left), and at the end that is nearer to zero.
 #
 # The other methods are [lesson 06](06_ablations_and_controls.ipynb)'s controls: heads that saw as many images, or images
-# changed by as much, without the idea of the paper. A head that beats `plain` and no control has another reason.
+# changed by as much, without the idea of the paper. A head that beats `plain` and none of them owes it to something else.
 
 # %%
 choose("supported_sentence")
@@ -455,8 +455,8 @@ from advconf_lite.course.teach import scorecard
 scorecard(run, ours, g)
 
 # %% [markdown]
-# A head had one glance at one slice, and you had the whole story: it is a mirror, and no race. With `guess(...,
-# sure=0.8)` you can also say how sure you are, and see whether you know when you know.
+# A head had one glance at one slice, and you had the whole story: it is a mirror, and no race. With `sure=0.8` in a guess
+# you can also say how sure you are, and see whether you know when you know.
 #
 # ## The transfer case
 #

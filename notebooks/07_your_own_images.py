@@ -66,10 +66,13 @@ quality: str = "dice"  # qualities g to predict, separated by spaces
 methods: str = "plain adversarial"  # separated by spaces
 
 # %%
+import shutil
+
 from advconf_lite.course.lessons import start
 
 run = start(data, profile, out, quality, methods, use)
-place = run.folder / "lesson-07"  # all that this lesson writes
+place = run.folder / "lesson-07"  # all that this lesson writes, anew each time
+shutil.rmtree(place, ignore_errors=True)
 
 # %% [markdown]
 # ## Failure first: an export with three errors
@@ -119,7 +122,8 @@ except BadInput as error:
     print(error)
 
 # %% [markdown]
-# One error at a time. `verify` looks at *all* of a set that is already on disk. Read its table for `DIFFERS`.
+# One error at a time. `verify` looks at *all* of a set that is already on disk. These are its lines that differ, with what
+# is expected and what was found:
 
 # %%
 from data_download.verify import verify
@@ -302,7 +306,7 @@ choose("own_scanner")
 # %% [markdown]
 # ## Summary
 #
-# * A slice set is three arrays' worth of files; `write_slice_set` or `prepare` makes it, and refuses what would leak.
+# * A slice set is two arrays and a table; `write_slice_set` or `prepare` makes it, and refuses what would leak.
 # * `verify` finds what cannot be seen: a subject in two splits, a label without a name, an image of one grey value.
 # * Your own network needs a function that builds it, and the name of the layer that the heads read.
 # * `predict` needs no masks: it gives a list, worst first. Trust the order before the number, and check the order by

@@ -82,7 +82,7 @@ seconds = (3600 * (plan["U-Net, h"] + plan["heads, h"])).to_dict()
 words = {name: f"about {duration(value)}" for name, value in seconds.items()}
 show(
     durations(seconds, words),
-    "Training of one U-Net and its heads on this machine by profile, from a few steps measured now.",
+    "Training of one U-Net and its heads on this machine, from a few steps measured now.",
     "A bar per profile on an axis of powers of ten, with a mark at one hour.",
 )
 

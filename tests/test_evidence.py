@@ -51,6 +51,8 @@ def test_each_method_is_compared_on_the_seeds_that_it_shares():
     assert np.allclose(found[found["method"] == "plain"]["difference"], alone["difference"])
     assert differences(table, None, "adversarial", []).empty
     assert methods_of(pd.concat([third, table])) == ["adversarial", "plain", "replay"]
+    ranks = third.assign(method="agreement-2", estimates=False)
+    assert methods_of(pd.concat([ranks, third, table])) == ["adversarial", "plain", "replay", "agreement-2"]
 
 
 @pytest.mark.parametrize(("shift", "word"), [(0.0, "better"), (0.5, "worse")])

@@ -17,6 +17,7 @@ from advconf_lite.course.tables import alignment_table
 from advconf_lite.course.timings import step_cost
 from advconf_lite.data.slices import write_slice_set
 from advconf_lite.experiment.run import Run
+from advconf_lite.figures.images import Lost, perturbed_slices
 from advconf_lite.figures.training import DOZENS, figure1, training_scores
 from advconf_lite.head import head_scores
 from advconf_lite.support.errors import BadInput
@@ -139,6 +140,13 @@ def test_slices_over_the_range_are_in_order_and_have_the_one_that_was_asked_for(
             drops = [case.true_drop for case in cases]
             assert len(cases) == min(n, 4) and drops == sorted(drops)
             assert torch.equal(torch.as_tensor(cases[marked].image), lost.images[row])
+
+
+def test_the_slice_of_the_figure_above_has_a_frame():
+    image, mask = np.zeros((20, 20)), np.pad(np.ones((6, 6), int), 7)
+    cases = [Lost(image, mask, mask, 0.1, 0.0)] * 3
+    framed = [ax.spines["left"].get_visible() for ax in perturbed_slices(cases, ["disc"], 2.0, 1).axes[:3]]
+    assert framed == [False, True, False]
 
 
 def test_a_perturbation_has_the_sizes_that_were_asked_for_and_size_zero_costs_nothing(run):

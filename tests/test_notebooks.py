@@ -21,7 +21,7 @@ from advconf_lite.support.errors import BadInput
 
 FOLDER = lessons_folder()
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:work|tmp|root|home|Users|opt|mnt)/\w|[A-Z]:\\\\?Users|site-packages")
-LIMIT = 300_000  # bytes of a committed notebook
+LIMIT, OUTPUT = 1_200_000, 300_000  # bytes of a committed notebook, and of one output of it
 
 each_lesson = pytest.mark.parametrize("name", lessons())
 
@@ -118,6 +118,9 @@ def test_the_gate_does_not_see_outputs_and_survives_the_way_through_py():
 def test_size_kernel_and_metadata(name):
     path = FOLDER / f"{name}.ipynb"
     assert path.stat().st_size <= LIMIT
+    sizes = [len(nbformat.v4.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])])))
+             for cell in ipynb(name).cells for output in cell.get("outputs", ())]  # fmt: skip
+    assert max(sizes, default=0) <= OUTPUT
     metadata = ipynb(name).metadata
     assert metadata.kernelspec.name == "python3"
     assert "widgets" not in metadata and "papermill" not in metadata

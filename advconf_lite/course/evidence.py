@@ -59,9 +59,9 @@ def telling_scanner(rows: pd.DataFrame, source: str | None, failed_below: float)
 
 
 def methods_of(predictions: pd.DataFrame, first: str = "adversarial") -> list[str]:
-    """The methods of a table, `first` before all others if it is there, and never the constant."""
-    names = ordered(predictions["method"], METHODS)
-    return sorted((name for name in names if name != CONSTANT), key=lambda name: name != first)
+    """The methods of a table, never the constant: `first` if it is there, then what estimates, then what only ranks."""
+    names, estimates = ordered(predictions["method"], METHODS), predictions.groupby("method")["estimates"].first()
+    return sorted((name for name in names if name != CONSTANT), key=lambda name: (name != first, not estimates[name]))
 
 
 def differences(

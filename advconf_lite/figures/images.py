@@ -138,7 +138,6 @@ def perturbed_slices(
     cases: Sequence[Lost],
     class_names: Sequence[str],
     spacing_mm: float = 1.0,
-    quality: str = "Dice",
     marked: int | None = None,
 ) -> Figure:
     """Perturbed slices, each with the outlines before and after; given in the order of their true drops.
