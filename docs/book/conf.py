@@ -38,7 +38,7 @@ RESULTS = [path.stem for path in sorted((ROOT / "docs" / "results").glob("*.md")
 CONTENTS = "\n".join(
     f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n"
     for caption, pages in {
-        "Lessons": [f"notebooks/{name}" for name in LESSONS],
+        "Lessons": [f"notebooks/{name}" for name in [*LESSONS, "TEACHING"]],
         "Reference": [f"docs/{name}" for name in PAGES],
         "Results": [f"docs/results/{name}" for name in RESULTS],
     }.items()
