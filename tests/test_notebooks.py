@@ -357,8 +357,8 @@ class TestNbval:
 @pytest.mark.parametrize(
     ("methods", "said"),
     [
-        ("entropy-2", ("no adversarial head: add", "no perturbed images were seen", "no trained head", "one method here")),
-        ("plain", ("no adversarial head: add", "no perturbed images were seen", "one method here")),
+        ("entropy-2", ("no adversarial steps: add", "no perturbed images were seen", "no trained head", "one method here")),
+        ("plain", ("no adversarial steps: add", "no perturbed images were seen", "one method here")),
     ],
 )
 def test_lessons_work_with_whatever_methods_a_run_has(methods, said, slice_set, tmp_path):

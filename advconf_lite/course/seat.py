@@ -52,14 +52,15 @@ def train_seat(seed: int, organ: str, work: Path, out: Path, artefacts: Path | N
         raise BadInput(f"seed {seed} is none; give the number of your seat, from 0 on", argument="seed")
     shipped = ShippedRun(work / f"shipped-{organ}", organ, progress=progress, artefacts=artefacts)
     mine = Run(work / organ, f"phantom:{organ}", shipped.profile, shipped.qualities[:1], METHODS, progress=progress)
-    with alone_in(work / organ):
+    with alone_in(work):  # a run is alone in its own folder by itself
         images_of_8_bits(mine, organ)
         network = mine.segmenter_path(PAIR[0])
         if not network.exists():
             source = shipped.segmenter_path(PAIR[0])
             write_atomically(network, lambda temporary: shutil.copyfile(source, temporary))
         mine.heads(PAIR[0], seed)
-        rows = mine.predict_heads(PAIR[0], seed)
+        mine.predict_heads(PAIR[0], seed)
+        rows = mine.predictions()
     rows = rows[(rows["domain"] != mine.experiment.slices.source_domain) & rows["method"].isin(METHODS)]
     rows = rows[rows["head_seed"] == seed]
     write_atomically(out, lambda temporary: rows.to_csv(temporary, index=False, lineterminator="\n"))
