@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import jupytext
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 
 from advconf_lite.__main__ import main as advconf_lite
@@ -16,13 +17,13 @@ from data_download.__main__ import main
 def cells():
     """Code cells of the lesson's last section, in order."""
     notebook = jupytext.read(lessons_folder() / "01_data_preparation.py")
-    first = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith("## A slice set of your own"))
+    first = next(i for i, cell in enumerate(notebook.cells) if "A slice set of your own\n" in cell.source)
     return [cell.source for cell in notebook.cells[first:] if cell.cell_type == "code"]
 
 
 @pytest.fixture
 def written(tmp_path, capsys):
-    names = {"run": SimpleNamespace(folder=tmp_path)}
+    names = {"run": SimpleNamespace(folder=tmp_path), "np": np, "pd": pd}
     for source in cells():
         exec(compile(source, "lesson 01", "exec"), names)
     return names["own"], capsys.readouterr().out
