@@ -375,7 +375,7 @@ own
 from data_download.verify import as_table, verify
 
 heading, findings = verify(own.folder)
-print(sum(finding.ok is False for finding in findings), "of", len(findings), "lines differ")
+print(heading, as_table(findings), sep="\n")
 
 # %% [markdown]
 # Now a mistake that happens: a patient was exported twice, and the second time under a new name. One slice of P0 stands
