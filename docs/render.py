@@ -129,19 +129,6 @@ def _shown(row: dict[str, str], stem: str) -> str:
     return text
 
 
-def _plain(value: object) -> str:
-    """A setting as a reader would write it."""
-    if isinstance(value, dict):
-        return "; ".join(f"{name} {_plain(item)}" for name, item in value.items())
-    if isinstance(value, (tuple, list)):
-        return ", ".join(map(_plain, value))
-    return (
-        {True: "yes", False: "no", None: "none"}.get(value, str(value))
-        if isinstance(value, (bool, type(None)))
-        else str(value)
-    )
-
-
 def _grid(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
@@ -149,6 +136,7 @@ def _grid(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def settings() -> str:
     """Paper / published code / ours, from the metadata of `Settings`."""
+    from advconf_lite.experiment.profiles import as_written
     from advconf_lite.settings import Settings
 
     ours, code = Settings(), Settings.published_code()
@@ -158,8 +146,8 @@ def settings() -> str:
             (
                 f"`{f.name}`",
                 f.metadata["paper"] or "not said",
-                _plain(getattr(code, f.name)),
-                _plain(getattr(ours, f.name)),
+                as_written(getattr(code, f.name)),
+                as_written(getattr(ours, f.name)),
                 f.metadata["why"],
             )
             for f in dataclasses.fields(Settings)
@@ -169,14 +157,14 @@ def settings() -> str:
 
 def profiles() -> str:
     """The profile for the paper's data beside the quick one: what differs."""
-    from advconf_lite.experiment.profiles import PROFILES
+    from advconf_lite.experiment.profiles import PROFILES, as_written
 
     def values(name: str) -> dict[str, object]:
         profile = json.loads(json.dumps(dataclasses.asdict(PROFILES[name])))
         return {**{k: v for k, v in profile.items() if k not in ("name", "settings")}, **profile["settings"]}
 
     paper, quick = values("paper"), values("quick")
-    rows = [(f"`{name}`", _plain(paper[name]), _plain(quick[name])) for name in paper if paper[name] != quick[name]]
+    rows = [(f"`{name}`", as_written(paper[name]), as_written(quick[name])) for name in paper if paper[name] != quick[name]]
     return _grid(("", "paper", "quick"), rows)
 
 

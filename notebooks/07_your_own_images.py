@@ -281,7 +281,7 @@ guess("share_of_failures_caught", None, within=(0, 1))
 # %%
 from advconf_lite.course.evidence import with_images
 from advconf_lite.course.exercises.lesson_00 import FAILURE
-from advconf_lite.course.widgets.desk import triage
+from advconf_lite.course.triage import triage
 
 truth = with_images(run, run.predict_heads())
 truth = truth[(truth["domain"] == scanner) & (truth["method"] == head)]

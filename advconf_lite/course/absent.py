@@ -10,8 +10,8 @@ import torch
 
 from advconf_lite.course.pictures import empty_class_case
 from advconf_lite.experiment.run import Run
-from advconf_lite.experiment.scoring import image_scores
-from advconf_lite.quality import absent_as_right, dice, surface_dice
+from advconf_lite.experiment.scoring import true_scores
+from advconf_lite.quality import dice, surface_dice
 from advconf_lite.segmenter import Segmenter
 
 
@@ -20,7 +20,7 @@ def absent_table(run: Run, segmenter: Segmenter) -> pd.DataFrame:
     tables = []
     for domain, part in run.experiment.evaluated().items():
         y, drawn = part.masks.to(run.device), segmenter.masks(part.images.to(run.device))
-        true = image_scores(run, absent_as_right(run.quality("dice")(drawn, y)))
+        true = true_scores(run, drawn, y, "dice")
         has = [
             torch.stack([(of == label).flatten(1).any(1) for label in range(1, run.experiment.num_classes)], 1)
             for of in (y, drawn)

@@ -11,10 +11,12 @@ import pandas as pd
 
 from advconf_lite.evaluation.fan import Fan
 from advconf_lite.evaluation.predictions import SLICE, read_predictions
+from advconf_lite.evaluation.verdict import BETTER, WORSE, word_of
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 from advconf_lite.support.numbers import one_of
 
+METHODS = "plain", "adversarial"  # what each seat trains, and the fan compares
 # Two machines round otherwise, and a pixel on the edge of an outline may change sides; another U-Net differs in whole parts.
 SAME_NETWORK = 0.01  # mean difference of two seats' true Dice
 
@@ -67,7 +69,7 @@ def join_seats(files: Sequence[Path]) -> Fan:
     seeds: dict[int, Path] = {}
     for file in files:
         table = read_predictions(file)
-        if missing := {"plain", "adversarial"} - set(table["method"]):
+        if missing := set(METHODS) - set(table["method"]):
             raise BadInput(f"{file} has no predictions by {sorted(missing)[0]}; hand in what the command seat has written")
         for seed in sorted(set(table["head_seed"])):
             if seed in seeds:
@@ -91,7 +93,7 @@ def _differs(first: pd.DataFrame, other: pd.DataFrame) -> str:
 def what_it_says(table: pd.DataFrame, metric: str) -> str:
     """The fan's last interval in a sentence."""
     last = table.iloc[-1]
-    told = np.isfinite(last["low"]) and (last["low"] > 0 or last["high"] < 0)
+    told = word_of(metric, last["low"], last["high"]) in (BETTER, WORSE)
     signs = int((np.sign(table["alone"]) == np.sign(last["difference"])).sum())
     return (
         f"Adversarial minus plain, {metric}, {len(table)} seats: {last['difference']:+.3f} ({last['low']:+.3f} to "

@@ -14,6 +14,7 @@ from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS, SLICE, read_predictions
 from advconf_lite.evaluation.verdict import UNKNOWN, findings, shared
 from advconf_lite.experiment.run import Run
+from advconf_lite.figures.promises import by_excess
 from advconf_lite.figures.style import METHODS, ordered
 from advconf_lite.phantom.organs import ORGANS
 from advconf_lite.support.errors import BadInput
@@ -41,9 +42,7 @@ def overpromised(run: Run, predictions: pd.DataFrame, method: str, quality: str,
     """The n slices of the targets for which a method, with the first pair of seeds, promised most above what they are worth;
     one of each subject first, since neighbouring slices look alike."""
     rows = of_first_pair(predictions[predictions["method"] == method], quality)
-    rows = with_images(run, rows[rows["domain"] != run.experiment.slices.source_domain])
-    excess = (rows["predicted_score"] - rows["true_score"]).sort_values(ascending=False, kind="stable")
-    rows = rows.loc[excess.index]
+    rows = by_excess(with_images(run, rows[rows["domain"] != run.experiment.slices.source_domain]))
     again = rows.duplicated(["domain", "subject"])
     return pd.concat([rows[~again], rows[again]]).head(n)
 

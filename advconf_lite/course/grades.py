@@ -6,16 +6,15 @@ import numpy as np
 import pandas as pd
 import torch
 
+from advconf_lite.course.evidence import with_images
 from advconf_lite.course.pictures import Heads, slices_of
 from advconf_lite.experiment.parts import Part
 from advconf_lite.experiment.run import Run
-from advconf_lite.experiment.scoring import image_scores
+from advconf_lite.experiment.scoring import true_scores
 from advconf_lite.figures.outlines import Outlined
+from advconf_lite.figures.promises import by_excess
 from advconf_lite.methods.registry import head_methods
-from advconf_lite.quality import absent_as_right
 from advconf_lite.segmenter import Segmenter
-
-IMAGE = ["domain", "subject", "phase", "slice"]
 
 
 def judges(run: Run) -> list[str]:
@@ -27,7 +26,7 @@ def scores_of(run: Run, segmenter: Segmenter, part: Part, quality: str) -> np.nd
     """True quality of the segmenter's masks of a part's slices, (N,)."""
     found = []
     for x, y in zip(part.images.to(run.device).split(64), part.masks.to(run.device).split(64)):
-        found.append(image_scores(run, absent_as_right(run.quality(quality)(segmenter.masks(x), y))))
+        found.append(true_scores(run, segmenter.masks(x), y, quality))
     return torch.cat(found).cpu().numpy()
 
 
@@ -43,9 +42,5 @@ def over_promised(run: Run, segmenter: Segmenter, heads: Heads, rows: pd.DataFra
         rows: of the predictions table, one method and quality. Slices whose image is not there are left out: of what
             ships, scores are more than images.
     """
-    there = [part.table.assign(domain=name) for name, part in run.experiment.evaluated().items()]
-    known = pd.MultiIndex.from_frame(pd.concat(there)[IMAGE].astype(str))
-    rows = rows[pd.MultiIndex.from_frame(rows[IMAGE].astype(str)).isin(known)]
-    excess = (rows["predicted_score"] - rows["true_score"]).sort_values(ascending=False, kind="stable")
-    worst = rows.loc[excess.index].drop_duplicates("domain").head(n)
+    worst = by_excess(with_images(run, rows)).drop_duplicates("domain").head(n)
     return slices_of(run, segmenter, worst, heads)

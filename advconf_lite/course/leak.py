@@ -16,9 +16,8 @@ from advconf_lite.course.pictures import normalised
 from advconf_lite.data.splits import split_by_slice, split_by_subject
 from advconf_lite.experiment.parts import Part
 from advconf_lite.experiment.run import Run
-from advconf_lite.experiment.scoring import image_scores
+from advconf_lite.experiment.scoring import true_scores
 from advconf_lite.figures.outlines import Outlined
-from advconf_lite.quality import absent_as_right
 
 TENTH = {"train": 0.9, "val": 0.1}  # as the published code splits
 BY_SLICE, BY_SUBJECT = "by slice", "by subject"
@@ -57,7 +56,7 @@ def copied_scores(run: Run, splits: int = 20) -> pd.DataFrame:
             train, val = (np.flatnonzero(of_split == name) for name in ("train", "val"))
             shared = len({*subjects[val]} & {*subjects[train]}) / len({*subjects[val]})
             drawn = copied_masks(pool.images[val], _rows(pool, train))
-            dice = image_scores(run, absent_as_right(run.quality("dice")(drawn, pool.masks[val]))).mean()
+            dice = true_scores(run, drawn, pool.masks[val], "dice").mean()
             rows.append({"split": kind, "seed": seed, "shared": shared, "dice": float(dice)})
     return pd.DataFrame(rows, columns=["split", "seed", "shared", "dice"])
 
@@ -83,7 +82,7 @@ def copied_cases(run: Run, n: int = 3) -> list[Outlined]:
 def _case(run: Run, pool: Part, row: int, among: np.ndarray, title: str) -> Outlined:
     x, y = pool.images[row : row + 1], pool.masks[row : row + 1]
     drawn = copied_masks(x, _rows(pool, among))
-    dice = float(image_scores(run, absent_as_right(run.quality("dice")(drawn, y))))
+    dice = float(true_scores(run, drawn, y, "dice"))
     arrays = (values.squeeze().cpu().numpy() for values in (x, drawn, y))
     return Outlined(f"copied from\n{title}", *arrays, dice)
 

@@ -16,7 +16,7 @@ from advconf_lite.agreement import monte_carlo_masks, score_agreement
 from advconf_lite.data.resampling import z_score
 from advconf_lite.experiment.parts import Part
 from advconf_lite.experiment.run import Run
-from advconf_lite.experiment.scoring import image_scores
+from advconf_lite.experiment.scoring import image_scores, true_scores
 from advconf_lite.figures.outlines import Outlined, Sampled
 from advconf_lite.head import head_scores
 from advconf_lite.methods.registry import find_method
@@ -100,7 +100,7 @@ def judged(
     x, y = x.to(run.device), y.to(run.device)
     passes = [segmenter(some) for some in x.split(64)]
     y_hat, z = torch.cat([label_map(logits) for logits, _ in passes]), torch.cat([z for _, z in passes])
-    true = image_scores(run, absent_as_right(run.quality(quality)(y_hat, y))).tolist()
+    true = true_scores(run, y_hat, y, quality).tolist()
     predicted = {
         method: image_scores(run, head_scores(head, find_method(method).features(head, x, z))).tolist()
         for (method, of), head in (heads or {}).items()

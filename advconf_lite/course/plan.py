@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
 from advconf_lite.course.first_screen import first_screen, seconds_per_step, training_seconds, what_data
 from advconf_lite.experiment.parts import first_look
-from advconf_lite.experiment.profiles import PROFILES, Profile, find_profile
+from advconf_lite.experiment.profiles import PROFILES, Profile, as_written, find_profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.settings import Settings
 
@@ -60,7 +59,7 @@ def unlike_the_published_code() -> pd.DataFrame:
     """Each setting in which the published code is not what we take for the paper: where the paper says it, code, ours."""
     ours, code = Settings(), Settings.published_code()
     rows = {
-        f.name: (f.metadata["paper"] or "not said", _plain(getattr(code, f.name)), _plain(getattr(ours, f.name)))
+        f.name: (f.metadata["paper"] or "not said", as_written(getattr(code, f.name)), as_written(getattr(ours, f.name)))
         for f in dataclasses.fields(Settings)
         if getattr(code, f.name) != getattr(ours, f.name) and f.name != "augmentations"
     }
@@ -71,10 +70,4 @@ def _values(profile: Profile) -> dict[str, str]:
     own = {name: getattr(profile, name) for name in ("max_size", "channels", "num_res_units", "phantom_subjects")}
     own |= {name: getattr(profile, name) for name in ("segmenter_steps", "segmenter_batch", "head_steps", "steps_per_epoch")}
     own |= {f.name: getattr(profile.settings, f.name) for f in dataclasses.fields(Settings)}
-    return {name: _plain(value) for name, value in own.items()}
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return {name: as_written(value) for name, value in own.items()}

@@ -26,6 +26,7 @@ from advconf_lite.experiment.scoring import image_scores
 from advconf_lite.figures.fooling import hundredths
 from advconf_lite.figures.outlines import Outlined
 from advconf_lite.methods.finetuned import read_by
+from advconf_lite.quality import dice
 
 BUDGET = 4  # outlines that may be sent back
 SAMPLES = 15  # dropout samples of score agreement, as in the paper
@@ -57,9 +58,9 @@ class Game:
         """The case of the lowest quality, and the label of its class with the lowest Dice."""
         case = self.cases[int(self.true.argmin())]
         there = [k for k in np.unique([case.truth, case.prediction]) if k > 0]
-        overlap = {k: (case.truth == k) & (case.prediction == k) for k in there}
-        dice = {k: 2 * overlap[k].sum() / ((case.truth == k).sum() + (case.prediction == k).sum()) for k in there}
-        return case, int(min(dice, key=dice.get, default=1))
+        masks = [torch.from_numpy(np.asarray(mask, np.int64))[None] for mask in (case.prediction, case.truth)]
+        scores = dice(*masks, max(there, default=1) + 1)[0]
+        return case, int(min(there, key=lambda label: scores[label - 1], default=1))
 
     def caught(self, picks: Sequence[int] = ()) -> pd.DataFrame:
         """Who caught how many failures with the same number of outlines sent back: yours, or `BUDGET` without picks.

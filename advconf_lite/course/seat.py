@@ -10,10 +10,9 @@ import shutil
 import time
 from pathlib import Path
 
+from advconf_lite.course.classroom import METHODS
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
-
-METHODS = ("plain", "adversarial")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -14,9 +14,8 @@ from advconf_lite.course.exercises.lesson_02 import SURE
 from advconf_lite.course.pictures import judged, on_all_scanners, one_per_domain
 from advconf_lite.course.saying import COLUMNS
 from advconf_lite.experiment.run import Run
-from advconf_lite.experiment.scoring import image_scores
+from advconf_lite.experiment.scoring import true_scores
 from advconf_lite.figures.outlines import Outlined
-from advconf_lite.quality import absent_as_right
 from advconf_lite.segmenter import Segmenter, decided, label_map
 
 HARDLY = 0.05  # a fall of the median Dice that is none to speak of
@@ -54,7 +53,7 @@ def certainty_table(run: Run, segmenter: Segmenter) -> pd.DataFrame:
         probability, drawn = logits.float().softmax(1).max(1).values, label_map(logits)
         inside = drawn > 0
         sure = (probability * inside).flatten(1).sum(1) / inside.flatten(1).sum(1)
-        true = image_scores(run, absent_as_right(run.quality("dice")(drawn, part.masks.to(run.device))))
+        true = true_scores(run, drawn, part.masks.to(run.device), "dice")
         table = part.table[["subject", "slice"]].assign(
             domain=domain,
             dice=true.cpu().numpy().astype(float),

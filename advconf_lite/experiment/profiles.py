@@ -13,6 +13,15 @@ from advconf_lite.support.errors import BadInput
 BASES = {"paper": Settings.paper, "published-code": Settings.published_code}
 
 
+def as_written(value: Any) -> str:
+    """A setting as a reader would write it."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {as_written(item)}" for name, item in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(map(as_written, value))
+    return {True: "yes", False: "no", None: "none"}[value] if isinstance(value, bool) or value is None else str(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Profile(Schedule):
     """How large a run is. Nothing else in the code asks which profile it is."""

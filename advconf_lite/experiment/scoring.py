@@ -100,11 +100,16 @@ def image_scores(run: RunFolder, scores: Tensor, known: Tensor | None = None) ->
     return mean.where(mean.isfinite(), torch.nan)
 
 
+def true_scores(run: RunFolder, y_hat: Tensor, y: Tensor, quality: str) -> Tensor:
+    """One true score per image, (N,), of label maps (N, H, W) and the truth; a class in neither counts as right."""
+    return image_scores(run, absent_as_right(run.quality(quality)(y_hat, y)))
+
+
 def constant_prediction(run: RunFolder, segmenter: Segmenter) -> dict[str, float]:
     """Mean true score on source validation, per quality: the constant whose MAE is the floor."""
     x, y = to_device(run.experiment.val, run.device)
     y_hat = torch.cat([segmenter.masks(part) for part in x.split(64)])
-    return {q: float(image_scores(run, absent_as_right(run.quality(q)(y_hat, y))).mean()) for q in run.qualities}
+    return {q: float(true_scores(run, y_hat, y, q).mean()) for q in run.qualities}
 
 
 def done(run: RunFolder, methods: list[str], s: int, h: int) -> pd.DataFrame | None:

@@ -8,19 +8,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from advconf_lite.figures.kept import KeptFigure, KeptImage
-from advconf_lite.figures.panels import class_handles, figure_of_images, line_handle, scale_bar
+from advconf_lite.figures.kept import KeptFigure, KeptImage, OutlinedFigure
+from advconf_lite.figures.panels import figure_of_images, predicted_handles, scale_bar
 from advconf_lite.figures.style import BLUE, BROKEN, TRUTH, WIDTH, styled
 
 FURTHEST = 1.6  # two normalised images that have nothing in common differ by the root of 2
 
 
-class ConsoleFigure:
-    """Makes its figure with the first drawing, and changes it with each further one."""
-
-    def __init__(self, class_names: Sequence[str], spacing_mm: float, quality: str) -> None:
-        self.class_names, self.spacing_mm, self.quality = list(class_names), spacing_mm, quality
-        self.kept: KeptFigure | None = None
+class ConsoleFigure(OutlinedFigure):
+    """The slice at home and there, and a plot of all tries."""
 
     def draw(
         self,
@@ -62,10 +58,7 @@ class ConsoleFigure:
             ylabel=self.quality,
         )
         plot.set_box_aspect(1)
-        outlines = class_handles(self.class_names)
-        if len(self.class_names) == 1:
-            outlines[0].set_label(f"predicted {self.class_names[0]}")
         marks: list[Line2D] = [self.last, self.all, self.half]
-        handles = [line_handle(TRUTH, "truth"), *outlines, *marks]
+        handles = [*predicted_handles(self.class_names), *marks]
         fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=1.8)
         self.kept = KeptFigure(fig, [self.home, self.there], moving=[self.half, self.all, self.last])

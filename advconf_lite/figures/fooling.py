@@ -9,15 +9,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from advconf_lite.figures.kept import KeptFigure, KeptImage
+from advconf_lite.figures.kept import KeptFigure, KeptImage, OutlinedFigure
 from advconf_lite.figures.outlines import Outlined
 from advconf_lite.figures.panels import (
-    class_handles,
     crop_around,
     figure_of_images,
     image_panel,
-    line_handle,
     outlines,
+    predicted_handles,
     scale_bar,
 )
 from advconf_lite.figures.style import BLACK, BLUE, CLEAN, TRUTH, WIDTH, method_cue, plain_array, styled
@@ -31,12 +30,8 @@ def hundredths(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}"
 
 
-class FoolingFigure:
-    """Makes its figure with the first drawing, and changes it with each further one."""
-
-    def __init__(self, class_names: Sequence[str], spacing_mm: float, quality: str) -> None:
-        self.class_names, self.spacing_mm, self.quality = list(class_names), spacing_mm, quality
-        self.kept: KeptFigure | None = None
+class FoolingFigure(OutlinedFigure):
+    """The slice before and after a perturbation, what the head believes to have lost, and what was lost."""
 
     def draw(
         self,
@@ -79,10 +74,7 @@ class FoolingFigure:
         plot.set(xlim=(-0.6, 1.6), ylim=(LOW, HIGH), xticks=[0, 1], yticks=[0, 0.2, 0.4, 0.6])
         plot.set_xticklabels(["the head\nbelieves", "what\nwas lost"])
         plot.set_title(f"{self.quality} lost")
-        outlines = class_handles(self.class_names)
-        if len(self.class_names) == 1:
-            outlines[0].set_label(f"predicted {self.class_names[0]}")
-        handles = [line_handle(TRUTH, "truth"), *outlines]
+        handles = predicted_handles(self.class_names)
         fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.2)
         self.kept = KeptFigure(fig, [self.before, self.delta, self.after], moving=[*self.bars, *self.numbers])
 
@@ -149,8 +141,6 @@ def fooled_row(
         ax.spines[:].set_visible(False)
     scale_bar(axes[0], images[0].shape, spacing_mm)
     scale_bar(axes[2], images[0][box].shape, spacing_mm)
-    handles = [line_handle(TRUTH, "truth"), *class_handles(list(class_names))]
-    if len(class_names) == 1:
-        handles[1].set_label(f"predicted {class_names[0]}")
+    handles = predicted_handles(class_names)
     fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handlelength=2.2)
     return fig

@@ -18,6 +18,14 @@ from advconf_lite.figures.panels import image_panel, outlines
 from advconf_lite.figures.style import DPI, Cue
 
 
+class OutlinedFigure:
+    """A widget's figure of outlined slices: `_start` makes it with the first drawing, each further one changes it."""
+
+    def __init__(self, class_names: Sequence[str], spacing_mm: float, quality: str) -> None:
+        self.class_names, self.spacing_mm, self.quality = list(class_names), spacing_mm, quality
+        self.kept: KeptFigure | None = None
+
+
 class KeptImage:
     """An image on axes of its own, of which `show` changes pixels, grey window and outlines."""
 

@@ -14,12 +14,11 @@ from matplotlib.patheffects import withStroke
 
 from advconf_lite.figures.panels import (
     LEGEND_COLUMNS,
-    class_handles,
     crop_around,
     figure_of_images,
     image_panel,
-    line_handle,
     outlines,
+    predicted_handles,
     scale_bar,
 )
 from advconf_lite.figures.style import BLUE, BROKEN, TRUTH, WIDTH, plain_array, styled
@@ -117,11 +116,7 @@ def _grid(
     for ax in axes[len(cases) :]:
         ax.axis("off")
     scale_bar(axes[0], images[0][box].shape, spacing_mm)
-    handles = class_handles(list(class_names))
-    if len(class_names) == 1:
-        handles[0].set_label(f"predicted {class_names[0]}")
-    if any(truth is not None for truth in truths):
-        handles.insert(0, line_handle(TRUTH, "truth"))
+    handles = predicted_handles(class_names, truth=any(truth is not None for truth in truths))
     if any(case.true < failed_below for case in cases):
         handles.append(Line2D([], [], ls="none", marker="s", mfc="none", mec=BROKEN.colour, mew=3, ms=11,
                               label=f"{quality} below {failed_below:g}"))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from advconf_lite.figures.style import Cue, class_cue
+from advconf_lite.figures.style import TRUTH, Cue, class_cue
 
 LEGEND_COLUMNS = 5
 
@@ -75,6 +76,14 @@ def scale_bar(ax: Axes, shape: tuple[int, int], spacing_mm: float) -> None:
 def class_handles(class_names: list[str]) -> list[Line2D]:
     cues = [class_cue(label) for label, _ in enumerate(class_names, start=1)]
     return [line_handle(cue, name) for cue, name in zip(cues, class_names)]
+
+
+def predicted_handles(class_names: Sequence[str], truth: bool = True) -> list[Line2D]:
+    """For outlines that a network drew, beside the truth: a class that is alone is said to be a prediction."""
+    handles = class_handles(list(class_names))
+    if len(handles) == 1:
+        handles[0].set_label(f"predicted {class_names[0]}")
+    return [line_handle(TRUTH, "truth"), *handles] if truth else handles
 
 
 def line_handle(cue: Cue, label: str) -> Line2D:

@@ -45,8 +45,14 @@ def _chosen(predictions: pd.DataFrame, quality: str, methods: Sequence[str] | No
 
 def broken_promises(rows: pd.DataFrame, by: float = BROKEN_BY) -> pd.DataFrame:
     """Rows of a predictions table whose prediction lies more than `by` above the truth, the worst first."""
+    rows = by_excess(rows)
+    return rows[rows["excess"] > by]
+
+
+def by_excess(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a predictions table with a column `excess`, predicted minus true score: the most promised first, NaN last."""
     excess = rows["predicted_score"] - rows["true_score"]
-    return rows[excess > by].assign(excess=excess).sort_values("excess", ascending=False, kind="stable")
+    return rows.assign(excess=excess).sort_values("excess", ascending=False, kind="stable")
 
 
 @styled

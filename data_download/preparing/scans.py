@@ -183,7 +183,7 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
     # Air is -1000 in CT and below 0 in scored images, so around an image it is as dark as in it. The published code has 0.
     images = centre_crop_or_pad(prepared.images, job.size, prepared.dark if job.geometry == "in-plane" else 0)
     whole = prepared.masks
-    filled, arrays = np.ones(len(images), bool), []
+    filled = np.ones(len(images), bool)
     empty = faded = cropped = labelled = lost = needed = 0
     if whole is not None:
         masks = centre_crop_or_pad(whole, job.size)
@@ -194,10 +194,10 @@ def _work(scan: Scan, job: Job, path: Path) -> Done:
         stored = prepared.filled if job.geometry == "in-plane" else before  # the other one has another number of slices
         empty, faded, cropped = len(whole) - stored, stored - before, before - left
     keep = np.ones(len(images), bool) if job.keep_empty else filled
-    if whole is not None:
-        arrays = [masks[keep]]
     counts = int(keep.sum()), empty, faded, cropped, labelled, lost, needed
-    arrays = [counts, np.array(prepared.notes, dtype=str), np.flatnonzero(keep), images[keep], *arrays]
+    arrays = [counts, np.array(prepared.notes, dtype=str), np.flatnonzero(keep), images[keep]]
+    if whole is not None:
+        arrays.append(masks[keep])
 
     def write(temporary: Path) -> None:
         content = io.BytesIO()  # into a file itself, numpy does not say that the disk is full
