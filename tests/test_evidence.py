@@ -21,6 +21,7 @@ from advconf_lite.course.evidence import (
     with_images,
     word_for,
 )
+from advconf_lite.course.first_screen import duration
 from advconf_lite.course.own import INFO, an_export, as_it_came, contact_sheet, new_images
 from advconf_lite.course.plan import plan_table, screen, unlike_the_paper, unlike_the_published_code
 from advconf_lite.course.sampling import FewSlices, as_estimate, few_slices, sample_slider
@@ -204,6 +205,14 @@ def test_what_differs_is_what_the_profiles_say():
     assert unlike_the_paper("paper").empty and set(PROFILES) >= {"quick", "paper"}
     code = unlike_the_published_code()
     assert code.loc["split"].tolist()[1:] == ["slice", "subject"] and len(code) <= 30
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [(0.4, "a second"), (4.4, "4 seconds"), (12, "10 seconds"), (89, "90 seconds"), (300, "5 minutes"), (7200, "2 hours")],
+)
+def test_a_duration_in_words_is_not_longer_than_its_bar(seconds, words):
+    assert duration(seconds) == words
 
 
 def test_the_picture_of_a_plan():
