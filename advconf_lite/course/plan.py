@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from advconf_lite.course.first_screen import first_screen, seconds_per_step, training_seconds, what_data
+from advconf_lite.course.parameters import refuse_wrong_parameters
 from advconf_lite.experiment.parts import first_look
 from advconf_lite.experiment.profiles import PROFILES, Profile, as_written, find_profile
 from advconf_lite.experiment.run import Run
@@ -30,6 +31,7 @@ def plan_table(
 
     The hours are those of one U-Net and of all heads of one pair of seeds, if no training stops early.
     """
+    refuse_wrong_parameters()
     rows, measured = [], {}
     for name in profiles:
         with tempfile.TemporaryDirectory() as folder:
