@@ -77,7 +77,7 @@ from advconf_lite.course.plan import plan_table
 from advconf_lite.figures.plan import durations
 from advconf_lite.figures.style import show
 
-plan = plan_table(data, dict.fromkeys(["smoke", "quick", profile]), methods.split())
+plan = plan_table(data, dict.fromkeys(["smoke", "quick", profile]), methods)
 seconds = (3600 * (plan["U-Net, h"] + plan["heads, h"])).to_dict()
 words = {name: f"about {duration(value)}" for name, value in seconds.items()}
 show(
@@ -101,7 +101,7 @@ plan.round(3)
 # %%
 from advconf_lite.course.plan import screen
 
-print(screen(data, profile, methods.split()))
+print(screen(data, profile, methods))
 
 # %% [markdown]
 # ## In what the profiles differ

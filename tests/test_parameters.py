@@ -69,7 +69,7 @@ def test_every_lesson_refuses_a_cell_that_was_edited_into_another_kind(name, tmp
     ("cell", "found"),
     [
         ("n: int = 3  # number\ns: str = 'a'", {"n": 3, "s": "a"}),
-        ("n: list = 3", {"n": []}),
+        ("n: list = 3", {"n": [0]}),
         ("n = 3", {}),
         ("n: int", {}),
         ("n: int = 3\nprint(n)", {}),

@@ -16,26 +16,27 @@ from advconf_lite.experiment.run import Run
 from advconf_lite.settings import Settings
 
 
-def screen(data: str, profile: str, methods: Sequence[str], quality: Sequence[str] = ("dice",)) -> str:
+def screen(data: str, profile: str, methods: str | Sequence[str], quality: Sequence[str] = ("dice",)) -> str:
     """The first lines that `run` would print, for a run from nothing; it leaves no folder behind, and trains nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(folder, data, profile, quality, methods, progress=False)
+        run = Run(folder, data, profile, quality, _names(methods), progress=False)
         lines = first_screen(run, [0], [0]).split("\n")
     return "\n".join(line for line in lines if not line.startswith("results"))
 
 
 def plan_table(
-    data: str, profiles: Sequence[str], methods: Sequence[str], quality: Sequence[str] = ("dice",)
+    data: str, profiles: Sequence[str], methods: str | Sequence[str], quality: Sequence[str] = ("dice",)
 ) -> pd.DataFrame:
     """A row per profile: pixels, steps, seconds of a step of the U-Net as measured now, and hours of training from these.
 
-    The hours are those of one U-Net and of all heads of one pair of seeds, if no training stops early.
+    The hours are those of one U-Net and of all heads of one pair of seeds, if no training stops early. `methods` are names,
+    or text with spaces between them, as a lesson's parameter.
     """
     refuse_wrong_parameters()
     rows, measured = [], {}
     for name in profiles:
         with tempfile.TemporaryDirectory() as folder:
-            run = Run(folder, data, name, quality, methods, progress=False)
+            run = Run(folder, data, name, quality, _names(methods), progress=False)
             grid, _ = first_look(run.data, run.profile)
             work = grid.rows, grid.columns, run.profile.channels, run.profile.num_res_units, run.profile.segmenter_batch
             if work not in measured:
@@ -48,6 +49,10 @@ def plan_table(
             "seconds a step": measured[work], "U-Net, h": segmenter / 3600, "heads, h": heads / 3600,
         })  # fmt: skip
     return pd.DataFrame(rows).set_index("profile")
+
+
+def _names(methods: str | Sequence[str]) -> Sequence[str]:
+    return methods.split() if isinstance(methods, str) else methods
 
 
 def unlike_the_paper(profile: str) -> pd.DataFrame:
