@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -93,7 +94,7 @@ OWN = ["torch", "both", 'winonly; sys_platform == "win32"', 'oldonly; python_ver
 @pytest.fixture
 def make(shop, monkeypatch, tmp_path):
     """The command, with its own wheel and its rendered course made in no time."""
-    for name, value in {"INDEX_URL": shop.usual, "CONFIG_FILE": "/dev/null", "NO_CACHE_DIR": "1"}.items():
+    for name, value in {"INDEX_URL": shop.usual, "CONFIG_FILE": os.devnull, "NO_CACHE_DIR": "1"}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
     for name in ("FIND_LINKS", "EXTRA_INDEX_URL", "NO_INDEX", "CONSTRAINT"):
         monkeypatch.delenv(f"PIP_{name}", raising=False)
@@ -201,6 +202,8 @@ class TestFolder:
         assert not (make.out / "SHA256SUMS").exists() and not (make.out / ".part").exists()
         assert "not finished" in sums.problems(make.out)[0]
         monkeypatch.setattr(storing, "pip", real)
+        (make.out / "notebooks" / "student" / "runs").mkdir(parents=True)  # somebody has taken it to a lesson
+        (make.out / "notebooks" / "student" / "runs" / "mine.csv").write_text("1")
         (make.out / ".part").mkdir()  # of a process that was killed
         (make.out / "wheels" / "dataone-1.0-py3-none-any.whl").write_bytes(b"half")
         assert make("--platform", "windows", "--python", "3.12") == 0
@@ -208,6 +211,8 @@ class TestFolder:
         again = {path.name: path.stat().st_mtime_ns for path in (make.out / "wheels").iterdir()}
         assert again["both-2.0-py3-none-any.whl"] == wheels["both-2.0-py3-none-any.whl"]
         assert sums.problems(make.out) == [] and not (make.out / ".part").exists()
+        assert (make.out / "notebooks" / "student" / "runs" / "mine.csv").read_text() == "1"
+        assert "runs" not in (make.out / "SHA256SUMS").read_text()
 
     def test_the_page_installs_it_without_an_index_and_the_sums_see_every_change(self, make, tmp_path, capsys, monkeypatch):
         assert make("--platform", "linux", "windows", "--python", HERE) == 0
@@ -222,6 +227,11 @@ class TestFolder:
             assert installed >= {"advconf_lite", "torch", "both", "dataone"} and "winonly" not in installed
         check = [sys.executable, make.out / "check.py"]
         assert subprocess.run(check, capture_output=True, text=True).stdout == "all files are as they were written\n"
+        assert make("--check") == 0
+        with monkeypatch.context() as away:
+            away.setenv("PIP_INDEX_URL", "file:///nowhere")
+            away.setattr("advconf_lite.course.bundling.resolving.CPU", "file:///nowhere")
+            assert make("--platform", "windows", "--python", HERE) == 2  # and what is finished stays so
         assert make("--check") == 0
         for name, spoil in {
             "wheels/winonly-1.0-py3-none-any.whl": lambda path: path.write_bytes(b"x"),

@@ -35,6 +35,7 @@ from advconf_lite.support.files import cannot_write, write_text
 EXTRAS = "data,lab"
 RECORD = "bundle.json"
 FORMAT = 1
+CONTENT = ("wheels", "notebooks", "docs", "course", "INSTALL.html", "check.py", RECORD)
 SOURCES = ("advconf_lite", "data_download", "notebooks", "artefacts", "pyproject.toml", "README.md", "LICENSE")
 
 
@@ -101,9 +102,9 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _make(out: Path, targets: list[Target], torch_index: str, clone: Path, temporary: Path) -> dict[Target, str]:
-    (out / sums.SUMS).unlink(missing_ok=True)
     record = {"format": FORMAT, "version": __version__, "commit": _commit(clone, out), "torch_index": torch_index}
-    write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
+    if not (out / RECORD).exists():  # from here on the folder is ours
+        write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
     own = own_wheel(clone, temporary)
     needed, lacks = {}, {}
     for target in targets:
@@ -121,6 +122,7 @@ def _make(out: Path, targets: list[Target], torch_index: str, clone: Path, tempo
     missing = lacking_here(wheels, everything.values())
     print(f"to download: {len(missing)} of {len(everything)} wheels, {_megabytes(missing)}", flush=True)
     enough_space(out, missing)
+    (out / sums.SUMS).unlink(missing_ok=True)  # until all is there: what was finished stays so, if nothing could be had
     store(wheels, needed)
     _into(own, wheels / own.name)
     for path in wheels.iterdir():  # of another edition, or of machines that are not asked for any more
@@ -132,9 +134,9 @@ def _make(out: Path, targets: list[Target], torch_index: str, clone: Path, tempo
     record["machines"] = {str(target): [each.file for each in found] for target, found in needed.items()}
     record["lacks"] = {str(target): why for target, why in lacks.items()}
     write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
-    lines = sums.lines(out)
+    lines = sums.lines(out, CONTENT)
     write_text(out / sums.SUMS, "\n".join(lines) + "\n")
-    total = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    total = sum((out / line.partition("  ")[2]).stat().st_size for line in lines)
     print(f"{out}: {len(lines)} files, {total / 1e6:.0f} MB, for {', '.join(map(str, needed))}; open INSTALL.html")
     if lacks:
         print(f"not in it: {', '.join(map(str, lacks))}; the reasons are above, and in INSTALL.html")
@@ -181,6 +183,8 @@ def _replace(folder: Path, source: Path, leave_out) -> None:
     part = folder.parent / PART
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(source, part, ignore=leave_out, copy_function=shutil.copyfile)
+    for runs in [path for path in folder.rglob("runs") if path.is_dir()]:  # of somebody who took the stick to a lesson
+        os.replace(runs, part / runs.relative_to(folder))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(part, folder)
 

@@ -18,11 +18,14 @@ def digest(path):
     return found.hexdigest()
 
 
-def lines(folder):
-    """What SHA256SUMS of a folder holds: a line for every file in it, in order, but for itself and what is hidden."""
-    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-    shown = [name for name in names if name != SUMS and not any(part.startswith(".") for part in name.split("/"))]
-    return [f"{digest(folder / name)}  {name}" for name in shown]
+def lines(folder, content):
+    """What SHA256SUMS of a folder holds: a line for every file in `content`, files and folders in it.
+
+    What lessons have made there (runs/) is not of the bundle.
+    """
+    found = [path for name in content for path in [folder / name, *sorted((folder / name).rglob("*"))] if path.is_file()]
+    names = [path.relative_to(folder) for path in found]
+    return [f"{digest(folder / name)}  {name.as_posix()}" for name in names if "runs" not in name.parts]
 
 
 def problems(folder):
