@@ -15,6 +15,8 @@
 # Previous: [03 adversarial training](03_adversarial_training.ipynb) ·
 # Next: [05 score agreement](05_score_agreement.ipynb)
 #
+# **To read:** about 16 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/04_evaluation_across_scanners.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/04_evaluation_across_scanners.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/04_evaluation_across_scanners.ipynb
@@ -33,8 +35,7 @@
 # * say why intervals are drawn over subjects and seeds and never over slices,
 # * write the one sentence that an interval supports, and no other.
 #
-# To read: about 17 minutes (200 words a minute, three seconds a line of code); exercises and widgets come on top. It
-# continues [lesson 03](03_adversarial_training.ipynb), and starts on its own.
+# It continues [lesson 03](03_adversarial_training.ipynb), and starts on its own.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it

@@ -15,6 +15,8 @@
 # Previous: [04 evaluation across scanners](04_evaluation_across_scanners.ipynb) ·
 # Next: [06 ablations and controls](06_ablations_and_controls.ipynb)
 #
+# **To read:** about 9 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
@@ -32,8 +34,7 @@
 # * show in one picture why it *ranks* but does not *estimate*,
 # * weigh its order against its price, which is passes.
 #
-# To read: about 10 minutes; exercises come on top. It continues [lesson 04](04_evaluation_across_scanners.ipynb), and
-# starts on its own.
+# It continues [lesson 04](04_evaluation_across_scanners.ipynb), and starts on its own.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it

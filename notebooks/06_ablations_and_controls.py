@@ -15,6 +15,8 @@
 # Previous: [05 score agreement](05_score_agreement.ipynb) ·
 # Next: [07 your own images](07_your_own_images.ipynb)
 #
+# **To read:** about 14 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb
@@ -33,8 +35,8 @@
 # * lay out an ablation as in the paper's Table 3, and times as in its Table 1,
 # * say what a run supports and what it does not.
 #
-# To read: about 15 minutes; exercises come on top. It continues [lesson 05](05_score_agreement.ipynb), and starts on
-# its own; from nothing it is the longest computation of the course.
+# It continues [lesson 05](05_score_agreement.ipynb), and starts on its own; from nothing it is the longest computation of
+# the course.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it

@@ -15,6 +15,8 @@
 # Previous: [06 ablations and controls](06_ablations_and_controls.ipynb) ·
 # Next: [08 the papers scale](08_the_papers_scale.ipynb)
 #
+# **To read:** about 10 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/07_your_own_images.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/07_your_own_images.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/07_your_own_images.ipynb
@@ -32,8 +34,8 @@
 # * take your own PyTorch network through the course in four lines,
 # * predict scores for images without masks, and make a contact sheet with the worst promised first.
 #
-# To read: about 10 minutes; exercises come on top. The first part trains nothing; the second trains a toy network in
-# seconds; the third uses the run of the other lessons, and makes it if it is not there.
+# The first part trains nothing; the second trains a toy network in seconds; the third uses the run of the other lessons,
+# and makes it if it is not there.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it

@@ -14,6 +14,8 @@
 #
 # Previous: [07 your own images](07_your_own_images.ipynb)
 #
+# **To read:** about 6 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/08_the_papers_scale.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/08_the_papers_scale.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/08_the_papers_scale.ipynb
@@ -30,7 +32,7 @@
 # * get and prepare the paper's data, and start, stop and resume a run of hours,
 # * run single lessons on it by papermill.
 #
-# To read: about 6 minutes. **Nothing is trained here**: the cells measure a few steps and print a plan.
+# **Nothing is trained here**: the cells measure a few steps and print a plan.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
