@@ -1,4 +1,4 @@
-"""python -m advconf_lite {run,tune,predict,pool,artefacts,seat,class,bundle,check}: see the module of each."""
+"""python -m advconf_lite {run,tune,predict,pool,artefacts,seat,class,bundle,slides,check}: see the module of each."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ COMMANDS = {
     "seat": ("advconf_lite.course.seat", "a student's part of the class: both heads, with a seed of one's own"),
     "class": ("advconf_lite.course.classroom", "what the seats have handed in, joined: the interval as seeds are added"),
     "bundle": ("advconf_lite.course.bundle", "a folder for a USB stick: installs with the network off"),
+    "slides": ("advconf_lite.course.slides", "slides of each lesson, from its text and its stored figures"),
     "check": ("advconf_lite.course.check", "is this machine ready?"),
 }
 
