@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from latex2mathml.converter import convert
 from nbconvert.filters import markdown2html
 
-from advconf_lite.course.slides import Picture, Slide
+from advconf_lite.course.slide import Picture, Slide
 
 STYLE = """
 html { scroll-snap-type: y mandatory; }

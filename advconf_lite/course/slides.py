@@ -19,13 +19,14 @@ import ast
 import html
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 
 from advconf_lite.course.exercise import Choice
 from advconf_lite.course.exercises import find
+from advconf_lite.course.slide import Picture, Slide
 from advconf_lite.course.stubs import BEGIN, CHECK, without_solution
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_text
@@ -37,28 +38,6 @@ ASKED = re.compile(r"\*\*(?:Guess|guess|Before you run|Exercise|Challenge)\b")
 CHOICE = re.compile(r"^choose\(\"(\w+)\"", flags=re.M)
 FIGURE = re.compile(r'<figure\b.*?<img src="(data:[^"]+)" alt="([^"]*)"(?: width="(\d+)" height="(\d+)")?.*?'
                     r"<figcaption[^>]*>(.*?)</figcaption>", flags=re.S)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A stored figure: its data URI, its words, its caption as HTML; width and height in pixels, 0 where not stored."""
-
-    source: str
-    alt: str
-    caption: str
-    width: int = 0
-    height: int = 0
-
-
-@dataclass(frozen=True)
-class Slide:
-    """One slide: a heading, and below it Markdown, code or a picture."""
-
-    heading: str
-    text: str = ""
-    code: str = ""
-    picture: Picture | None = None
-    kind: str = "text"  # title, text, ask, figure
 
 
 def slides_of(notebook: nbformat.NotebookNode) -> list[Slide]:
