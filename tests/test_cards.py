@@ -9,10 +9,11 @@ import pytest
 from pages import ROOT
 
 from advconf_lite.course import card as cards
+from advconf_lite.course import cards as measuring
 from advconf_lite.course.cards import cost, main, resident_mb, watched
 from advconf_lite.course.notebooks import lessons
 
-RECORD = {"alone_s": 320.0, "again_s": 41.2, "peak_mb": 1120, "cores": 2, "gpu": False, "date": "2026-11-28"}
+RECORD = {"alone_s": 320.0, "again_s": 41.2, "peak_mb": 1120, "cores": 2, "gpu": False, "busy": False}
 
 
 @pytest.mark.parametrize("name", lessons())
@@ -103,10 +104,18 @@ def test_an_old_card_and_a_missing_one_name_lesson_and_command(tmp_path):
         ({"alone_s": None, "again_s": 200.0}, "3 minutes where the run's folder is filled (measured"),
         ({"gpu": True, "cores": 1, "peak_mb": None}, "(measured on 1 core and a GPU)."),
         ({"alone_s": None, "again_s": 0.4}, "5 seconds where"),
+        ({"busy": True}, "(measured on 2 cores without a GPU, busy with other work, with 1200 MB of memory)."),
     ],
 )  # fmt: skip
 def test_the_line_below_the_title(change, said):
     assert said in cards.line(jupytext.reads(LESSON, fmt="py:percent"), RECORD | change)
+
+
+def test_a_machine_with_other_work_is_noticed(monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (measuring.cores() * 0.6, 0.0, 0.0), raising=False)
+    assert measuring.busy()
+    monkeypatch.setattr("os.getloadavg", lambda: (measuring.cores() * 0.4, 9.0, 9.0))
+    assert not measuring.busy()
 
 
 def test_without_a_card_it_says_so():

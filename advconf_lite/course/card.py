@@ -144,6 +144,7 @@ def line(notebook: nbformat.NotebookNode, card: dict[str, Any] | None) -> str:
     memory = f", with {100 * -(-card['peak_mb'] // 100)} MB of memory" if card["peak_mb"] else ""
     cores = f"{card['cores']} core{'s' * (card['cores'] != 1)}"
     device = f"{cores} and a GPU" if card["gpu"] else f"{cores} without a GPU"
+    device += ", busy with other work" if card["busy"] else ""
     return f"{read} **To run:** {run} (measured on {device}{memory})."
 
 
@@ -167,7 +168,9 @@ def table(root: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         card, told = cards.get(path.stem), ("?",) * 4
         if card is not None:
             alone = "?" if card["alone_s"] is None else f"{card['alone_s']:.0f}"
-            where = f"{card['cores']} cores{', GPU' if card['gpu'] else ''}, {card['date']}"
+            where = (
+                f"{card['cores']} cores{', GPU' if card['gpu'] else ''}{', busy' if card['busy'] else ''}, {card['date']}"
+            )
             told = f"{card['again_s']:.0f}", alone, str(card["peak_mb"] or "?"), where
         rows.append((path.stem[:2], str(minutes_to_read(source_of(root, path.stem))), *told))
     return HEAD, rows

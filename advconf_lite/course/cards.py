@@ -93,6 +93,15 @@ def cost(path: Path, folder: Path) -> tuple[float, float | None]:
         return nbformat.read(executed, as_version=4).metadata.papermill.duration, peak.mb
 
 
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def busy() -> bool:
+    """Whether other work has kept more than half of the cores during the last minute; ask before anything was executed."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > cores() / 2
+
+
 def measure(name: str, there: Path | None = None) -> dict[str, object]:
     """A lesson's record. With `there` it is executed once in that folder, and what it costs alone is not known."""
     import torch
@@ -106,15 +115,14 @@ def measure(name: str, there: Path | None = None) -> dict[str, object]:
         again, first = cost(path, there)
         second = first
     peaks = [mb for mb in (first, second) if mb]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     notebook = source_of(CLONE, name)
     chosen = parameters_of(notebook)
     return {
         "alone_s": alone and round(alone, 1),
         "again_s": round(again, 1),
         "peak_mb": round(max(peaks)) if peaks else None,
-        "cores": cores,
-        "threads": int(os.environ.get("OMP_NUM_THREADS", cores)),
+        "cores": cores(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
         "gpu": torch.cuda.is_available(),
         "data": chosen["data"],
         "profile": chosen["profile"],
@@ -142,9 +150,13 @@ def _measure(arguments: list[str]) -> int:
     known = {name[:2]: name for name in lessons()}
     if unknown := sorted(set(chosen.lessons) - known.keys()):
         raise BadInput(f"there is no lesson {unknown[0]}; give numbers of {', '.join(known)}", argument="lessons")
+    if others := busy():
+        print(
+            "other work keeps this machine busy, so what is measured now is too long; the cards will say so", file=sys.stderr
+        )
     for name in [known[number] for number in dict.fromkeys(chosen.lessons)] or list(known.values()):
         print(f"executing {name}", flush=True)
-        before, new = read_cards(CLONE), measure(name, chosen.there)
+        before, new = read_cards(CLONE), measure(name, chosen.there) | {"busy": others}
         kept = before.get(name, {})
         if new["alone_s"] is None and kept.get("measured") == new["measured"]:
             new["alone_s"] = kept["alone_s"]  # of the same lesson: still true
