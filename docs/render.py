@@ -143,13 +143,17 @@ def settings() -> str:
     from advconf_lite.settings import Settings
 
     ours, code = Settings(), Settings.published_code()
+
+    def published(name: str, why: str) -> str:
+        return "-" if why.startswith("our own control") else as_written(getattr(code, name))
+
     return _grid(
         ("setting", "paper", "published code", "ours", "values, or why"),
         [
             (
                 f"`{f.name}`",
                 f.metadata["paper"] or "not said",
-                as_written(getattr(code, f.name)),
+                published(f.name, f.metadata["why"]),
                 as_written(getattr(ours, f.name)),
                 f.metadata["why"],
             )
@@ -168,7 +172,7 @@ def profiles() -> str:
 
     paper, quick = values("paper"), values("quick")
     rows = [(f"`{name}`", as_written(paper[name]), as_written(quick[name])) for name in paper if paper[name] != quick[name]]
-    return _grid(("", "paper", "quick"), rows)
+    return _grid(("", "profile `paper`", "quick"), rows)
 
 
 def methods() -> str:
