@@ -90,7 +90,7 @@ class Settings:
     objective: str = choice(
         "sum",
         "line 19 differentiates C, which has one output per class",
-        why="sum | mean of the class scores: alpha of 0.76-0.92 in Figure 1 fits the sum better; the published code takes it",
+        why="sum | mean of the class scores: alpha of 0.76-0.92 in Figure 1 fits the sum better, which is published",
     )
 
     # head training
@@ -107,7 +107,7 @@ class Settings:
         None, code=1.0, why="None: alpha begins as it did for the head; the published start asks for more than its 0.8"
     )
     strong_probability: float = choice(
-        0.5, why="our own control: of each transform of strong-augmentation; with MONAI's 0.1 two images of three stay unchanged"
+        0.5, why="our own control, strong-augmentation: of each transform; MONAI's 0.1 leaves two images of three unchanged"
     )
 
     # data

@@ -36,6 +36,8 @@ CASES = {
             "def f(picks, dice):\n    return len(picks)": "sent back",
             "def f(picks, dice):\n    return (dice < 0.7).sum()": "nobody picked",
             "def f(picks, dice):\n    return (dice[picks] < 0.7).sum()": "twice",
+            "def f(picks, dice):\n    return sum(dice[i - 1] < 0.7 for i in set(picks))": "from 0",
+            "def f(picks, dice):\n    return sum(dice[i - 1] < 0.7 for i in picks)": "from 0",
         },
     ),
     "leaked_share": (
@@ -64,6 +66,7 @@ CASES = {
             "def f(x):\n    return (x - x.mean()) / x.std()": "whole batch",
             "def f(x):\n    return x - x.mean((1, 2), keepdims=True)": "scanner's",
             "def f(x):\n    return (x - x.mean((1, 2))) / x.std((1, 2))": "line 2",
+            "def f(x):\n    return (x - x.mean(axis=(1, 2))) / x.std(axis=(1, 2))": "keepdims=True",
         },
     ),
     "my_dice": (
@@ -74,6 +77,8 @@ CASES = {
             "def f(a, b):\n    n = a.sum() + b.sum()\n    return 2 * (a & b).sum() / max(n, 1)": "two empty masks get",
             "def f(a, b):\n    return 2 * (a & b).sum() / (a.sum() + b.sum())": "NaN",
             "def f(a, b):\n    u = (a | b).sum()\n    return (a & b).sum() / u if u else 1": "Jaccard",
+            "def f(a, b):\n    return 2 * (a & b).sum() / (a.sum() + b.sum()) if a.any() else 1": "only the first",
+            "def f(a, b):\n    return 2 * (a & b).sum() / (a.sum() + b.sum()) if b.any() else 1": "only the second",
         },
     ),
     "silent_failures": (
