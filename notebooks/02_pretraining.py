@@ -327,9 +327,9 @@ print(reading(certain, source))
 by_line(certain)
 
 # %% [markdown]
-# The share hangs on the line at `0.9`: certainty lies within so narrow a band that a line a little higher or lower gives
-# quite another one. What does not hang on it are the medians, and how the slices are ordered. $r$, Pearson's correlation, is
-# 1 where certainty rises with Dice along a line, and 0 where it says nothing of it:
+# The row says how much the share hangs on the line at `0.9`: where certainty lies within a narrow band, a line a little higher
+# or lower gives quite another one. What does not hang on it are the medians, and how the slices are ordered. $r$, Pearson's
+# correlation, is 1 where certainty rises with Dice along a line, and 0 where it says nothing of it:
 
 # %%
 print(as_baseline(certain, source))
