@@ -327,7 +327,7 @@ print(reading(certain, source))
 by_line(certain)
 
 # %% [markdown]
-# The row says how much the share hangs on the line at `0.9`: where certainty lies within a narrow band, a line a little higher
+# The row says how far the share hangs on the line at `0.9`: where certainty lies in a narrow band, a line a little higher
 # or lower gives quite another one. What does not hang on it are the medians, and how the slices are ordered. $r$, Pearson's
 # correlation, is 1 where certainty rises with Dice along a line, and 0 where it says nothing of it:
 
