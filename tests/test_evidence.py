@@ -12,8 +12,9 @@ from advconf_lite.course import edition, evidence
 from advconf_lite.course.evidence import (
     beside_the_other_organ,
     differences,
-    gains,
+    gain_table,
     methods_of,
+    nothing_to_rank,
     of_first_pair,
     overpromised,
     shipped_predictions,
@@ -67,9 +68,24 @@ def test_the_word_is_that_of_the_interval(shift, word):
 def test_gains_are_scanner_by_scanner():
     table = by_hand(noise=0.1)
     table.loc[(table["domain"] == "t1") & (table["method"] == "adversarial"), "predicted_score"] += 0.4
-    found = gains(metrics_table(table, resamples=0), "t2", *BOTH, "mae", "dice")
-    assert found.index.tolist() == ["t1", "t0"] and found["t1"] > 0 > found["t0"]
-    assert gains(metrics_table(table, resamples=0), None, "adversarial", "replay", "mae", "dice").empty
+    metrics, none = metrics_table(table, resamples=0), pd.Series(dtype=float)
+    found = gain_table(metrics, none, "t2", *BOTH, "mae", "dice")["difference"]
+    assert found.index.tolist() == ["t1", "t0", "mean"] and found["t1"] > 0 > found["t0"]
+    assert found["mean"] == pytest.approx((found["t0"] + found["t1"]) / 2)
+    assert gain_table(metrics, none, None, "adversarial", "replay", "mae", "dice").empty
+
+
+@pytest.mark.parametrize(("zeros", "flat"), [(0, []), (15, []), (17, ["t1"]), (32, ["t1"])])
+def test_where_most_true_scores_are_equal_there_is_nothing_to_rank(zeros, flat):
+    table = by_hand(noise=0.1)
+    rows = table.index[table["domain"] == "t1"]
+    table.loc[rows[: 2 * zeros], "true_score"] = 0.0  # each slice has a row of each method
+    found = nothing_to_rank(table, "t2", "dice")
+    assert found.index.tolist() == flat and nothing_to_rank(table, "t1", "dice").empty
+    rest = gain_table(metrics_table(table, resamples=0), found, "t2", *BOTH, "mae", "dice")
+    assert ("mean without 1" in rest.index) == bool(flat) and (rest["one true score"] != "").sum() == len(flat)
+    if flat:
+        assert rest.loc["mean without 1", "difference"] == pytest.approx(rest.loc["t0", "difference"])
 
 
 def test_the_telling_scanner_has_failures_and_good_ones():

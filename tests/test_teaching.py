@@ -123,6 +123,13 @@ CASES = {
             """: "cut the graph",
             """
             def f(segmenter, head, optimizer, x, s):
+                loss = ((head(segmenter(x)[1]) - s) ** 2).mean()
+                loss.backward()
+                optimizer.step()
+                return loss
+            """: "two things",
+            """
+            def f(segmenter, head, optimizer, x, s):
                 loss = ((head(segmenter(x)[1].detach()) - s) ** 2).mean()
                 loss.backward()
                 optimizer.step()
@@ -148,6 +155,8 @@ CASES = {
         {
             "def f(g, alpha, eps):\n    return -alpha * g / ((g ** 2).sum() + eps)": "whole batch",
             "def f(g, a, eps):\n    return -a * g / (g.flatten(1).norm(dim=1)[:, None, None, None] + eps)": "not squared",
+            "def f(g, alpha, eps):\n    return -alpha * g / (g.norm() + eps)": "whole batch, and",
+            "def f(g, alpha, eps):\n    return -alpha * g / ((g ** 2).sum((1, 2, 3)) + eps)": "[:, None, None, None]",
             "def f(g, alpha, eps):\n    return alpha * g / ((g ** 2).sum((1, 2, 3), keepdim=True) + eps)": "sign",
         },
     ),
@@ -220,15 +229,19 @@ CASES = {
             "def f(p, t, share):\n    return np.mean(1 - t[np.argsort(p)[: round(share * len(t))]])": "least",
             "def f(p, t, share):\n    return np.mean(t[np.argsort(-p)[: round(share * len(t))]])": "mean score",
             "def f(p, t, share):\n    return np.mean(1 - np.sort(t)[::-1][: round(share * len(t))])": "true score",
+            "def f(p, t, share):\n    return np.mean(1 - t[np.argsort(-p)[: int(share * len(t))]])": "nearest one",
+            "def f(p, t, share):\n    return np.mean(1 - t[np.argsort(-p)[: int(np.ceil(share * len(t)))]])": "nearest one",
         },
     ),
-    "width_ratio": (
+    "mae_of_draws": (
+        {}, "def f(weights, errors):\n    return np.average(np.tile(errors, (len(weights), 1)), axis=1, weights=weights)",
+        "def f(weights, errors):\n    ...",
         {
-            "subjects": np.repeat([f"p{i}" for i in range(10)], 8),
-            "true": np.full(80, 0.5),
-            "predicted": 0.5 + np.repeat(np.linspace(0, 0.4, 10), 8),
+            "def f(w, e):\n    return (w @ e) / len(e)": "not always n",
+            "def f(w, e):\n    return w @ e": "the sum",
+            "def f(w, e):\n    return np.full(len(w), e.mean())": "counts twice",
+            "def f(w, e):\n    return (w @ e).sum() / w.sum()": "each row",
         },
-        "2.83", "None", {"0.354": "other way round", "1.0": "same thing", "9": "too high"},
     ),
     "pairs_of": (
         {}, "def f(n):\n    return n * (n - 1) // 2", "def f(n):\n    ...",
