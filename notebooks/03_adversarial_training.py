@@ -99,7 +99,7 @@ from advconf_lite.figures.style import show
 
 experiment, source = run.experiment, run.experiment.slices.source_domain
 if shown:
-    predictions = run.predict_heads(*seeds[0])
+    predictions = {pair: run.predict_heads(*pair) for pair in seeds}[seeds[0]]  # of all pairs, for the table in section 3
     graded = rows_of(predictions, shown[0], name)
     judging = {key: head for key, head in heads[seeds[0]].items() if key[0] in shown[:2]}
     worst = over_promised(run, segmenter, judging, graded)
@@ -575,8 +575,8 @@ of_seeds = history["segmenter_seed"].isin(segmenter_seeds) & history["head_seed"
 history = history[of_seeds]
 aligned = alignment_table(history, settings.delta_s)
 if len(aligned):
-    caption = "As the paper's Figure 1: predicted and true drop of the score, a marker per head seed; on the right, alpha."
-    show(figure1(history, settings.delta_s), caption)
+    caption = "As the paper's Figure 1, on the first U-Net: predicted and true drop, a marker per head seed; right, alpha."
+    show(figure1(history[history["segmenter_seed"] == segmenter_seeds[0]], settings.delta_s), caption)
 else:
     print("This run has no adversarial steps: add adversarial to the methods to see them.")
 
