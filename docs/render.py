@@ -163,7 +163,7 @@ def settings() -> str:
 
 
 def profiles() -> str:
-    """The profile for the paper's data beside the quick one: what differs."""
+    """The profile for the paper's data, which also holds what the paper does not say, beside the quick one: what differs."""
     from advconf_lite.experiment.profiles import PROFILES, as_written
 
     def values(name: str) -> dict[str, object]:

@@ -253,27 +253,34 @@ CASES = {
         def f(masks):
             import itertools
             pairs = itertools.combinations(masks, 2)
-            return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs])
+            return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) if (a | b).any() else 1 for a, b in pairs])
         """,
         "def f(masks):\n    ...",
         {
-            "def f(m):\n    return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a in m for b in m])": "with itself",
+            """
+            def f(masks):
+                import itertools
+                pairs = itertools.combinations(masks, 2)
+                return np.mean([2 * (a & b).sum() / max(a.sum() + b.sum(), 1) for a, b in pairs])
+            """: "count 1",
+            "def f(m):\n    return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) if (a | b).any() else 1 for a in m for b in m])":
+            "with itself",
             "def f(m):\n    return np.mean([2 * (m[0] & b).sum() / (m[0].sum() + b.sum()) for b in m[1:]])": "the first",
         },
     ),
     "which_control": (
         {},
-        "{'more images a step': 'plain-2b', 'every image twice': 'replay', 'images changed by as much': 'random-direction',"
-        " 'stronger augmentation': 'strong-augmentation'}",
-        "{'more images a step': ...}",
+        "{'plain-2b': [1], 'replay': [1, 2], 'random-direction': (1, 2, 3), 'segmenter-attack': [1, 2, 3, 4]}",
+        "{'plain-2b': ...}",
         {
-            "{'more images a step': 'replay', 'every image twice': 'plain-2b',"
-            " 'images changed by as much': 'random-direction',"
-            " 'stronger augmentation': 'strong-augmentation'}": "same ones again",
-            "{'more images a step': 'plain-2b', 'every image twice': 'replay',"
-            " 'images changed by as much': 'strong-augmentation', 'stronger augmentation': 'random-direction'}": "norms",
-            "{'more images a step': 'plain-2b', 'every image twice': 'replay', 'images changed by as much': 'plain',"
-            " 'stronger augmentation': 'strong-augmentation'}": "right in 3 of 4",
+            "{'plain-2b': [1, 2], 'replay': [1, 2], 'random-direction': [1, 2, 3], 'segmenter-attack': [1, 2, 3, 4]}":
+            "each of them once",
+            "{'plain-2b': [1], 'replay': [2], 'random-direction': [2, 3], 'segmenter-attack': [2, 3, 4]}": "2B images a step",
+            "{'plain-2b': [1], 'replay': [1, 2], 'random-direction': [1, 2, 3, 4], 'segmenter-attack': [1, 2, 3, 4]}": "harm",
+            "{'plain-2b': [1], 'replay': [1, 2], 'random-direction': [1, 2, 3], 'segmenter-attack': [1, 2, 3, 4, 5]}":
+            "the head is not asked",
+            "{'plain-2b': [2], 'replay': [1, 2], 'random-direction': [1, 2, 3], 'segmenter-attack': [1, 2, 3, 4]}":
+            "right in 3 of 4",
         },
     ),
     "false_alarms": (
@@ -289,11 +296,11 @@ CASES = {
         },
     ),
     "planted_errors": (
-        {"duplicate": 4, "label": 9, "constant": 2}, "{'duplicate': 4, 'label': 9, 'constant': 2}", "None",
+        {"leak": 4, "label": 9, "constant": 2}, "{'leak': 4, 'label': 9, 'constant': 2}", "None",
         {
-            "{'duplicate': 9, 'label': 4, 'constant': 2}": "exchanged",
-            "{'duplicate': 5, 'label': 10, 'constant': 3}": "from 0",
-            "{'duplicate': 4, 'label': 9, 'constant': 7}": "constant",
+            "{'leak': 9, 'label': 4, 'constant': 2}": "exchanged",
+            "{'leak': 5, 'label': 10, 'constant': 3}": "from 0",
+            "{'leak': 4, 'label': 9, 'constant': 7}": "constant",
         },
     ),
 }  # fmt: skip

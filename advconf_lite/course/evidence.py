@@ -73,6 +73,22 @@ def differences(
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
+def beside_the_constant(predictions: pd.DataFrame, constants: pd.DataFrame, source: str | None) -> pd.DataFrame:
+    """MAE of each method that estimates, minus the constant's on the same slices: rows of `compare`, `method` the head.
+
+    Args:
+        constants: the rows of the method "constant", which are of the U-Net alone: each head is set beside them.
+    """
+    found = []
+    for name in methods_of(predictions[predictions["estimates"].astype(bool)]):
+        ours = predictions[predictions["method"] == name]
+        pairs = ours[SEEDS].drop_duplicates()
+        theirs = constants.drop(columns="head_seed").merge(pairs, on="segmenter_seed")[constants.columns]
+        rows = compare(pd.concat([ours, theirs], ignore_index=True), name, [CONSTANT], source)
+        found.append(rows[rows["metric"] == "mae"].assign(method=name))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
 def word_for(
     predictions: pd.DataFrame, source: str | None, method: str, other: str, metric: str, quality: str
 ) -> str | None:

@@ -69,7 +69,7 @@ def lessons(tag: str | None = None) -> list[str]:
     """Names of the lessons in order; with `tag`, of those whose parameters' cell has it too.
 
     "pipeline" marks what the command `run` executes, "dropout" what needs a segmenter with dropout, "one-head-seed" what
-    trains so many heads that it is published with one head seed.
+    trains so many heads that it is published with one head seed, "own-profile" what only plans a profile, and no smaller one.
     """
     names = sorted(path.stem for path in lessons_folder().glob("[0-9][0-9]_*.ipynb"))
     return [name for name in names if tag is None or tag in _parameter_tags(name)]
@@ -195,8 +195,11 @@ def publish(executed: Path, path: Path) -> None:
 
 
 def of_lesson(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with which a lesson is published: all of them, but one head seed where many heads are trained."""
-    return parameters | ({"head_seeds": parameters["head_seeds"][:1]} if name in lessons("one-head-seed") else {})
+    """The parameters with which a lesson is published: all of them, but one head seed where many heads are trained, and no
+    profile where the lesson plans one of its own."""
+    if name in lessons("one-head-seed"):
+        parameters = parameters | {"head_seeds": parameters["head_seeds"][:1]}
+    return {key: value for key, value in parameters.items() if key != "profile" or name not in lessons("own-profile")}
 
 
 def main(arguments: list[str] | None = None) -> int:

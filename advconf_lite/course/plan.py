@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tempfile
 from collections.abc import Sequence
 
@@ -56,21 +57,27 @@ def _names(methods: str | Sequence[str]) -> Sequence[str]:
 
 
 def unlike_the_paper(profile: str) -> pd.DataFrame:
-    """In what a profile differs from the paper's: a row per value, columns `paper` and the profile's name."""
+    """In what a profile differs from the profile `paper`, which takes what the paper says, and where it says nothing the
+    published code's value or ours: a row per value."""
     paper, other = _values(PROFILES["paper"]), _values(find_profile(profile))
     rows = {name: (paper[name], other[name]) for name in paper if paper[name] != other[name]}
-    return pd.DataFrame(rows.values(), rows.keys(), ["paper", profile] if profile != "paper" else ["paper", "the same"])
+    return pd.DataFrame(rows.values(), rows.keys(), ["profile paper", f"profile {profile}"])
 
 
 def unlike_the_published_code() -> pd.DataFrame:
     """Each setting in which the published code is not what we take for the paper: where the paper says it, code, ours."""
     ours, code = Settings(), Settings.published_code()
     rows = {
-        f.name: (f.metadata["paper"] or "not said", as_written(getattr(code, f.name)), as_written(getattr(ours, f.name)))
+        f.name: (_place(f.metadata["paper"]), as_written(getattr(code, f.name)), as_written(getattr(ours, f.name)))
         for f in dataclasses.fields(Settings)
         if getattr(code, f.name) != getattr(ours, f.name) and f.name != "augmentations"
     }
     return pd.DataFrame(rows.values(), rows.keys(), ["in the paper", "published code", "ours"])
+
+
+def _place(text: str) -> str:
+    """Where the paper says a thing; a number that begins it is a section's, and must not be read as a value."""
+    return re.sub(r"^(?=\d)", "section ", text) or "not said"
 
 
 def _values(profile: Profile) -> dict[str, str]:

@@ -25,12 +25,12 @@ class AgreementFigure:
     def draw(self, agreement: np.ndarray, spread: np.ndarray, samples: int) -> Figure | np.ndarray:
         """
         Args:
-            agreement, spread: (n,) with this many samples; the whiskers reach one spread up and down.
+            agreement, spread: (n,) with this many samples; the whiskers reach one spread up and down, within 0 to 1.
         """
         if self.kept is None:
             self._start()
         self.dots.set_offsets(np.column_stack([self.true, agreement]))
-        self.whiskers.set_segments([[(x, y - s), (x, y + s)] for x, y, s in zip(self.true, agreement, spread)])
+        self.whiskers.set_segments([[(x, max(0, y - s)), (x, min(1, y + s))] for x, y, s in zip(self.true, agreement, spread)])
         self.words.set_text(f"N = {samples}")
         return self.kept.picture()
 
