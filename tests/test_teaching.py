@@ -263,8 +263,10 @@ CASES = {
                 pairs = itertools.combinations(masks, 2)
                 return np.mean([2 * (a & b).sum() / max(a.sum() + b.sum(), 1) for a, b in pairs])
             """: "count 1",
-            "def f(m):\n    return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) if (a | b).any() else 1 for a in m for b in m])":
-            "with itself",
+            """
+            def f(m):
+                return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) if (a | b).any() else 1 for a in m for b in m])
+            """: "with itself",
             "def f(m):\n    return np.mean([2 * (m[0] & b).sum() / (m[0].sum() + b.sum()) for b in m[1:]])": "the first",
         },
     ),
@@ -275,8 +277,10 @@ CASES = {
         {
             "{'plain-2b': [1, 2], 'replay': [1, 2], 'random-direction': [1, 2, 3], 'segmenter-attack': [1, 2, 3, 4]}":
             "each of them once",
-            "{'plain-2b': [1], 'replay': [2], 'random-direction': [2, 3], 'segmenter-attack': [2, 3, 4]}": "2B images a step",
-            "{'plain-2b': [1], 'replay': [1, 2], 'random-direction': [1, 2, 3, 4], 'segmenter-attack': [1, 2, 3, 4]}": "harm",
+            "{'plain-2b': [1], 'replay': [2], 'random-direction': [2, 3], 'segmenter-attack': [2, 3, 4]}":
+            "2B images a step",
+            "{'plain-2b': [1], 'replay': [1, 2], 'random-direction': [1, 2, 3, 4], 'segmenter-attack': [1, 2, 3, 4]}":
+            "harm",
             "{'plain-2b': [1], 'replay': [1, 2], 'random-direction': [1, 2, 3], 'segmenter-attack': [1, 2, 3, 4, 5]}":
             "the head is not asked",
             "{'plain-2b': [2], 'replay': [1, 2], 'random-direction': [1, 2, 3], 'segmenter-attack': [1, 2, 3, 4]}":

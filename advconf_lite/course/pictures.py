@@ -186,7 +186,9 @@ def sampled_slices(run: Run, segmenter: Segmenter, n: int = 15, seed: int = 0) -
     source, *targets = run.experiment.evaluated().items()
     (best,), worst = _extreme(run, segmenter, [source], max)[:1], _extreme(run, segmenter, targets or [source], min)
     chosen = [worst[k] for k in np.unique(np.linspace(0, len(worst) - 1, min(TIED, len(worst))).round().astype(int))]
-    tied = sorted(((_sampled(run, segmenter, case, n, seed), case[0]) for case in chosen), key=lambda pair: pair[0].agreement)
+    tied = sorted(
+        ((_sampled(run, segmenter, case, n, seed), case[0]) for case in chosen), key=lambda pair: pair[0].agreement
+    )
     middle, name = tied[(len(tied) - 1) // 2]
     cases = {
         f"best of the source\n{best[0]}": _sampled(run, segmenter, best, n, seed),

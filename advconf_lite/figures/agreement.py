@@ -30,7 +30,8 @@ class AgreementFigure:
         if self.kept is None:
             self._start()
         self.dots.set_offsets(np.column_stack([self.true, agreement]))
-        self.whiskers.set_segments([[(x, max(0, y - s)), (x, min(1, y + s))] for x, y, s in zip(self.true, agreement, spread)])
+        ends = zip(self.true, np.clip(agreement - spread, 0, 1), np.clip(agreement + spread, 0, 1))
+        self.whiskers.set_segments([[(x, low), (x, high)] for x, low, high in ends])
         self.words.set_text(f"N = {samples}")
         return self.kept.picture()
 

@@ -102,7 +102,8 @@ class RandomPhase(PairedControl):
 @register("segmenter-attack")
 class SegmenterAttack(PairedControl):
     """Each image changed, with the adversarial norms, where the segmenter's own loss against the truth rises fastest: harm
-    without asking the head. Not in the paper; perturbing the segmenter rather than the predictor follows ObsNet (Besnier et al. 2021)."""
+    without asking the head. Not in the paper; perturbing the segmenter rather than the predictor follows ObsNet (Besnier et
+    al. 2021)."""
 
     def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
         def direction() -> Tensor:

@@ -38,9 +38,9 @@ EXERCISES = (
     ),
     Exercise(
         "planted_errors",
-        'Three slices are wrong. Give {"leak": ..., "label": ..., "constant": ...}, each the number of one slice, from 0: the '
-        "one whose split is not that of its subject's other slices, the one with a label that has no name, the one of one "
-        "grey value.",
+        'Three slices are wrong. Give {"leak": ..., "label": ..., "constant": ...}, each the number of one slice, from 0: '
+        "the one whose split is not that of its subject's other slices, the one with a label that has no name, the one of "
+        "one grey value.",
         right=lambda leak, label, constant: {"leak": leak, "label": label, "constant": constant},
         tolerance=0,
         mistakes=(
@@ -69,12 +69,12 @@ CHOICES = (
             ),
             "b": Option(
                 "An order in which to look at them, if you have checked it.",
-                "looking at the lowest grades first costs little; a few outlines by hand say whether the order is worth more "
-                "than lots.",
+                "looking at the lowest grades first costs little; a few outlines by hand say whether the order is worth "
+                "more than lots.",
                 True,
             ),
             "c": Option("Proof that the segmenter works here.", "no truth of your scanner has entered anywhere."),
-            "d": Option("Nothing.", "an order that is better than lots saves time; outline a few by hand to see whether it is."),
+            "d": Option("Nothing.", "an order that is better than lots saves time; outline a few to see whether it is."),
         },
     ),
 )
