@@ -10,6 +10,7 @@ from teaching import predictions as by_hand
 
 from advconf_lite.course import edition, evidence
 from advconf_lite.course.evidence import (
+    beside_the_constant,
     beside_the_other_organ,
     differences,
     gain_table,
@@ -26,9 +27,11 @@ from advconf_lite.course.first_screen import duration
 from advconf_lite.course.own import INFO, an_export, as_it_came, contact_sheet, new_images
 from advconf_lite.course.plan import plan_table, screen, unlike_the_paper, unlike_the_published_code
 from advconf_lite.course.sampling import FewSlices, as_estimate, few_slices, sample_slider
+from advconf_lite.course.triage import list_by_scanner
 from advconf_lite.data.slices import write_slice_set
 from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.per_domain import metrics_table
+from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
 from advconf_lite.experiment.predict import predict
 from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.experiment.run import Run
@@ -204,6 +207,44 @@ class TestFromARun:
         assert few.pairs.shape == (5, 3, 3) and few.true.shape == (5,) and np.isfinite(few.agreement(3)).all()
 
 
+# ---- a list beside lots, a head beside the constant
+
+
+def graded(domain, grades, true, pair=(0, 0), method="plain"):
+    rows = [("toy", domain, f"{domain}{n // 2}", "", n, "dice", method, *pair, True, t, g)
+            for n, (g, t) in enumerate(zip(grades, true))]  # fmt: skip
+    return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
+
+
+def test_a_list_is_worth_what_it_catches_beyond_lots():
+    true = [0.2] * 5 + [0.9] * 15
+    good, bad = graded("good", range(20), true), graded("bad", range(20, 0, -1), true)
+    lost = graded("lost", range(20), [0.0] * 20)
+    table = list_by_scanner(pd.concat([good, bad, lost]), share=0.2)
+    assert (
+        list(table.index) == ["good", "bad", "lost"] and set(table["sent back"]) == {4} and table.loc["good", "by lot"] == 1
+    )
+    assert table["caught"].tolist() == [4, 0, 4] and table["failures"].tolist() == [5, 5, 20]
+    chance = table["chance of as many by lot"]
+    assert chance["good"] == pytest.approx(5 / 4845) and chance["bad"] == chance["lost"] == 1  # 4 of 5, of 20 over 4
+    tied = list_by_scanner(graded("tied", [0.5] * 20, true), share=0.2).loc["tied"]
+    assert tied["caught"] == 1 and tied["chance of as many by lot"] == pytest.approx(1 - 1365 / 4845)  # 15 over 4
+    assert list_by_scanner(graded("one", [0.5], [0.1])).loc["one", "sent back"] == 1
+
+
+def test_each_head_is_set_beside_the_constant_on_its_own_pairs():
+    true = [0.2, 0.5, 0.8, 0.3, 0.6, 0.9, 0.4, 0.7]
+    heads = pd.concat([graded("one", [t + off for t in true], true, (0, h), name)
+                       for name, off in (("plain", 0.5), ("adversarial", 0.01)) for h in (0, 1)])  # fmt: skip
+    constants = graded("one", [0.55] * 8, true).assign(method="constant")
+    table = beside_the_constant(heads, constants, None).set_index("method")
+    assert list(table.index) == ["adversarial", "plain"] and set(table["metric"]) == {"mae"} and set(table["n_pairs"]) == {2}
+    mean = np.mean(np.abs(np.array(true) - 0.55))
+    assert table["difference"].tolist() == pytest.approx([0.01 - mean, 0.5 - mean])
+    assert table.loc["adversarial", "high"] < 0 < table.loc["plain", "low"]
+    assert beside_the_constant(heads.assign(estimates=False), constants, None).empty
+
+
 # ---- a plan
 
 
@@ -221,6 +262,7 @@ def test_what_differs_is_what_the_profiles_say():
     assert unlike_the_paper("paper").empty and set(PROFILES) >= {"quick", "paper"}
     code = unlike_the_published_code()
     assert code.loc["split"].tolist()[1:] == ["slice", "subject"] and len(code) <= 30
+    assert code.loc["head_lr", "in the paper"] == "section 3.4" and "not said" in set(code["in the paper"])
 
 
 @pytest.mark.parametrize(

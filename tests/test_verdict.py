@@ -69,6 +69,8 @@ def test_the_verdict_says_from_what_and_beside_what(capsys):
     constant = predictions()
     constant.loc[constant["method"] == "plain", "predicted_score"] = 0.5
     assert "nothing can be said of Pearson" in verdict_text(constant, resamples=100)
+    renamed = predictions().replace({"method": {"plain": "agreement-2"}})
+    assert "PMRI" not in verdict_text(renamed, against=["agreement-2"], resamples=100)  # it is of plain training
     verdict(predictions(), against="replay")
     assert "No verdict: this run has no replay; it has adversarial, plain" in said(capsys)
     broken = predictions()
