@@ -110,7 +110,7 @@ reveal("agreement_on_the_worst_slice", failing.agreement)
 print(f"{'':8}{'agreement':>12}{'true ' + title:>12}")
 for name, case in (("good", good), ("failing", failing)):
     print(f"{name:8}{case.agreement:12.2f}{case.true:12.2f}")
-print(f"agreement on {len(tied)} of the slices with that lowest score: from {tied[0]:.2f} to {tied[-1]:.2f}")
+print(f"agreement where the true score is as low, {len(tied)} slices sampled: {tied[0]:.2f} to {tied[-1]:.2f}")
 
 # %% [markdown]
 # On a good slice disagreement is a thin rim around the outline. On a failing one look *where* the samples are: do they
