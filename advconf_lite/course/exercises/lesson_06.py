@@ -15,8 +15,8 @@ SHARED = {
 EXERCISES = (
     Exercise(
         "which_control",
-        f"Give a dict from each of {', '.join(map(repr, SHARED))} to the list of what it shares with adversarial: numbers "
-        "from 1 to 5, the lowest first.",
+        f"Give a dict: {', '.join(map(repr, SHARED))}, each with the list of what it shares with adversarial: numbers from "
+        "1 to 5, the lowest first.",
         right=lambda: SHARED,
         mistakes=(
             Mistake(
