@@ -34,8 +34,8 @@
 # * show in one picture why it *ranks* but does not *estimate*,
 # * weigh its order against its price, which is passes.
 #
-# It continues [lesson 04](04_evaluation_across_scanners.ipynb), and starts on its own. A choice is answered by its
-# letter: put "a" in place of `None`.
+# It continues [lesson 04](04_evaluation_across_scanners.ipynb), and starts on its own. A multiple choice: put the letter
+# of your answer in place of `None`, and run the cell again.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -66,8 +66,8 @@ out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-qui
 use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
 quality: str = "dice"  # qualities g to predict, separated by spaces
 methods: str = "plain adversarial agreement-2 agreement-15"  # separated by spaces
-segmenter_seeds: list = [0]  # more for intervals; the stored outputs are of [0, 1, 2]
-head_seeds: list = [0]  # more for intervals; the stored outputs are of [0, 1, 2]
+segmenter_seeds: list = [0]  # of the U-Net; more for intervals; the stored outputs are of [0, 1, 2]
+head_seeds: list = [0]  # of the confidence head; more for intervals; the stored outputs are of [0, 1, 2]
 
 # %%
 from advconf_lite.course.lessons import start

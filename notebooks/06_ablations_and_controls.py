@@ -35,7 +35,7 @@
 # * say what a run supports and what it does not.
 #
 # It continues [lesson 05](05_score_agreement.ipynb), and starts on its own; from nothing it is the longest computation
-# of the course. A choice is answered by its letter: put "a" in place of `None`.
+# of the course. A multiple choice: put the letter of your answer in place of `None`, and run the cell again.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -69,8 +69,8 @@ methods: str = (
     "plain plain-2b replay random-direction segmenter-attack adversarial adversarial-0.05 adversarial-0.2 finetuned "
     "strong-augmentation agreement-2 agreement-15 entropy-15"
 )  # separated by spaces; adversarial is always among them
-segmenter_seeds: list = [0]  # more for intervals; the stored outputs are of [0, 1, 2]
-head_seeds: list = [0]  # more for intervals; stored: [0, 1, 2], and [0] for what no other lesson has
+segmenter_seeds: list = [0]  # of the U-Net; more for intervals; the stored outputs are of [0, 1, 2]
+head_seeds: list = [0]  # of the confidence head; stored: [0, 1, 2], and [0] for what no other lesson has
 
 # %%
 from advconf_lite.course.lessons import start

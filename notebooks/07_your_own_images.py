@@ -35,8 +35,9 @@
 # * grade images without masks, make a contact sheet with the lowest grade first, and check whether that order is worth
 #   anything.
 #
-# A choice is answered by its letter: put "a" in place of `None`. The first part trains nothing; the second trains a
-# toy network in seconds; the third uses the run of the other lessons, and makes it if it is not there.
+# The first part trains nothing; the second trains a toy network in seconds; the third uses the run of the other lessons,
+# and makes it if it is not there. A multiple choice: put the letter of your answer in place of `None`, and run the cell
+# again.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it

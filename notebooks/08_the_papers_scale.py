@@ -32,8 +32,8 @@
 # * get and prepare the paper's data, and start, stop and resume a run of hours,
 # * run single lessons on it by papermill.
 #
-# **Nothing is trained here**: the cells measure a few steps and print a plan. A choice is answered by its letter: put "a"
-# in place of `None`.
+# **Nothing is trained here**: the cells measure a few steps and print a plan. A multiple choice: put the letter of your
+# answer in place of `None`, and run the cell again.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it

@@ -228,6 +228,8 @@ def test_forest_says_on_which_side_an_interval_lies():
     assert [ax.get_xlabel() for ax in fig.axes] == ["adversarial better →", *["← adversarial better"] * 2]
     assert [text.get_text() for text in fig.axes[1].texts] == [text.get_text() for text in fig.axes[2].texts] == ["none"]
     assert all(any((np.asarray(line.get_xdata()) == 0).all() for line in ax.lines) for ax in fig.axes)
+    right = forest(comparison()[comparison()["difference"] > 0]).axes[0]
+    assert all(ax.get_xlim()[0] < -0.01 and ax.get_xlim()[1] > 0.01 for ax in (right, *fig.axes))  # 0 is not the frame
     assert list(fig.axes[0].lines[0].get_xdata()) == [0.1, 0.3] and len(fig.legends[0].get_texts()) == 4
     assert len({cue.marker for cue in (BETTER, WORSE, OPEN, NO_INTERVAL)}) == 4
     with pytest.raises(BadInput, match="nothing to compare"):
