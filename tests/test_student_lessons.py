@@ -31,7 +31,7 @@ def half_filled(source):
     cells, number = [], 0
     for text, tags in untouched(source):
         if EXERCISE in tags:
-            text = solved[number] if number % 2 else re.sub(r"(?<![\w.])\.\.\.(?![\w.])", "None", text)
+            text = solved[number] if number % 2 else re.sub(r"(^ *|= )\.\.\.$", r"\1None", text, flags=re.M)
             number += 1
         cells.append((text, tags))
     assert number == len(solved) > 0

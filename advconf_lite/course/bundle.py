@@ -183,8 +183,9 @@ def _replace(folder: Path, source: Path, leave_out) -> None:
     part = folder.parent / PART
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(source, part, ignore=leave_out, copy_function=shutil.copyfile)
-    for runs in [path for path in folder.rglob("runs") if path.is_dir()]:  # of somebody who took the stick to a lesson
-        os.replace(runs, part / runs.relative_to(folder))
+    for runs in ("runs", "student/runs"):  # of somebody who took the stick to a lesson
+        if (folder / runs).is_dir():
+            os.replace(folder / runs, part / runs)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(part, folder)
 

@@ -28,7 +28,7 @@ from advconf_lite.support.files import sha256
 CPU = "https://download.pytorch.org/whl/cpu"
 # Who cannot be had, in pip's words: where there is a constraint it is that one that nothing fulfils.
 NAMED = r"requested \(constraint\) (\S+)", r"No matching distribution found for (\S+)", r"Cannot install (\S+)"
-CUDA = re.compile(r"(nvidia|cuda|triton)\b")
+CUDA = re.compile(r"nvidia|cuda|triton")
 
 # Its arguments: the markers' values as JSON, a file for the sizes that the index gives, and the words for pip.
 PIP = """
