@@ -15,7 +15,7 @@
 # Previous: [00 start here](00_start_here.ipynb) ·
 # Next: [02 pretraining](02_pretraining.ipynb)
 #
-# **To read:** about 14 minutes; exercises and widgets come on top. **To run:** not measured yet.
+# **To read:** about 15 minutes; exercises and widgets come on top. **To run:** not measured yet.
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/01_data_preparation.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/01_data_preparation.ipynb

@@ -15,7 +15,7 @@
 # Previous: [01 data preparation](01_data_preparation.ipynb) ·
 # Next: [03 adversarial training](03_adversarial_training.ipynb)
 #
-# **To read:** about 15 minutes; exercises and widgets come on top. **To run:** not measured yet.
+# **To read:** about 16 minutes; exercises and widgets come on top. **To run:** not measured yet.
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/02_pretraining.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/02_pretraining.ipynb

@@ -15,7 +15,7 @@
 # Previous: [02 pretraining](02_pretraining.ipynb) ·
 # Next: [04 evaluation across scanners](04_evaluation_across_scanners.ipynb)
 #
-# **To read:** about 26 minutes; exercises and widgets come on top. **To run:** not measured yet.
+# **To read:** about 28 minutes; exercises and widgets come on top. **To run:** not measured yet.
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/03_adversarial_training.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/03_adversarial_training.ipynb

@@ -15,7 +15,7 @@
 # Previous: [04 evaluation across scanners](04_evaluation_across_scanners.ipynb) ·
 # Next: [06 ablations and controls](06_ablations_and_controls.ipynb)
 #
-# **To read:** about 9 minutes; exercises and widgets come on top. **To run:** not measured yet.
+# **To read:** about 11 minutes; exercises and widgets come on top. **To run:** not measured yet.
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
