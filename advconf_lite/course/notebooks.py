@@ -1,6 +1,6 @@
 """Run the lessons: papermill with the checks that it lacks, and `python -m advconf_lite.course.notebooks` to re-execute all.
 
-    python -m advconf_lite.course.notebooks [--data SPEC] [--profile quick] [--head-seed 0 1 2]
+    python -m advconf_lite.course.notebooks [--data SPEC] [--profile quick] [--segmenter-seed 0 1 2] [--head-seed 0 1 2]
 
 executes all lessons and writes the executed ipynb back into notebooks/, for readers on the repository's web page.
 """
@@ -213,11 +213,13 @@ def _execute_all(arguments: list[str]) -> int:
     parser.add_argument("--data", default="phantom:prostate")
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--out", default="runs/lessons", help="the run's folder; executed copies lie in it")
+    parser.add_argument("--segmenter-seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--head-seed", type=int, nargs="+", default=[0, 1, 2])
     chosen = parser.parse_args(arguments)
     if not is_clone(CLONE):
         raise BadInput("lessons are published into a clone of the repository; install it there with pip install -e .")
-    parameters = {"data": chosen.data, "profile": chosen.profile, "out": chosen.out, "head_seeds": chosen.head_seed}
+    parameters = {"data": chosen.data, "profile": chosen.profile, "out": chosen.out}
+    parameters |= {"segmenter_seeds": chosen.segmenter_seed, "head_seeds": chosen.head_seed}
     for name in lessons():
         print(f"executing {name}", flush=True)
         executed = Path(chosen.out) / "notebooks" / f"{name}.ipynb"
