@@ -25,7 +25,7 @@ tutorial: $(VENV)/installed
 test: $(VENV)/installed
 	@$(BIN)/ruff format --check . || { echo "run $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n 2 --dist loadscope
 
 notebooks: $(VENV)/installed
 	$(BIN)/python -m advconf_lite.course.notebooks

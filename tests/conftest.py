@@ -48,3 +48,14 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(guesses, "_unsaved", {})
     return tmp_path / "runs" / "guesses.json"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A real browser; without one the test is skipped, and says how to get it."""
+    import browser
+
+    if reason := browser.missing():
+        pytest.skip(reason)
+    with browser.chromium() as started:
+        yield started

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import browser
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,3 +62,84 @@ def test_every_picture_has_words(book, lesson):
 def test_it_can_be_searched_without_a_server(book):
     index = (book / "searchindex.js").read_text(encoding="utf-8")
     assert index.startswith("Search.setIndex(") and "agreement" in index and "notebooks/05_score_agreement" in index
+
+
+# ---- in a real browser, from the disk ---------------------------------------------------------------------------------
+
+SCREEN, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+# How far a page can be pushed to the side, and its pictures that stick out or are not drawn.
+LAID_OUT = """async () => {
+    const wide = document.documentElement.clientWidth, pictures = [...document.querySelectorAll('article img')];
+    for (const picture of pictures) await picture.decode().catch(() => null);
+    const wrong = pictures.filter(picture => {
+        const {left, right} = picture.getBoundingClientRect();
+        return !picture.naturalWidth || left < 0 || right > wide;
+    });
+    return [document.documentElement.scrollWidth - wide, pictures.length, wrong.map(picture => picture.alt)];
+}"""
+COLOURS = """() => [[document.body, "backgroundColor"], [document.querySelector("article p"), "color"]].map(
+    ([element, name]) => getComputedStyle(element)[name])"""
+
+
+@pytest.fixture
+def reader(chromium, book):
+    """A page of the book, without a server; in the end it must not have complained, or asked another machine."""
+    watched = browser.Watched(chromium, (book.as_uri(),))
+    watched.page.set_viewport_size(SCREEN)
+    yield watched.page
+    watched.context.close()
+    watched.is_quiet()
+
+
+def lightness(colour):
+    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+
+
+@pytest.mark.slow
+def test_every_page_fits_a_screen_and_a_phone(book, reader):
+    seen = 0
+    for name in sorted(pages(book).keys() - {"index.html"}):
+        reader.goto(f"{book.as_uri()}/{name}")
+        for size in (SCREEN, PHONE):
+            reader.set_viewport_size(size)
+            aside, pictures, wrong = reader.evaluate(LAID_OUT)
+            assert (aside, wrong) == (0, []), f"{name}, {size['width']} pixels wide"
+            seen += pictures
+    assert seen > 2 * 4 * len(LESSONS)
+
+
+@pytest.mark.slow
+def test_a_word_is_searched_and_its_page_opened(book, reader):
+    reader.goto(f"{book.as_uri()}/README.html")
+    reader.locator("input.sidebar-search:visible").fill("eAURC")
+    reader.keyboard.press("Enter")
+    found = reader.locator("#search-results li a")
+    found.first.wait_for()
+    assert any("04_evaluation" in link.get_attribute("href") for link in found.all())
+    found.first.click()
+    reader.wait_for_function("() => document.querySelector('article')?.innerText.includes('eAURC')")
+
+
+@pytest.mark.slow
+def test_dark_mode_is_dark_and_stays(book, reader):
+    reader.goto(f"{book.as_uri()}/notebooks/00_start_here.html")
+    light, ink = map(lightness, reader.evaluate(COLOURS))
+    reader.locator("button.theme-toggle:visible").first.click()
+    for _ in range(2):
+        dark, chalk = map(lightness, reader.evaluate(COLOURS))
+        assert light > 200 > 100 > ink and dark < 60 < 150 < chalk
+        reader.goto(f"{book.as_uri()}/notebooks/02_pretraining.html")
+
+
+@pytest.mark.slow
+def test_keys_lead_to_search_links_and_the_next_lesson(book, reader):
+    reader.goto(f"{book.as_uri()}/notebooks/{LESSONS[0]}.html")
+    reached = set()
+    for _ in range(80):
+        reader.keyboard.press("Tab")
+        reached.add(reader.evaluate("() => document.activeElement.href ?? document.activeElement.name"))
+    assert "q" in reached  # the box of the search
+    assert sum(str(each).split("#")[0].endswith(f"{lesson}.html") for each in reached for lesson in LESSONS) >= 5
+    reader.evaluate("() => document.activeElement.blur()")
+    reader.keyboard.press("ArrowRight")
+    reader.wait_for_url(f"**/{LESSONS[1]}.html")

@@ -28,6 +28,7 @@ html_theme = "furo"
 html_title = "advconf-lite"
 html_show_sphinx = False
 html_copy_source = False
+html_show_search_summary = False  # a page from the disk may not read another one: an error for each that is found
 html_static_path = ["book.css"]
 html_css_files = ["book.css"]
 html_theme_options = {"navigation_with_keys": True}
