@@ -283,7 +283,8 @@ mae_floor(metrics, source)
 from advconf_lite.course.evidence import beside_the_constant
 from advconf_lite.evaluation.text import comparison_table
 
-constants = run.predictions().query("method == @CONSTANT and quality == @g")
+pairs = run.predictions()
+constants = pairs[(pairs["method"] == CONSTANT) & (pairs["quality"] == g)]
 beside = beside_the_constant(predictions[predictions["quality"] == g], constants, source)
 below = list(beside.loc[beside["high"] < 0, "method"])
 print(f"certainly nearer to the truth than a constant: {len(below)} of {len(beside)} heads ({', '.join(below) or 'none'})")

@@ -16,9 +16,15 @@ from contextlib import contextmanager
 import nbformat
 from browser import SECONDS, Watched
 
-# Of JupyterLab's own asking about news, which would cover a part of the page.
-SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-KNOWN: dict[str, str] = {}
+SETTINGS = {
+    # JupyterLab's own question about news would cover a part of the page.
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    # Cells that are scrolled out of sight stay in the page, where their figures can be looked at.
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+KNOWN = {
+    "debug_request": "JupyterLab asks a kernel for the debugger's state, and the kernel has been restarted or ended meanwhile",
+}
 
 # The notebook that is open: its cells with their execution counts and outputs, as they would be saved.
 NOTEBOOK = "[...window.jupyterapp.shell.widgets('main')].find(widget => widget.content?.model?.cells)"
@@ -45,7 +51,8 @@ EVALUATE = f"""async expression => {{
     const kernel = {NOTEBOOK}.sessionContext.session.kernel;
     const done = kernel.requestExecute({{code: '', silent: true, user_expressions: {{it: expression}}}}).done;
     const {{data, evalue}} = (await done).content.user_expressions.it;
-    return data ? data['text/plain'] : `error: ${{evalue}}`;
+    if (!data) throw new Error(evalue);
+    return data['text/plain'];
 }}"""
 
 
@@ -170,7 +177,7 @@ class Controls:
     def row(self, name):
         """A control, by its label."""
         label = self.page.locator(".widget-label", has_text=re.compile(f"^{name.replace('_', ' ')}$"))
-        return self.area.locator(".widget-inline-hbox").filter(has=label)
+        return self.area.locator(".widget-inline-hbox, .widget-toggle-buttons").filter(has=label)
 
     def words(self):
         """The line below the picture."""

@@ -70,7 +70,7 @@ def all_controls(lab, name, words, folder):
     """Turn every control of a widget, a variable of the notebook; each gives another picture, and in time."""
     controls = Controls(lab, words)
     controls.area.screenshot(path=folder / f"{name}-before.png")
-    choices = f"len({name}.explorer.controls[each]) > 1 if isinstance({name}.explorer.controls[each], list) else True"
+    choices = f"not isinstance({name}.explorer.controls[each], list) or len({name}.explorer.controls[each]) > 1"
     moved = lab.value(f"' '.join(each for each in {name}.explorer.widgets if {choices})").strip("'").split()
     moved.sort(key=lambda control: control != "size")  # with a perturbation of no size, a direction changes nothing
     said = {controls.words()}
