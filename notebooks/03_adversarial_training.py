@@ -312,7 +312,7 @@ fooling = fool_the_segmenter(run, segmenter, victims)
 # %% tags=["exercise"]
 ### BEGIN SOLUTION: the grade falls and nothing is lost, as by fooling.move(slice=2, head=..., direction=..., size=0.03)
 trained_first = sorted(victims, key=lambda victim: victim == "untrained")
-for victim, nth, amount in product(trained_first, range(1, len(fooling.cases) + 1), (0.03, 0.04)):
+for victim, nth, amount in product(trained_first, range(1, len(fooling.cases) + 1), (0.05, 0.07, 0.1)):
     fooling.move(slice=nth, head=victim, direction="head's gradient", size=amount)
     if fooling.grade_lost >= 0.1 and fooling.quality_lost <= 0.02:
         break
