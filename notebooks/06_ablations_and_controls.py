@@ -281,6 +281,7 @@ mae_floor(metrics, source)
 
 # %%
 from advconf_lite.course.evidence import beside_the_constant
+from advconf_lite.evaluation.predictions import CONSTANT
 from advconf_lite.evaluation.text import comparison_table
 
 pairs = run.predictions()

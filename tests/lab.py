@@ -23,7 +23,7 @@ SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
 KNOWN = {
-    "debug_request": "JupyterLab asks a kernel for the debugger's state, and the kernel has been restarted or ended meanwhile",
+    "debug_request": "JupyterLab asks for the debugger's state, and the kernel has been restarted or ended meanwhile",
 }
 
 # The notebook that is open: its cells with their execution counts and outputs, as they would be saved.
@@ -184,8 +184,8 @@ class Controls:
         return " ".join(self.area.locator(".jp-RenderedText").last.inner_text().split())
 
     def turn(self, name, key="End"):
-        """By hand: a slider by a key, a choice to its last button that is not chosen, a switch; milliseconds from the
-        movement to the new picture on the screen."""
+        """By hand: a slider by a key, a choice to the last button that is not chosen (End) or the first, a switch;
+        milliseconds from the movement to the new picture on the screen."""
         row = self.row(name)
         row.scroll_into_view_if_needed()
         self.page.wait_for_function(IDLE)
@@ -194,7 +194,8 @@ class Controls:
             row.locator(".noUi-handle").focus()
             self.page.keyboard.press(key)
         elif row.locator("button").count():
-            row.locator("button:not(.mod-active)").last.click()
+            others = row.locator("button:not(.mod-active)")
+            (others.last if key == "End" else others.first).click()
         else:
             row.locator("input[type=checkbox]").click()
         self.page.wait_for_function("() => window.times.seen", timeout=30_000)
