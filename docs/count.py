@@ -168,8 +168,9 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.notebooks:
         print(grid(["", "all"], [[row, value] for row, value in ours.items()]))
         return 0
-    run = sum(card["again_s"] for card in read_cards(ROOT).values()) / 60
-    ours["minutes"] = f"{sum(each['min to read'] for each in counts.values())} to read, {run:.0f} to run, measured"
+    cards = read_cards(ROOT).values()
+    run = f"{sum(card['again_s'] for card in cards) / 60:.0f} to run, measured" if cards else "to run: not measured yet"
+    ours["minutes"] = f"{sum(each['min to read'] for each in counts.values())} to read, {run}"
     with (ROOT / "docs" / "anchors.csv").open(newline="", encoding="utf-8") as file:
         anchors = {row.pop("row"): row for row in csv.DictReader(file)}
     names = list(next(iter(anchors.values())))

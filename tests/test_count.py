@@ -74,6 +74,13 @@ def test_its_rows_are_those_of_the_other_courses():
     assert all(None not in row and None not in row.values() for row in rows)
 
 
+def test_what_was_not_measured_is_no_zero(monkeypatch, capsys):
+    monkeypatch.setattr(counting, "read_cards", lambda root: {})
+    assert counting.main([]) == 0 and "to run: not measured yet" in capsys.readouterr().out
+    monkeypatch.setattr(counting, "read_cards", lambda root: {"00_a": {"again_s": 90.0}, "01_b": {"again_s": 150.0}})
+    assert counting.main([]) == 0 and "4 to run, measured" in capsys.readouterr().out
+
+
 def test_the_command_counts_the_lessons_and_any_notebook(tmp_path, capsys):
     nbformat.write(made(), tmp_path / "mine.ipynb")
     assert counting.main([]) == counting.main([str(tmp_path / "mine.ipynb")]) == 0
