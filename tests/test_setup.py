@@ -106,12 +106,15 @@ def third_party(paths):
 
 def test_the_core_imports_only_what_the_core_asks_for_and_each_extra_its_own():
     names = {key: {canonicalize_name(r.name) for r in requirements} for key, requirements in pyproject_lists().items()}
-    of_lab = [ROOT / "advconf_lite" / "course" / f"{name}.py" for name in ("notebooks", "report", "check", "stubs")]
-    core = [path for path in (ROOT / "advconf_lite").rglob("*.py") if path not in of_lab]
+    course = ROOT / "advconf_lite" / "course"
+    of_lab = [course / f"{name}.py" for name in ("notebooks", "report", "check", "stubs", "card", "cards", "slides")]
+    of_book = [course / "deck.py"]  # which the command slides needs beside the lessons' extra
+    core = [path for path in (ROOT / "advconf_lite").rglob("*.py") if path not in of_lab + of_book]
     used = {canonicalize_name(name) for name in third_party(core)}
     # matplotlib brings Pillow; where figures are shown by IPython, it is running already; `explore` does without ipywidgets.
     assert {"torch", "monai", "safetensors"} <= used <= names["core"] | {"pil", "ipython", "ipywidgets"}
     assert {canonicalize_name(name) for name in third_party(of_lab)} <= names["core"] | names["lab"]
+    assert {canonicalize_name(name) for name in third_party(of_book)} <= names["lab"] | names["book"]
     data = {canonicalize_name(name) for name in third_party((ROOT / "data_download").rglob("*.py"))}
     assert names["data"] <= data <= names["core"] | names["data"]
 
