@@ -176,7 +176,7 @@ class Controls:
 
     def row(self, name):
         """A control, by its label."""
-        label = self.page.locator(".widget-label", has_text=re.compile(f"^{name.replace('_', ' ')}$"))
+        label = self.page.locator(".widget-label, .widget-label-basic", has_text=re.compile(f"^{name.replace('_', ' ')}$"))
         return self.area.locator(".widget-inline-hbox, .widget-toggle-buttons").filter(has=label)
 
     def words(self):

@@ -421,5 +421,5 @@ def test_lesson_00_runs_on_what_ships_in_an_empty_folder(made, tmp_path, monkeyp
     outputs = [o for cell in nbformat.read(tmp_path / "executed.ipynb", as_version=4).cells for o in cell.get("outputs", [])]
     text = "".join(output.get("text", "") for output in outputs if output.get("name") == "stdout")
     assert "shipped (trained at commit cccccccccccc)" in text and "not there yet" not in text and "ready: " in text
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 5
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
     assert [path.as_posix() for path in Path().glob("*/*/*")] == ["runs/prostate-smoke/shipped-prostate"]

@@ -142,4 +142,4 @@ def test_the_lesson_on_own_data_of_one_scanner(slice_set, tmp_path, monkeypatch)
     parameters = {"data": str(slice_set), "profile": "smoke", "out": "r"}
     execute(lesson("00_start_here"), tmp_path / "executed.ipynb", parameters)
     text = outputs(tmp_path / "executed.ipynb")
-    assert "nothing ships" in text and "who draws lots" in text and text.count('"image/png": "iVBOR') == 5
+    assert "nothing ships" in text and "who draws lots" in text and text.count('"image/png": "iVBOR') == 4

@@ -261,7 +261,7 @@ class TestAlone:
         done = run_cell(colab, tmp_path, lesson, PIP_FIND_LINKS=str(tmp_path / "links"))
         assert done.returncode == 0, done.stderr[-3000:]
         assert done.stdout.startswith("installed: ") and "Not shipped (this installation has no trained" in done.stdout
-        assert all(words in done.stdout for words in ("Figure 5.", "who draws lots", "The paper, beside it", "ready: "))
+        assert all(words in done.stdout for words in ("Figure 4.", "who draws lots", "The paper, beside it", "ready: "))
         assert all(f"{name} {metadata.version(name)}" in done.stdout for name in MISSING)
         after = json.loads(run_cell(colab, tmp_path, VERSIONS).stdout)
         assert {name: after[name] for name in before} == before

@@ -156,7 +156,7 @@ def own_wheel(clone: Path, temporary: Path) -> Path:
     done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip() or "no reason given").splitlines()[-1]
-        raise BadInput(f"pip could not build the wheel of {PACKAGE} ({last}); python -m pip install --upgrade pip may help")
+        raise BadInput(f"pip could not build the wheel of {PACKAGE} ({last}); a newer pip may help")
     (made,) = (temporary / "own").glob("*.whl")
     return made
 

@@ -146,7 +146,9 @@ def _measure(arguments: list[str]) -> int:
     if not is_clone(CLONE):
         raise BadInput("cards are written into a clone of the repository; install it there with pip install -e .")
     if chosen.there is not None and not (chosen.there / "runs").is_dir():
-        raise BadInput(f"{chosen.there} holds no runs/; leave --there out, and empty folders are used", argument="there")
+        raise BadInput(
+            f"{chosen.there} holds no runs/; name a folder that does, or none, and empty folders are used", argument="there"
+        )
     known = {name[:2]: name for name in lessons()}
     if unknown := sorted(set(chosen.lessons) - known.keys()):
         raise BadInput(f"there is no lesson {unknown[0]}; give numbers of {', '.join(known)}", argument="lessons")

@@ -136,7 +136,7 @@ EXERCISES = (
 CHOICES = (
     Choice(
         "absent_class",
-        "A slice has no right ventricle in the truth; the network draws 64 pixels of one. What is that class's Dice?",
+        "A class is not in the truth of a slice; the network draws 64 pixels of it. What is that class's Dice?",
         {
             "a": Option("1, since nearly all pixels agree.", "Dice does not count background that agrees."),
             "b": Option("0, however few pixels were drawn.", "nothing overlaps: 2 x 0 / (0 + 64) = 0.", True),
