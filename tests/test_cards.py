@@ -173,7 +173,7 @@ def test_a_notebook_is_executed_in_its_folder_and_timed(tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["77"], "there is no lesson 77"), (["--there", "nowhere"], "nowhere holds no runs/; leave --there out")],
+    [(["77"], "there is no lesson 77"), (["--there", "nowhere"], "nowhere holds no runs/; name a folder that does")],
 )
 def test_what_cannot_be_measured_is_said_in_a_sentence(words, said, capsys):
     assert main(words) == 2
