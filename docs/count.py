@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from advconf_lite.course.card import GENERATED, minutes_to_read, own_code, read_cards, words  # noqa: E402
+from advconf_lite.support.markdown import grid  # noqa: E402
 
 NAMED = r"\b{}\(\s*[\"']([^\"']+)[\"']"  # a call with a name first: each name counts once
 COLUMNS = 79
@@ -142,11 +143,6 @@ def together(counts: dict[str, dict[str, object]]) -> dict[str, str]:
         "links in lessons": str(total("links")),
         "parameters cell": of("parameters"),
     }
-
-
-def grid(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def one_by_one(counts: dict[str, dict[str, object]]) -> str:

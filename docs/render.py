@@ -34,6 +34,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the settings of this checkout, also where another one is installed
 
+from advconf_lite.support.markdown import grid  # noqa: E402
+
 BLOCK = re.compile(
     r"<!-- (table|made|settings|profiles|methods|lessons|cards)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->", flags=re.S
 )
@@ -132,11 +134,6 @@ def _shown(row: dict[str, str], stem: str) -> str:
     return text
 
 
-def _grid(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
 def settings() -> str:
     """Paper / published code / ours, from the metadata of `Settings`."""
     from advconf_lite.experiment.profiles import as_written
@@ -147,7 +144,7 @@ def settings() -> str:
     def published(name: str, why: str) -> str:
         return "-" if why.startswith("our own control") else as_written(getattr(code, name))
 
-    return _grid(
+    return grid(
         ("setting", "paper", "published code", "ours", "values, or why"),
         [
             (
@@ -172,14 +169,14 @@ def profiles() -> str:
 
     paper, quick = values("paper"), values("quick")
     rows = [(f"`{name}`", as_written(paper[name]), as_written(quick[name])) for name in paper if paper[name] != quick[name]]
-    return _grid(("", "profile `paper`", "quick"), rows)
+    return grid(("", "profile `paper`", "quick"), rows)
 
 
 def methods() -> str:
     """Every method by the name that `--methods` takes, and the first sentence of its class."""
     from advconf_lite.methods.registry import described
 
-    return _grid(("method", "what it is"), [(f"`{shown}`", text) for shown, text in described().items()])
+    return grid(("method", "what it is"), [(f"`{shown}`", text) for shown, text in described().items()])
 
 
 def lessons() -> str:
@@ -194,7 +191,14 @@ def lessons() -> str:
         link = f"[{path.stem.replace('_', ' ')}](notebooks/{path.stem}.ipynb)"
         minutes = str(minutes_to_read(source_of(ROOT, path.stem))), short(cards.get(path.stem))
         rows.append((link, said[1], *minutes))
-    return _grid(("lesson", "what it makes", "min to read", "to run"), rows)
+    return grid(("lesson", "what it makes", "min to read", "to run"), rows)
+
+
+def cards() -> str:
+    """What each lesson costs."""
+    from advconf_lite.course.card import table
+
+    return grid(*table(ROOT))
 
 
 def _blank(match: re.Match) -> str:
@@ -271,11 +275,7 @@ class Page:
             return results.table(request)
         if kind == "made":
             return results.made(request, "../" * self.path.count("/"))
-        if kind == "cards":
-            from advconf_lite.course import card
-
-            return _grid(*card.table(ROOT))
-        return {"settings": settings, "profiles": profiles, "methods": methods, "lessons": lessons}[kind]()
+        return {"settings": settings, "profiles": profiles, "methods": methods, "lessons": lessons, "cards": cards}[kind]()
 
 
 def _as_shown(value: str, shown: str, size: bool) -> str:

@@ -91,22 +91,23 @@ def test_a_stored_lesson_shows_its_figures_before_anything_is_run(opened, jupyte
     all_is_drawn(opened("stored.ipynb"))
 
 
-def test_lesson_00_runs_from_a_fresh_kernel(opened, jupyter):
-    parametrised(lesson("00"), jupyter[1] / "00.ipynb", **PARAMETERS)
-    lab = opened("00.ipynb")
+def run_from_a_fresh_kernel(number, opened, jupyter):
+    """A lesson without outputs, run as a whole; all cells have run and every figure is there."""
+    parametrised(lesson(number), jupyter[1] / f"{number}.ipynb", **PARAMETERS)
+    lab = opened(f"{number}.ipynb")
     lab.run_all(SECONDS)
-    lab.page.screenshot(path=jupyter[1].parent / "lesson-00.png")
+    lab.page.screenshot(path=jupyter[1].parent / f"lesson-{number}.png")
     all_has_run(lab)
     all_is_drawn(lab)
+    return lab
+
+
+def test_lesson_00_runs_from_a_fresh_kernel(opened, jupyter):
+    run_from_a_fresh_kernel("00", opened, jupyter)
 
 
 def test_lesson_03_runs_from_a_fresh_kernel_and_its_widget_answers(opened, jupyter):
-    parametrised(lesson("03"), jupyter[1] / "03.ipynb", **PARAMETERS)
-    lab = opened("03.ipynb")
-    lab.run_all(SECONDS)
-    lab.page.screenshot(path=jupyter[1].parent / "lesson-03.png")
-    all_has_run(lab)
-    all_is_drawn(lab)
+    lab = run_from_a_fresh_kernel("03", opened, jupyter)
     all_controls(lab, "fooling", "fool_the_segmenter(run", jupyter[1].parent)
 
 

@@ -291,7 +291,7 @@ def test_a_download_that_fails_is_one_sentence_and_keeps_the_rest(said, words, t
     monkeypatch.setattr(storing, "pip", pip)
     monkeypatch.setattr(storing, "AT_ONCE", 1)
     with pytest.raises(BadInput) as error:
-        storing.store(tmp_path / "wheels", {Target("linux", "3.12"): wheels("a", "b", "c")})
+        storing.store(tmp_path / "wheels", {Target("linux", "3.12"): wheels("a", "b", "c")}, wheels("a", "b", "c"))
     assert words in str(error.value) and "run the same command again" in str(error.value) and "\n" not in str(error.value)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a-1-py3-none-any.whl"]
 
@@ -304,7 +304,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path, monkeypatch):
     (tmp_path / "wheels").mkdir()
     monkeypatch.setattr(storing, "pip", pip)
     with pytest.raises(KeyboardInterrupt):
-        storing.store(tmp_path / "wheels", {Target("linux", "3.12"): wheels("a")})
+        storing.store(tmp_path / "wheels", {Target("linux", "3.12"): wheels("a")}, wheels("a"))
     assert [path.name for path in tmp_path.rglob("*")] == ["wheels"]
 
 

@@ -30,7 +30,7 @@ from advconf_lite.course.notebooks import CLONE, is_clone
 from advconf_lite.support.alone import alone_in
 from advconf_lite.support.command_line import PACKAGE
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import cannot_write, write_text
+from advconf_lite.support.files import cannot_write, write_atomically, write_text
 
 EXTRAS = "data,lab"
 RECORD = "bundle.json"
@@ -123,8 +123,8 @@ def _make(out: Path, targets: list[Target], torch_index: str, clone: Path, tempo
     print(f"to download: {len(missing)} of {len(everything)} wheels, {_megabytes(missing)}", flush=True)
     enough_space(out, missing)
     (out / sums.SUMS).unlink(missing_ok=True)  # until all is there: what was finished stays so, if nothing could be had
-    store(wheels, needed)
-    _into(own, wheels / own.name)
+    store(wheels, needed, missing)
+    write_atomically(wheels / own.name, lambda temporary: shutil.copyfile(own, temporary))
     for path in wheels.iterdir():  # of another edition, or of machines that are not asked for any more
         if path.name not in {own.name, *everything}:
             path.unlink()
@@ -188,12 +188,6 @@ def _replace(folder: Path, source: Path, leave_out) -> None:
             os.replace(folder / runs, part / runs)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(part, folder)
-
-
-def _into(source: Path, path: Path) -> None:
-    part = path.parent.parent / PART
-    shutil.copyfile(source, part)
-    os.replace(part, path)
 
 
 def _commit(clone: Path, out: Path) -> str:

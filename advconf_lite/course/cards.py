@@ -24,7 +24,7 @@ from pathlib import Path
 import nbformat
 
 from advconf_lite.course.card import fingerprint, parameters_of, read_cards, source_of, write_cards
-from advconf_lite.course.notebooks import CLONE, execute, is_clone, lesson, lessons
+from advconf_lite.course.notebooks import CLONE, execute, is_clone, lesson, numbered
 from advconf_lite.support.command_line import well_behaved, words
 from advconf_lite.support.errors import BadInput
 
@@ -149,14 +149,12 @@ def _measure(arguments: list[str]) -> int:
         raise BadInput(
             f"{chosen.there} holds no runs/; name a folder that does, or none, and empty folders are used", argument="there"
         )
-    known = {name[:2]: name for name in lessons()}
-    if unknown := sorted(set(chosen.lessons) - known.keys()):
-        raise BadInput(f"there is no lesson {unknown[0]}; give numbers of {', '.join(known)}", argument="lessons")
+    names = numbered(chosen.lessons)
     if others := busy():
         print(
             "other work keeps this machine busy, so what is measured now is too long; the cards will say so", file=sys.stderr
         )
-    for name in [known[number] for number in dict.fromkeys(chosen.lessons)] or list(known.values()):
+    for name in names:
         print(f"executing {name}", flush=True)
         before, new = read_cards(CLONE), measure(name, chosen.there) | {"busy": others}
         kept = before.get(name, {})

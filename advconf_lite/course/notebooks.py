@@ -11,7 +11,7 @@ import argparse
 import ast
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -73,6 +73,18 @@ def lessons(tag: str | None = None) -> list[str]:
     """
     names = sorted(path.stem for path in lessons_folder().glob("[0-9][0-9]_*.ipynb"))
     return [name for name in names if tag is None or tag in _parameter_tags(name)]
+
+
+def numbered(numbers: Sequence[str]) -> list[str]:
+    """Names of the lessons with these numbers, such as "03", each once; without numbers all of them.
+
+    Raises:
+        BadInput: no lesson has a number.
+    """
+    known = {name[:2]: name for name in lessons()}
+    if unknown := sorted(set(numbers) - known.keys()):
+        raise BadInput(f"there is no lesson {unknown[0]}; give numbers of {', '.join(known)}", argument="lessons")
+    return [known[number] for number in dict.fromkeys(numbers or known)]
 
 
 def _parameter_tags(name: str) -> list[str]:

@@ -23,7 +23,6 @@ from advconf_lite.methods.registry import find_method
 from advconf_lite.phantom.organs import find_organ
 from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners
 from advconf_lite.phantom.subject import make_subject
-from advconf_lite.quality import absent_as_right, aggregate
 from advconf_lite.segmenter import Segmenter, label_map
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
@@ -173,6 +172,11 @@ def _of_rows(run: Run, segmenter: Segmenter, heads: Heads | None, chosen: list[t
     return judged(run, segmenter, x, y, [name for name, _ in chosen], heads)
 
 
+def evenly(n: int, at_most: int) -> np.ndarray:
+    """Up to `at_most` of the numbers 0 ... n - 1, evenly over all of them."""
+    return np.unique(np.linspace(0, n - 1, min(at_most, n)).round().astype(int))
+
+
 TIED = 24  # of the slices that share the lowest quality: enough to see how their agreement spreads
 
 
@@ -185,7 +189,7 @@ def sampled_slices(run: Run, segmenter: Segmenter, n: int = 15, seed: int = 0) -
     """
     source, *targets = run.experiment.evaluated().items()
     (best,), worst = _extreme(run, segmenter, [source], max)[:1], _extreme(run, segmenter, targets or [source], min)
-    chosen = [worst[k] for k in np.unique(np.linspace(0, len(worst) - 1, min(TIED, len(worst))).round().astype(int))]
+    chosen = [worst[k] for k in evenly(len(worst), TIED)]
     tied = sorted(
         ((_sampled(run, segmenter, case, n, seed), case[0]) for case in chosen), key=lambda pair: pair[0].agreement
     )
@@ -201,7 +205,7 @@ def _sampled(run: Run, segmenter: Segmenter, case: tuple[str, Part, int], n: int
     _, part, row = case
     x, y = part.images[row : row + 1].to(run.device), part.masks[row : row + 1].to(run.device)
     masks, g = monte_carlo_masks(segmenter, x, n, seed), run.quality(run.qualities[0])
-    true = float(aggregate(absent_as_right(g(segmenter.masks(x), y))))
+    true = float(true_scores(run, segmenter.masks(x), y, run.qualities[0]))
     arrays = (values.cpu().numpy() for values in (x[0, 0], masks[:, 0], y[0]))
     return Sampled(*arrays, float(score_agreement(masks, g).mean()), true)
 
@@ -211,7 +215,7 @@ def _extreme(run: Run, segmenter: Segmenter, domains: Sequence[tuple[str, Part]]
     found = []
     for name, part in domains:
         drawn, truth = segmenter.masks(part.images.to(run.device)), part.masks.to(run.device)
-        scores = aggregate(absent_as_right(run.quality(run.qualities[0])(drawn, truth))).tolist()
+        scores = true_scores(run, drawn, truth, run.qualities[0]).tolist()
         found += [(score, (name, part, row)) for row, score in enumerate(scores)]
     extreme = which(score for score, _ in found)
     return [case for score, case in found if score == extreme]

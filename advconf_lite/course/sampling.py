@@ -12,10 +12,11 @@ import torch
 from matplotlib.figure import Figure
 
 from advconf_lite.agreement import monte_carlo_masks, score_agreement
+from advconf_lite.course.pictures import evenly
 from advconf_lite.evaluation.predictions import CONSTANT
 from advconf_lite.experiment.run import Run
+from advconf_lite.experiment.scoring import true_scores
 from advconf_lite.figures.agreement import AgreementFigure
-from advconf_lite.quality import absent_as_right, aggregate
 from advconf_lite.segmenter import Segmenter
 
 DRAWS = 200  # of N of the samples, for the spread
@@ -48,16 +49,14 @@ def few_slices(run: Run, segmenter: Segmenter, n_slices: int = 24, samples: int 
     """Slices evenly over the targets, or over the source where there is no target, segmented `samples` times each."""
     source, *targets = run.experiment.evaluated().values()
     rows = [(part, row) for part in targets or [source] for row in range(len(part))]
-    chosen = [
-        rows[place] for place in np.unique(np.linspace(0, len(rows) - 1, min(n_slices, len(rows))).round().astype(int))
-    ]
+    chosen = [rows[place] for place in evenly(len(rows), n_slices)]
     x = torch.stack([part.images[row] for part, row in chosen]).to(run.device)
     y = torch.stack([part.masks[row] for part, row in chosen]).to(run.device)
     masks, g = monte_carlo_masks(segmenter, x, samples, seed), run.quality(run.qualities[0])
     pairs = np.full((len(chosen), samples, samples), np.nan)
     for i, j in itertools.combinations(range(samples), 2):
         pairs[:, i, j] = pairs[:, j, i] = score_agreement(masks[[i, j]], g).mean(1).cpu().numpy()
-    true = aggregate(absent_as_right(g(segmenter.masks(x), y)))
+    true = true_scores(run, segmenter.masks(x), y, run.qualities[0])
     return FewSlices(pairs, true.cpu().numpy())
 
 

@@ -24,11 +24,11 @@ from pathlib import Path
 
 import nbformat
 
+from advconf_lite.course.card import GENERATED
 from advconf_lite.course.exercise import Choice
 from advconf_lite.course.exercises import find
 from advconf_lite.course.slide import Picture, Slide
 from advconf_lite.course.stubs import BEGIN, CHECK, without_solution
-from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_text
 
 ABLE = "After this lesson you can"
@@ -76,7 +76,7 @@ def slides_of(notebook: nbformat.NotebookNode) -> list[Slide]:
 
 def _blocks(source: str) -> Iterator[tuple[str, str]]:
     """Paragraphs of a Markdown cell with the one before each; comments and generated lines are left out."""
-    text = re.sub(r"<!-- lesson -->.*?<!-- end -->|<!--.*?-->", "", source, flags=re.S)
+    text = re.sub(r"<!--.*?-->", "", GENERATED.sub("", source), flags=re.S)
     before = ""
     for block in re.split(r"\n\s*\n", re.sub(r"^(#+ .*)$", r"\n\1\n", text, flags=re.M)):
         if block := block.strip():
@@ -126,17 +126,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     from advconf_lite.course.deck import contents, deck
-    from advconf_lite.course.notebooks import lesson, lessons
+    from advconf_lite.course.notebooks import lesson, numbered
 
-    known = {name[:2]: name for name in lessons()}
-    if unknown := sorted(set(chosen.lessons) - known.keys()):
-        raise BadInput(f"there is no lesson {unknown[0]}; give numbers of {', '.join(known)}", argument="lessons")
-    made = {}
-    for number, name in known.items():
-        if number in (chosen.lessons or known):
-            slides = slides_of(nbformat.read(lesson(name), as_version=4))
-            write_text(chosen.out / f"{name}.html", deck(slides))
-            made[name] = slides
+    made = {name: slides_of(nbformat.read(lesson(name), as_version=4)) for name in sorted(numbered(chosen.lessons))}
+    for name, slides in made.items():
+        write_text(chosen.out / f"{name}.html", deck(slides))
     write_text(chosen.out / "index.html", contents(made))
     print(f"{chosen.out / 'index.html'}: {len(made)} decks, {sum(map(len, made.values()))} slides; arrow keys turn them")
     return 0

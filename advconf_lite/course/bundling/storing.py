@@ -38,16 +38,15 @@ def enough_space(folder: Path, wheels: Iterable[Wheel]) -> None:
         )
 
 
-def store(folder: Path, needed: dict[Target, list[Wheel]]) -> int:
-    """Download what the folder lacks; returns the number of files.
+def store(folder: Path, needed: dict[Target, list[Wheel]], lacking: Iterable[Wheel]) -> int:
+    """Download what the folder lacks, as `lacking_here` has found it; returns the number of files.
 
     Raises:
         BadInput: one of them cannot be had, or the disk is full.
     """
     part = folder.parent / PART
     shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-    everything = {each.file: each for wheels in needed.values() for each in wheels}
-    missing = {each.file for each in lacking_here(folder, everything.values())}
+    missing = {each.file for each in lacking}
     count = len(missing)
     try:
         with bar(total=count, desc="wheels", unit="file", disable=not count) as shown:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from advconf_lite.course.evidence import telling_scanner, with_images
 from advconf_lite.course.exercises.lesson_00 import FAILURE
 from advconf_lite.course.explore import Slider
-from advconf_lite.course.pictures import slices_of
+from advconf_lite.course.pictures import evenly, slices_of
 from advconf_lite.course.triage import Triage, triage
 from advconf_lite.course.widgets.widget import Widget
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS, SLICE
@@ -105,7 +105,7 @@ def triage_desk(
         raise BadInput(f"there are no predictions on {domain}; choose from {', '.join(dict.fromkeys(table['domain']))}")
     of_method = {name: part.drop_duplicates(SLICE).set_index(SLICE) for name, part in rows.groupby("method", sort=False)}
     first = next(part for name, part in of_method.items() if name != CONSTANT)
-    chosen = first.iloc[np.unique(np.linspace(0, len(first) - 1, min(n, len(first))).round().astype(int))]
+    chosen = first.iloc[evenly(len(first), n)]
     scores = {
         name: of_method[name].loc[chosen.index, "predicted_score"].to_numpy(float) for name in methods if name in of_method
     }
