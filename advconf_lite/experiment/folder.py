@@ -5,6 +5,7 @@ segmenter-S.safetensors                  the network of segmenter seed S
 head-METHOD-QUALITY-sS-hH.safetensors    its heads, of head seed H
 seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head saw in training: clean, perturbed
 history.csv predictions.csv metrics.csv  tables, one key per (stage, quality, method, pair of seeds)
+validation.csv                           predictions for validation slices, if something has asked for them
 checkpoints/ data/ notebooks/ index.html
 """
 
@@ -187,6 +188,10 @@ class RunFolder:
     @property
     def predictions_path(self) -> Path:
         return self.folder / "predictions.csv"
+
+    @property
+    def validation_path(self) -> Path:
+        return self.folder / "validation.csv"
 
     def predictions(self) -> pd.DataFrame:
         return read_predictions(self.predictions_path)
