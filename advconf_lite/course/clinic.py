@@ -60,7 +60,8 @@ def run(chosen: argparse.Namespace) -> int:
     )  # fmt: skip
     labels = found["labels"]
     several = f", as one scanner: {', '.join(labels['domains'])}" if len(labels["domains"]) > 1 else ""
-    print(f"{labels['k']} labelled slices of {len(labels['subjects'])} patients{several}")
+    people = len(labels["subjects"])
+    print(f"{labels['k']} labelled slices of {people} patient{'' if people == 1 else 's'}{several}")
     if labels["without_label"]:
         print(f"{labels['without_label']} slices without a label are left out: the calibration is for slices with the organ")
     print(found["why"])

@@ -42,8 +42,8 @@ def run(chosen: argparse.Namespace) -> int:
     for quality, part in thresholds.groupby("quality", sort=False):
         if none := sorted(set(part.loc[~np.isfinite(part["threshold"]), "method"])):
             print(
-                f"no threshold on {source} gives {', '.join(none)} a mean risk of {chosen.risk:g} ({quality}) with every pair of"
-                " seeds, and nothing is released then; allow a higher risk"
+                f"no threshold on {source} gives {', '.join(none)} a mean risk of {chosen.risk:g} ({quality}) with every "
+                "pair of seeds, and nothing is released then; allow a higher risk"
             )
     print(
         f"thresholds for a mean risk of {chosen.risk:g} on {source}'s validation, several pairs of seeds averaged; "

@@ -85,5 +85,7 @@ def lower_bound(
         return Bound(level, None, people, unit, lacks + possible)
     margin = float(errors[rank_of(level, people) - 1])
     of = "of 100 slices, each of another new patient of this scanner," if unit == "slice" else "of 100 new patients"
-    what = "true scores are not below the bound" if unit == "slice" else "have no slice below its bound"
-    return Bound(level, margin, people, unit, f"{of} at least {100 * level:g} {what} (from {people} labelled patients)")
+    what = "are not below their bound" if unit == "slice" else "have no slice below its bound"
+    return Bound(
+        level, margin, people, unit, f"{of} on average at least {100 * level:g} {what} (from {people} labelled patients)"
+    )

@@ -60,9 +60,9 @@ def calibrate(
     run = open_run(run_folder, progress)
     one_of(method, "method", run.methods)
     quality = one_of(quality or run.qualities[0], "quality", run.qualities)
-    parts, empty = labelled_parts(run, data, domain)
     seeds = segmenter_seed, head_seed
     weights = weights_of(run, method, quality, *seeds)
+    parts, empty = labelled_parts(run, data, domain)
     known = _rows(run.validation([method], [seeds]), method, quality, seeds)
     source = known[known["domain"] == run.experiment.slices.source_domain]
     with tempfile.TemporaryDirectory(prefix="advconf-") as folder:
