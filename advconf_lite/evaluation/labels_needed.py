@@ -87,60 +87,59 @@ def labels_needed(
     """
     for value, name in ((repeats, "repeats"), (resamples, "resamples")):
         whole(value, name, 1)
-    tables = []
-    for table in (check_predictions(predictions), check_predictions(validation, "the validation table")):
-        tables.append(table[table["method"] != CONSTANT])
-    predictions, validation = tables
+    predictions, validation = (
+        table[table["method"] != CONSTANT]
+        for table in (check_predictions(predictions), check_predictions(validation, "the validation table"))
+    )
     source = validation[validation["domain"] == source_domain]
     if source.empty:
         raise BadInput(f"the validation table has no slice of the source {source_domain}; delete it, and it is made anew")
-    constants = source.drop_duplicates([*SLICE, "quality", "segmenter_seed"])
-    means = constants.groupby(["segmenter_seed", "quality"])["true_score"].mean()
-    for segmenter in predictions["segmenter_seed"].unique():
-        if segmenter in means.index.get_level_values(0):
-            constant = {quality: float(mean) for quality, mean in means[segmenter].items()}
-            predictions, source = (
-                pd.concat([table, constant_predictions(table[table["segmenter_seed"] == segmenter], constant)])
-                for table in (predictions, source)
-            )
-    starts = {
-        key: (
-            start_from(*_scores(part), bool(part["estimates"].iloc[0])),
-            part,
-        )
-        for key, part in source.groupby(["quality", "method", *SEEDS], sort=False)
-    }
+    predictions, source = _with_constant(predictions, source)
+    of_source = dict(list(source.groupby(["quality", "method", *SEEDS], sort=False)))
     jobs = [
         (key, part)
         for key, part in predictions.groupby(["quality", "method", "domain"], sort=False)
-        if part["subject"].nunique() > FEWEST_PEOPLE and any((*key[:2], *pair) in starts for pair in _pairs(part))
+        if part["subject"].nunique() > FEWEST_PEOPLE and any((*key[:2], *pair) in of_source for pair in _pairs(part))
     ]
     if not jobs:
         raise BadInput(f"no domain has {FEWEST_PEOPLE + 1} people or more, so nobody can be held out; evaluate more of them")
     rows = []
-    for (quality, method, domain), part in watch(jobs):
-        pairs = [pair for pair in _pairs(part) if (quality, method, *pair) in starts]
-        sums, used, people = [], [], []
-        for pair in pairs:
+    for key, part in watch(jobs):
+        pairs, sums, used, people = [], [], [], []
+        for pair in _pairs(part):
+            if (known := of_source.get((*key[:2], *pair))) is None:
+                continue
             of_pair = part[(part["segmenter_seed"] == pair[0]) & (part["head_seed"] == pair[1])].sort_values(SLICE)
-            start, of_source = starts[(quality, method, *pair)]
-            x, y = _scores(of_source)
-            rule = threshold_for(start.map(x), y, risk), failed_below
+            start = start_from(*_scores(known), bool(known["estimates"].iloc[0]))
+            x, y = _scores(known)
             person = pd.factorize(of_pair["subject"].astype(str), sort=True)[0]
-            chosen, scores = draws(tuple(person.tolist()), repeats, seed), _scores(of_pair)
-            found = [_one(*scores, person, draw, start, ks, level, kind, rule) for draw in chosen]
-            sums.append([each[0] for each in found])
-            used.append([each[1] for each in found])
-            people.append([each[2] for each in found])
+            chosen = draws(tuple(person.tolist()), repeats, seed)
+            possible = [k for k in ks if k <= min(len(draw.labelled) for draw in chosen)]
+            asked = Asked(possible, kind, level, threshold_for(start.map(x), y, risk), failed_below)
+            found = [_one(*_scores(of_pair), person, draw, start, asked) for draw in chosen]
+            pairs.append(pair)
+            for each, values in zip((sums, used, people), zip(*found)):
+                each.append(values)
         measured = _measured(np.array(sums), pairs, resamples, seed)
-        used, people = np.array(used, float), np.array(people, float)
-        for place, k in enumerate((0, *ks)):
-            if np.isnan(used[:, :, place]).all():
-                continue  # the domain has fewer slices to label
-            counts = {"k": k, "n_people": np.nanmean(people[:, :, place]), "n_pairs": len(pairs)}
-            row = {"quality": quality, "method": method, "domain": domain, **counts, "used": np.nanmean(used[:, :, place])}
-            rows.append(row | measured[place])
+        used, people = (np.mean(values, (0, 1)) for values in (used, people))
+        for place, (k, row) in enumerate(zip((0, *possible), measured)):
+            counts = {"k": k, "n_people": people[place], "n_pairs": len(pairs), "used": used[place]}
+            rows.append({**dict(zip(("quality", "method", "domain"), key)), **counts, **row})
     return pd.DataFrame(rows)
+
+
+def _with_constant(predictions: pd.DataFrame, source: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables with a method more, which predicts the mean of the source's validation for each segmenter."""
+    once = source.drop_duplicates([*SLICE, "quality", "segmenter_seed"])
+    means = once.groupby(["segmenter_seed", "quality"])["true_score"].mean()
+    tables = []
+    for table in (predictions, source):
+        new = [
+            constant_predictions(table[table["segmenter_seed"] == segmenter], {quality: mean})
+            for (segmenter, quality), mean in means.items()
+        ]
+        tables.append(pd.concat([table, *new]))
+    return tables[0], tables[1]
 
 
 def _scores(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -151,37 +150,37 @@ def _pairs(table: pd.DataFrame) -> list[tuple[int, int]]:
     return sorted(set(zip(*(table[column] for column in SEEDS))))
 
 
+class Asked(NamedTuple):
+    """What is to be found out with each draw."""
+
+    ks: list[int]
+    kind: str
+    level: float
+    threshold: float
+    failed_below: float
+
+
 def _one(
-    predicted: np.ndarray,
-    true: np.ndarray,
-    person: np.ndarray,
-    draw: Draw,
-    start: Start,
-    ks: Sequence[int],
-    level: float,
-    kind: str,
-    rule: tuple[float, float],
+    predicted: np.ndarray, true: np.ndarray, person: np.ndarray, draw: Draw, start: Start, asked: Asked
 ) -> tuple[np.ndarray, list[float], list[float]]:
-    """`SUMS` and the number of slices of each person, NaN for those not held out: (1 + ks, people, 1 + SUMS); whether the
-    correction was used, and from how many people, per k."""
-    found = np.full((1 + len(ks), int(person.max()) + 1, 1 + len(SUMS)), np.nan)
-    used, people = [0.0], [0.0]
+    """Of one draw, for k = 0 and each k: `_sums`; whether the correction was used; of how many people the labels are."""
     out = np.isin(person, draw.held_out) & np.isfinite(predicted)
     expected = start.map(predicted[out])
-    found[0] = _sums(expected, np.full(out.sum(), np.nan), true[out], person[out], draw.held_out, len(found[0]), *rule)
-    for place, k in enumerate(ks, start=1):
-        if k > len(draw.labelled):
-            used.append(np.nan), people.append(np.nan)
-            continue
+
+    def sums(scores: np.ndarray, below: np.ndarray) -> np.ndarray:
+        return _sums(scores, below, true[out], person[out], draw.held_out, int(person.max()) + 1, asked)
+
+    found, used, people = [sums(expected, np.full(len(expected), np.nan))], [0.0], [0.0]
+    for k in asked.ks:
         some = draw.labelled[:k]
         labels = predicted[some], true[some], person[some]
-        correction = correct(*labels, start, kind)
-        bound = lower_bound(*labels, start.map, level, seed=len(draw.labelled))
+        correction = correct(*labels, start, asked.kind)
         scores = correction.map(predicted[out])
-        below = np.minimum(bound.below(expected), scores)
-        found[place] = _sums(scores, below, true[out], person[out], draw.held_out, len(found[0]), *rule)
-        used.append(float(correction.used)), people.append(len(np.unique(person[some])))
-    return found, used, people
+        bound = lower_bound(*labels, start.map, asked.level)
+        found.append(sums(scores, np.minimum(bound.below(expected), scores)))
+        used.append(float(correction.used))
+        people.append(float(len(np.unique(person[some]))))
+    return np.array(found), used, people
 
 
 def _sums(
@@ -191,10 +190,10 @@ def _sums(
     person: np.ndarray,
     held_out: np.ndarray,
     people: int,
-    threshold: float,
-    failed_below: float,
+    asked: Asked,
 ) -> np.ndarray:
-    through, failed = scores >= threshold, true < failed_below
+    """(people, 1 + SUMS): the number of slices and `SUMS` of each person, NaN for who is not held out."""
+    through, failed = scores >= asked.threshold, true < asked.failed_below
     above = np.where(np.isnan(below), np.nan, true >= below - 1e-9)
     columns = (abs(scores - true), scores - true, above, through, through * (1 - true), failed, failed & through)
     table = np.full((people, 1 + len(SUMS)), np.nan)
