@@ -64,6 +64,8 @@ def run(chosen: argparse.Namespace) -> int:
     print(f"{labels['k']} labelled slices of {people} patient{'' if people == 1 else 's'}{several}")
     if labels["without_label"]:
         print(f"{labels['without_label']} slices without a label are left out: the calibration is for slices with the organ")
+    if labels["without_prediction"]:
+        print(f"{labels['without_prediction']} labelled slices have no finite prediction and are left out")
     print(found["why"])
     print(found["bound"]["what"])
     print(f"{chosen.out}: for python -m advconf_lite predict --calibration")

@@ -85,7 +85,7 @@ def labels_needed(
     Raises:
         BadInput: not a predictions table; no validation of the source; no domain with at least 4 people.
     """
-    for value, name in ((repeats, "repeats"), (resamples, "resamples")):
+    for value, name in ((repeats, "repeats"), (resamples, "resamples"), *((k, "k") for k in ks)):
         whole(value, name, 1)
     predictions, validation = (
         table[table["method"] != CONSTANT]

@@ -19,6 +19,7 @@ from advconf_lite.evaluation.release import threshold_for
 from advconf_lite.experiment.decision import weights_of
 from advconf_lite.experiment.labelled import labelled_parts
 from advconf_lite.experiment.run import Elsewhere, open_run
+from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_text
 from advconf_lite.support.numbers import one_of, within
 
@@ -65,6 +66,8 @@ def calibrate(
     parts, empty = labelled_parts(run, data, domain)
     known = _rows(run.validation([method], [seeds]), method, quality, seeds)
     source = known[known["domain"] == run.experiment.slices.source_domain]
+    if source.empty:
+        raise BadInput(f"{method} gives no scores of {quality}; choose another quality", argument="quality")
     with tempfile.TemporaryDirectory(prefix="advconf-") as folder:
         path = Path(folder) / "predictions.csv"
         Elsewhere(run, parts, path, [method]).predicted(*seeds)
