@@ -4,6 +4,7 @@
 # make sync       bring changes of notebooks/*.py into the paired notebooks/*.ipynb
 # make student    write notebooks/student/: the lessons with stubs in the place of solutions
 # make book      render README, lessons and docs into build/book/, which opens by a double click
+# make slides     write build/slides/: a deck per lesson, made from its text and its stored figures
 # make clean      remove .venv and caches; runs/ and data/ stay
 #
 # PYTHON=python3.12   which Python makes .venv
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH_URL := $(if $(filter cpu,$(TORCH_INDEX)),https://download.pytorch.org/whl/cpu,$(TORCH_INDEX))
 
-.PHONY: tutorial test notebooks sync student book clean
+.PHONY: tutorial test notebooks sync student book slides clean
 
 tutorial: $(VENV)/installed
 	$(BIN)/python -m advconf_lite run --data phantom:prostate --profile quick --out runs/prostate-quick
@@ -38,6 +39,9 @@ student: $(VENV)/installed
 book: $(VENV)/installed
 	$(BIN)/python -m sphinx -q -b html -c docs/book . build/book
 	@echo "open build/book/index.html"
+
+slides: $(VENV)/installed
+	$(BIN)/python -m advconf_lite slides --out build/slides
 
 # The stamp is written last, so an installation that was interrupted is taken up again.
 $(VENV)/installed: pyproject.toml constraints.txt

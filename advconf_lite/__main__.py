@@ -1,4 +1,4 @@
-"""python -m advconf_lite {run,tune,predict,calibrate,triage,pool,artefacts,seat,class,check}: see the module of each."""
+"""python -m advconf_lite COMMAND, one of `COMMANDS` below: see the module of each."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ COMMANDS = {
     "artefacts": ("advconf_lite.course.artefacts", "trains what ships with the course, from a commit that it names"),
     "seat": ("advconf_lite.course.seat", "a student's part of the class: both heads, with a seed of one's own"),
     "class": ("advconf_lite.course.classroom", "what the seats have handed in, joined: the interval as seeds are added"),
+    "bundle": ("advconf_lite.course.bundle", "a folder for a USB stick: installs with the network off"),
+    "slides": ("advconf_lite.course.slides", "slides of each lesson, from its text and its stored figures"),
     "check": ("advconf_lite.course.check", "is this machine ready?"),
 }
 

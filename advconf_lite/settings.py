@@ -86,11 +86,11 @@ class Settings:
     alpha: float = choice(0.8, "Algorithm 1, line 5")
     eta: float = choice(0.01, "Algorithm 1, line 5")
     delta_s: float = choice(0.1, "3.3")
-    eps: float = choice(1e-8, "Algorithm 1, line 21: 'a small positive epsilon'", why="the published code's value")
+    eps: float = choice(1e-8, "3.2: 'A small positive' epsilon, in line 21", why="the published code's value")
     objective: str = choice(
         "sum",
         "line 19 differentiates C, which has one output per class",
-        why="sum | mean of the class scores: alpha of 0.76-0.92 in Figure 1 fits only the sum",
+        why="sum | mean of the class scores: alpha of 0.76-0.92 in Figure 1 fits the sum better, which is published",
     )
 
     # head training
@@ -107,7 +107,7 @@ class Settings:
         None, code=1.0, why="None: alpha begins as it did for the head; the published start asks for more than its 0.8"
     )
     strong_probability: float = choice(
-        0.5, why="of each transform of strong-augmentation; MONAI's 0.1 would leave two images of three unchanged"
+        0.5, why="our own control, strong-augmentation: of each transform; MONAI's 0.1 leaves two images of three unchanged"
     )
 
     # data

@@ -6,9 +6,9 @@
 A page (README.md, docs/, the Markdown of notebooks/) takes its results from results/*.csv, and more from the code:
 
 * a block, all of it rendered: `<!-- table: FILE.csv column=value hide=a,b -->`, `<!-- made: FILE.csv -->` (how the file
-  was made, from results/provenance.csv), `<!-- settings -->`, `<!-- profiles -->`, `<!-- methods -->` or `<!-- lessons -->`
-  (each lesson's own `<!-- makes: ... -->`), up to `<!-- end -->`;
-* in every lesson, its links and its set-up cell (advconf_lite/course/opening.py);
+  was made, from results/provenance.csv), `<!-- settings -->`, `<!-- profiles -->`, `<!-- methods -->`, `<!-- lessons -->`
+  (each lesson's own `<!-- makes: ... -->`) or `<!-- cards -->` (what each costs), up to `<!-- end -->`;
+* in every lesson, its links, its compute card and its set-up cell (advconf_lite/course/opening.py);
 * a number in prose, followed by the cell that it comes from: `0.085<!--=FILE:row/keys:column-->`. The keys are cells of
   one row only. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as the prose gives it.
 
@@ -34,7 +34,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the settings of this checkout, also where another one is installed
 
-BLOCK = re.compile(r"<!-- (table|made|settings|profiles|methods|lessons)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->", flags=re.S)
+BLOCK = re.compile(
+    r"<!-- (table|made|settings|profiles|methods|lessons|cards)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->", flags=re.S
+)
 SOURCED = re.compile(r"(?P<shown>[+-]?\d[\d.]*(?:e-?\d+)?)(?P<mark><!--=(?P<size>\|?)(?P<source>[^>|]*)\|?-->)")
 MARK = re.compile(r"<!--=.*?-->", flags=re.S)
 DECIMAL = re.compile(r"(?<![\w.])[+-]?(?:\d+(?:\.\d+)+(?:e-?\d+)?|\d+e-\d+)(?![\w]|\.\d)")
@@ -47,6 +49,7 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e-?\d+)?")
 
 TITLES = {"pearson": "Pearson", "eaurc": "eAURC", "mae": "MAE"}
 WORDS = {"dice": "Dice", "surface_dice": "surface Dice", "cardiac": "heart"}
+TEACHING = "notebooks/TEACHING.md"  # its numbers are those of the stored lessons, and tests/test_teaching_page.py holds them
 ABOUT = {"command", "what", "first_in_readme"}  # columns that describe a result and hold none
 
 
@@ -140,13 +143,17 @@ def settings() -> str:
     from advconf_lite.settings import Settings
 
     ours, code = Settings(), Settings.published_code()
+
+    def published(name: str, why: str) -> str:
+        return "-" if why.startswith("our own control") else as_written(getattr(code, name))
+
     return _grid(
         ("setting", "paper", "published code", "ours", "values, or why"),
         [
             (
                 f"`{f.name}`",
                 f.metadata["paper"] or "not said",
-                as_written(getattr(code, f.name)),
+                published(f.name, f.metadata["why"]),
                 as_written(getattr(ours, f.name)),
                 f.metadata["why"],
             )
@@ -156,7 +163,7 @@ def settings() -> str:
 
 
 def profiles() -> str:
-    """The profile for the paper's data beside the quick one: what differs."""
+    """The profile for the paper's data, which also holds what the paper does not say, beside the quick one: what differs."""
     from advconf_lite.experiment.profiles import PROFILES, as_written
 
     def values(name: str) -> dict[str, object]:
@@ -165,7 +172,7 @@ def profiles() -> str:
 
     paper, quick = values("paper"), values("quick")
     rows = [(f"`{name}`", as_written(paper[name]), as_written(quick[name])) for name in paper if paper[name] != quick[name]]
-    return _grid(("", "paper", "quick"), rows)
+    return _grid(("", "profile `paper`", "quick"), rows)
 
 
 def methods() -> str:
@@ -176,14 +183,18 @@ def methods() -> str:
 
 
 def lessons() -> str:
-    """The lessons, and what each says of itself in its first cell."""
-    rows = []
+    """The lessons, what each says of itself in its first cell, and its minutes."""
+    from advconf_lite.course.card import minutes_to_read, read_cards, short, source_of
+
+    cards, rows = read_cards(ROOT), []
     for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py")):
         said = re.search(r"<!-- makes: (.*?) -->", path.read_text(encoding="utf-8"))
         if said is None:
             raise ValueError(f"{path.name} does not say what it makes; write <!-- makes: ... --> below its title")
-        rows.append((f"[{path.stem.replace('_', ' ')}](notebooks/{path.stem}.ipynb)", said[1]))
-    return _grid(("lesson", "what it makes"), rows)
+        link = f"[{path.stem.replace('_', ' ')}](notebooks/{path.stem}.ipynb)"
+        minutes = str(minutes_to_read(source_of(ROOT, path.stem))), short(cards.get(path.stem))
+        rows.append((link, said[1], *minutes))
+    return _grid(("lesson", "what it makes", "min to read", "to run"), rows)
 
 
 def _blank(match: re.Match) -> str:
@@ -260,6 +271,10 @@ class Page:
             return results.table(request)
         if kind == "made":
             return results.made(request, "../" * self.path.count("/"))
+        if kind == "cards":
+            from advconf_lite.course import card
+
+            return _grid(*card.table(ROOT))
         return {"settings": settings, "profiles": profiles, "methods": methods, "lessons": lessons}[kind]()
 
 
@@ -274,7 +289,8 @@ def _as_shown(value: str, shown: str, size: bool) -> str:
 
 def pages(root: Path) -> Iterator[Page]:
     """All that is rendered and checked."""
-    for path in [root / "README.md", *sorted((root / "docs").rglob("*.md")), *sorted((root / "notebooks").glob("*.py"))]:
+    notebooks = [root / TEACHING, *sorted((root / "notebooks").glob("*.py"))]
+    for path in [root / "README.md", *sorted((root / "docs").rglob("*.md")), *notebooks]:
         yield Page(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
 
 
@@ -287,19 +303,21 @@ def cells(root: Path) -> Iterator[Page]:
 
 
 def openings(root: Path, write: bool) -> list[str]:
-    """Links and set-up cell of every lesson; the lessons whose are not those that they should be."""
+    """Links, card and set-up cell of every lesson; the lessons whose are not those that they should be."""
+    from advconf_lite.course.card import block, lesson_of, read_cards
     from advconf_lite.course.opening import address, with_opening
 
-    paths, problems = sorted((root / "notebooks").glob("[0-9][0-9]_*.py")), []
+    paths, cards, problems = sorted((root / "notebooks").glob("[0-9][0-9]_*.py")), read_cards(root), []
     for path in paths:
         text, place = path.read_text(encoding="utf-8"), path.relative_to(root).as_posix()
         try:
-            new = with_opening(text, path.stem, [each.stem for each in paths], address(root))
+            card = block(lesson_of(text), cards.get(path.stem))
+            new = with_opening(text, path.stem, [each.stem for each in paths], address(root), card)
         except ValueError as error:
             problems.append(f"{place}: {error}")
             continue
         if new != text:
-            problems.append(f"{place}: its links or its set-up cell are not those of course/opening.py")
+            problems.append(f"{place}: its links, card or set-up cell are not those of course/opening.py")
             if write:
                 path.write_text(new, encoding="utf-8")
     return problems
@@ -314,7 +332,7 @@ def render(root: Path, write: bool) -> list[str]:
     for page in [*pages(root), *cells(root)]:
         source = page.path.split(" cell ")[0].replace(".ipynb", ".py")
         before, allowed = page.text, {row["number"] for row in constants if row["page"] in ("*", source)}
-        problems += page.numbers(results, allowed)
+        problems += page.numbers(results, allowed) if page.path != TEACHING else []
         problems += page.blocks(results)
         if write and page.text != before and " cell " not in page.path:
             (root / page.path).write_text(page.text, encoding="utf-8")

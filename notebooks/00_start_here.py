@@ -14,6 +14,8 @@
 #
 # Next: [01 data preparation](01_data_preparation.ipynb)
 #
+# **To read:** about 10 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb
@@ -73,6 +75,7 @@ experiment = run.experiment
 
 # %%
 from advconf_lite.course.quality_control import quality_control
+from advconf_lite.course.teach import check, choose, guess, mine_or_ours, reveal, verdict
 from advconf_lite.figures.outlines import quality_grid
 from advconf_lite.figures.style import show
 
@@ -90,17 +93,15 @@ show(
 # network's training. The others were chosen, up to three, where good and bad outlines are mixed: where nearly all are good,
 # or nearly all absurd, nobody needs a quality control.
 #
-# First a question about what you see. Put `"a"`, `"b"`, `"c"` or `"d"` in place of `None` and run the cell again; every
-# answer gets its reply.
+# First a question about what you see. To answer, put a letter, such as `"a"`, in place of `None` and run the cell again;
+# each answer gets its reply.
 
 # %%
-from advconf_lite.course.teach import check, choose, guess, mine_or_ours, reveal, verdict
-
 choose("smooth_outline", None)
 
 # %% [markdown]
-# Now **guess**: how many of the outlines are failures? It may be none. Your guess is written down before you see the truth.
-# The course collects such guesses, and in the end they are scored like a machine's.
+# Now **guess**: how many of the outlines are failures? It may be none. Your guess is written down before you see the truth,
+# and the first one counts; to begin anew, delete `runs/guesses.json`. In the end guesses are scored like a machine's.
 
 # %%
 guess("failures on the desk", None, unit="outlines", within=(0, len(game.cases)))
@@ -129,7 +130,7 @@ picks = send_back(my_picks, len(game.cases))
 show(
     quality_grid(game.cases, *look, revealed=True, quality=game.quality, picked=picks),
     "The same slices with the true outline and the Dice. Red: failures. Blue: sent back. `plain` "
-    "and `adversarial` are the grades of two machines, which never saw the truth.",
+    "and `adversarial`: what two machines, which come below, take the Dice to be.",
     "The grid with white true outlines; failures are framed; below each its Dice and two grades.",
 )
 
@@ -147,9 +148,9 @@ check("how_many_failures", my_count, dice=dice)
 reveal("failures on the desk", mine_or_ours("how_many_failures", my_count, dice=dice), "outlines")
 
 # %% [markdown]
-# Look at the outline with the lowest Dice again. It is closed and smooth, and it lies about where the organ lies. Nothing
-# in the outline says that it is wrong: this is a **silent failure**. What changed is the scanner, and with it the brightness
-# of the tissues on which the network relies.
+# Look at the outline with the lowest Dice again; the next figure names its scanner. The network drew it like any other, and
+# gave no sign that it is wrong: this is a **silent failure**. In the image you may see it, if you look; somebody would have
+# to look at every image. On another scanner tissues have another brightness, and the network relies on that.
 
 # %%
 from advconf_lite.figures.overlays import overlay
@@ -165,36 +166,27 @@ show(
 # ## Ask a machine
 #
 # A second, small network can be trained to *grade* the first one. It is called a **head**. It reads the features that the
-# U-Net has computed on its way to the outline, and predicts the Dice that the outline would get, without the truth. The
-# U-Net stays as it is.
+# U-Net has computed on its way to the outline, and estimates the Dice that the outline would get, without the truth. The
+# U-Net stays as it is. (Lesson 02 draws both.)
 #
-# In the paper's symbols: the segmenter $f_\theta$ makes of an image $x$ a mask $\hat y$ and features $z$; the head $C_\phi$
-# predicts the score $s = g(\hat y, y)$ from $z$, where $y$ is the truth and $g$ the quality, here the Dice ("volumetric
-# Dice" in the paper, which computes it slice by slice, too).
-
-# %%
-from advconf_lite.figures.diagram import network_and_head
-
-show(
-    network_and_head(experiment.num_classes - 1, run.profile.channels),
-    "The U-Net, and the head that reads its features. Only the head learns to grade.",
-    "A U-Net as boxes in a U; from its way up an arrow leads to a small head that gives a number.",
-)
-
-# %% [markdown]
+# Four words are used like this in all lessons. An outline's **quality**, or true score, is its Dice, or another measure,
+# against the truth. A **grade**, or predicted score, is a head's estimate of it. **Certainty** is the segmenting network's
+# own. A **confidence score** is anything that ranks outlines, an estimate of the quality or not.
+#
 # Three machines have looked at your desk:
 #
 # * `plain`: a head that was trained on images of the first scanner only;
 # * `adversarial`: the same head, trained the paper's way, also on images that were changed so as to lower its own grades;
 # * `agreement-15`: no head; the U-Net draws the outline 15 times with a little noise inside (dropout), and is trusted where
-#   the 15 agree. This is the slow way, and it gives an order, not a Dice.
+#   the 15 agree. This is the slow way, and its confidence score is an order, not a Dice.
 #
-# Each sends back as many as you did: those that it trusts least. To compare, write the function that counts.
+# Each sends back as many as you did: those that it trusts least. To compare, write the function that counts. (Nobody can
+# catch more than are sent back: that is the line "who knows the truth".)
 
 
 # %% tags=["exercise"]
 def caught(picks, dice):
-    """How many failures are caught? picks: what was sent back, from 0; dice: of all outlines."""
+    """How many failures are caught? picks: what was sent back, counted from 0; dice: of all."""
     ### BEGIN SOLUTION
     return sum(dice[pick] < 0.7 for pick in set(picks))
     ### END SOLUTION
@@ -219,7 +211,8 @@ print(game.caught(picks).to_string(index=False))
 # A grade is a number that a network computes, so one can ask in which direction to change an image for the grade to fall
 # fastest: the gradient says so. A small step in that direction lowers the grade. Does it also spoil the outline?
 #
-# **Guess** first: if the grade of `plain` falls by a tenth, how far does the true Dice fall, on average? 0: not at all.
+# **Guess** first: images are changed so that the grade of `plain` falls by 0.1, as a mean over some slices. How far does the
+# true Dice fall, as a mean over the same slices? 0: not at all.
 
 # %%
 guess("Dice lost when the grade falls by a tenth", None, within=(-1, 1))
@@ -238,16 +231,21 @@ reveal("Dice lost when the grade falls by a tenth", fooled.lost)
 print(fooled)
 
 # %% [markdown]
-# Where the grade falls and the outline stays as good as it was, the head has learnt something that has nothing to do with
-# quality. The paper's idea is to use this: make such images during training, look up what they *really* do to the Dice, and
-# train the head on that. Step by step its gradient then points to changes that matter. Lesson 03 does it, line by line.
+# Where the grade falls further than the Dice, the head reacts to something that does no such harm. The picture is the slice
+# on which the two part most, and the line below it has the means, which decide. The paper's idea is to use this: make such
+# images during training, look up what they *really* do to the Dice, and train the head on that. Step by step its gradient
+# then points to changes that matter. Lesson 03 does it, line by line.
 #
 # ## Does it help?
 #
-# One sentence for a whole experiment has to come from many subjects and several trainings, with an interval. The next cell
-# computes it from the predictions of this run, whatever comes out, and sets the paper's claim beside it. Three measures
-# occur in it: **Pearson** (do grades follow the true scores?), **eAURC** (do they rank slices well? smaller is better) and
-# **MAE** (how far are they off? smaller is better).
+# One sentence for a whole experiment has to come from many subjects and several trainings. A **seed** fixes the random
+# numbers of a training; a pair of seeds is one U-Net and one head on it. With other subjects and seeds each difference
+# would come out otherwise, and its 95 % **interval** says how much: where 0 lies inside, the two methods are not told
+# apart. A **domain** is a scanner; whoever was on two of them counts twice.
+#
+# The next cell computes the sentence from all pairs of seeds in this run's folder, whatever comes out, and sets the paper's
+# claim beside it. Three measures occur in it: **Pearson** (do grades follow the true scores?), **eAURC** (do they rank
+# slices well? smaller is better) and **MAE** (how far are they off? smaller is better).
 
 # %%
 verdict(run)
@@ -255,7 +253,7 @@ verdict(run)
 # %% [markdown]
 # ## Is this machine ready for the rest?
 #
-# The other lessons train, on a CPU, for some minutes. One line if all is well; else a line for each thing that is missing.
+# The other lessons train what is not there yet. One line if all is well; else a line for each thing that is missing.
 
 # %%
 from advconf_lite.course.check import print_report, run_checks
@@ -267,7 +265,7 @@ status = print_report(run_checks(extras=()))
 #
 # * A network can be wrong without a sign of it, most of all on a scanner that it has not been trained on.
 # * A small head can be asked for a grade, without the truth; it costs next to nothing.
-# * A head can be fooled: there are changes that lower the grade and leave the outline alone.
+# * A head can be fooled: a change may lower the grade and do the outline less harm than that, or none.
 # * Whether training with such changes helps on new scanners is a question for intervals, not for a picture.
 #
 # ## How the course goes on
@@ -279,7 +277,8 @@ status = print_report(run_checks(extras=()))
 # [README](../README.md#the-lessons) lists them all. With exercises to fill in they are in the folder `notebooks/student`.
 #
 # The paper: J. Lennartz and T. Schultz, *Adversarial Perturbations Improve Generalization of Confidence Prediction in
-# Medical Image Segmentation*, [MIDL 2025](https://proceedings.mlr.press/v301/lennartz26a.html);
-# [its code](https://github.com/MedVisBonn/midl25). Further: [Zenk et al., 2025](https://doi.org/10.1016/j.media.2024.103392)
-# compare methods that detect failures; [Maier-Hein et al., 2024](https://doi.org/10.1038/s41592-023-02151-z) say which
-# quality measure fits which question.
+# Medical Image Segmentation*, [MIDL 2025](https://proceedings.mlr.press/v301/lennartz26a.html); [its
+# code](https://github.com/MedVisBonn/midl25). Further: [Zenk et al., 2025](https://doi.org/10.1016/j.media.2024.103392)
+# compare methods that detect failures; [DeVries and Taylor, 2018](https://arxiv.org/abs/1807.00502), predict a
+# segmentation's quality from its uncertainty; [Maier-Hein et al., 2024](https://doi.org/10.1038/s41592-023-02151-z) say
+# which quality measure fits which question.

@@ -15,6 +15,8 @@
 # Previous: [00 start here](00_start_here.ipynb) ·
 # Next: [02 pretraining](02_pretraining.ipynb)
 #
+# **To read:** about 15 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/01_data_preparation.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/01_data_preparation.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/01_data_preparation.ipynb
@@ -59,8 +61,8 @@ out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-qui
 use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
 quality: str = "dice"  # qualities g to predict, separated by spaces
 methods: str = "plain adversarial agreement-2 agreement-15"  # separated by spaces
-segmenter_seeds: list = [0]  # random seeds of the U-Net
-head_seeds: list = [0]  # random seeds of the confidence head
+segmenter_seeds: list = [0]  # more for intervals; the stored outputs are of [0, 1, 2]
+head_seeds: list = [0]  # more for intervals; the stored outputs are of [0, 1, 2]
 
 # %%
 from advconf_lite.course.lessons import start
@@ -80,12 +82,21 @@ print(*run.remarks(), sep="\n")
 # Here is the laziest segmenter there is. It has no weights and is never trained. Given an image, it looks up the *most
 # similar* image that it has, and hands out a copy of that one's mask.
 #
-# **Before you run the next cells:** on new slices of patients of whom it already has other slices, this copying reaches a
-# certain Dice. What does it reach on patients of whom it has nothing?
+# It is scored on slices that it has not stored. First, of the patients of those slices it has stored others:
 
 # %%
+from advconf_lite.course.leak import BY_SLICE, BY_SUBJECT, copied_scores
 from advconf_lite.course.teach import check, choose, guess, mine_or_ours, reveal
 
+scores = copied_scores(run)
+by_slice = scores.loc[scores["split"] == BY_SLICE, "dice"]
+by_subject = scores.loc[scores["split"] == BY_SUBJECT, "dice"]
+print(f"mean Dice of copied masks, other slices of the same patients at hand: {by_slice.mean():.2f}")
+
+# %% [markdown]
+# **Guess:** what Dice does this copying reach on patients of whom it has nothing? (Put a number in place of `None`.)
+
+# %%
 guess("copied_dice_of_new_patients", None, within=(0, 1))
 
 # %%
@@ -132,7 +143,7 @@ from advconf_lite.course.leak import source_slices
 
 subjects = list(source_slices(run).table["subject"])
 print(len(subjects), "slices of", len(set(subjects)), "subjects")
-### BEGIN SOLUTION: shuffle the slices, take a tenth for validation, and ask leaked_share of the two parts
+### BEGIN SOLUTION: shuffle the slices, take a tenth for validation, and ask leaked_share of the names in both parts
 order = np.random.default_rng(0).permutation(len(subjects))
 cut = max(1, len(subjects) // 10)
 val, train = [subjects[row] for row in order[:cut]], [subjects[row] for row in order[cut:]]
@@ -146,13 +157,11 @@ check("slice_leak", shared, subjects=subjects)
 #
 # ## 3. The leak, run
 #
-# So the copying segmenter is scored under twenty splits of each kind. Under a split by subject, each subject belongs to
-# one part as a whole.
+# So the copying segmenter was scored under twenty splits of each kind. Under a split by subject, each subject belongs to
+# one part as a whole. `shared` is the share of validation subjects that are in training, too.
 
 # %%
-from advconf_lite.course.leak import BY_SLICE, BY_SUBJECT, copied_scores
-
-scores = copied_scores(run)
+reveal("copied_dice_of_new_patients", by_subject.mean())
 scores.groupby("split")[["shared", "dice"]].agg(["mean", "min", "max"]).round(2)
 
 # %%
@@ -161,14 +170,9 @@ from advconf_lite.figures.leak import two_splits
 words = "Validation Dice of the copying segmenter: a dot per split, the line is their mean."
 show(two_splits(scores), words, "Dots along Dice from 0 to 1, a row for each kind of split.")
 
-# %%
-by_slice = scores.loc[scores["split"] == BY_SLICE, "dice"]
-by_subject = scores.loc[scores["split"] == BY_SUBJECT, "dice"]
-reveal("copied_dice_of_new_patients", by_subject.mean())
-
 # %% [markdown]
-# A method without any knowledge would be reported with the upper number: in the stored run 0.83 instead of 0.60. Remember
-# both. In lesson 02 a U-Net that really has been trained is judged by subject, and you will see which of the two it beats.
+# A method without any knowledge would be reported with the upper number. In lesson 02 a U-Net that really has been trained
+# is judged by subject, and you will see which of the two it beats.
 #
 # The dots also differ in their spread. By subject, each split tests on a few *patients*, and patients differ; by slice,
 # every split holds a bit of everybody, so the wrong number looks precise, too.
@@ -206,20 +210,27 @@ for name, part in (("validation", experiment.val), ("test", experiment.test)):
 # %% [markdown]
 # ## 5. What a scanner is
 #
-# The paper calls a scanner, with its protocol, a **domain**. The **source** domain is the one that the networks are
-# trained on, in the paper the one with the most subjects. All others are **targets**: they are only tested on.
+# Here a **domain** is a scanner with its protocol, which is the list of its settings. (In the paper it is a scanner for the
+# hearts, an institution for the prostates.) The **source** domain is the one that the networks are trained on, in the paper
+# the one with the most subjects. All others are **targets**: they are only tested on.
 #
-# An MR scanner does not measure brightness. It measures a signal that the operator shapes, and these are the knobs:
+# An MR scanner does not measure brightness. A radio pulse tips the tissue's magnetisation, which then *relaxes*: it gives a
+# signal that decays, with a time $T_2$, and recovers, with a time $T_1$. Both differ from tissue to tissue. The operator
+# shapes that signal, and these are the knobs:
 #
 # * **field**, in tesla (T): a stronger magnet gives more signal, and changes how fast tissues relax;
 # * **TE**, the echo time: how long the signal decays before it is read, so how strongly tissues differ in $T_2$;
-# * **flip**, the flip angle: how far each pulse tips the magnetisation (a matter of the heart's sequence);
-# * **coil**: the antenna. A *surface* coil lies on the body; an *endorectal* one lies inside it, right behind the
-#   prostate, and makes what is near to it very bright;
+# * **flip**, the flip angle: how far each pulse tips (the heart's scanners differ in it, the prostate's do not);
+# * **coil**: the antenna. *Arrays* lie on the body, a body array farther from the organ than a surface array; an
+#   *endorectal* coil lies inside, right behind the prostate, and makes what is near to it very bright;
 # * **fat removed**: the share of the signal of fat that a further pulse takes away;
-# * **voxel**: how large a piece of tissue one measured value stands for;
+# * **voxel**: how large a piece of tissue one measured value stands for. All images are brought to one grid later, and what
+#   a coarse voxel has blurred stays blurred;
 # * **SNR**, signal to noise: the lower, the grainier;
 # * **ghost**: shifted copies of the image, from motion.
+#
+# What is no column, but in a name: *dielectric* is a brightness that varies over the body, for at 3 T radio waves are about
+# as short as a body is wide.
 
 # %%
 import pandas as pd
@@ -231,7 +242,9 @@ with pd.option_context("display.width", 100, "display.max_columns", 20):
     print(table if len(table) else "Of these scanners only the names are known.")
 
 # %% [markdown]
-# The virtual scanners of the phantom are made of such numbers, taken from published protocols. They stand for no make.
+# The phantom's virtual scanners stand for no make. Field, times, flip angles, voxels and coils come from published
+# protocols. SNR, ghosts and shading are choices; and how far each target lies from the source was tuned, by the Dice of
+# pilot segmenters that are not used any more.
 #
 # ## 6. Where contrast comes from
 #
@@ -244,11 +257,11 @@ with pd.option_context("display.width", 100, "display.max_columns", 20):
 #
 # $$S = PD \sin a \, \frac{1 - E_1}{1 - (E_1 - E_2) \cos a - E_1 E_2} \, e^{-TE/T_2}, \qquad E_i = e^{-TR/T_i} ,$$
 #
-# where nothing disturbs the field. On both, a target turns one knob down: TE from 100 to 60 ms, the flip angle from 60 to
-# 30 degrees.
+# where nothing disturbs the field. Turn one knob of the source scanner down and leave all others: TE from 100 to 60 ms on
+# the prostate, the flip angle from 60 to 30 degrees on the heart.
 #
-# **Before you run the next cell:** will the organ stand out against the tissue beside it more, or less? (The second
-# formula decides nothing by eye. In the first, look at the ratio of two tissues with different $T_2$.)
+# **Guess:** take the signal of the organ by that of the tissue beside it. Is this *ratio* then more, or less? (The second
+# formula decides nothing by eye. In the first, two tissues differ in $T_2$.)
 
 # %%
 guess("organ_stands_out", None, choices=["more", "less"])
@@ -259,7 +272,8 @@ from advconf_lite.phantom.contrast import CONTRASTS
 
 contrast = CONTRASTS.get(run.data.removeprefix("phantom:"))
 if contrast:
-    words = f"Signal of {contrast.bright} (solid), {contrast.dark} (dashed); dotted, two protocols."
+    words = f"Signal of {contrast.bright} (solid), {contrast.dark} (dashed); dotted: the source's value "
+    words += "and the changed one, with the ratio of both signals at the source's field."
     show(contrast_figure(contrast.organ), words)
     change = contrast.ratio(contrast.changed) / contrast.ratio(contrast.start)
     reveal("organ_stands_out", "more" if change > 1 else "less")
@@ -268,7 +282,8 @@ else:
 
 # %% [markdown]
 # The organ is the brighter one at both settings, but the *ratio* of the two signals shrinks. Nobody has changed the
-# patient: one number on the protocol sheet is a domain shift.
+# patient: one number on the protocol sheet is enough for a domain shift. The targets of the table differ in several at once;
+# the one with a TE of 60 ms has another field, too, and so another ratio.
 #
 # ## 7. The same patient in every scanner
 #
@@ -282,11 +297,11 @@ images, masks, titles = one_per_domain(run)
 figure = samples(images, masks, titles, experiment.class_names, experiment.spacing_mm)
 show(figure, "One slice per domain, each of another subject, the source first; with the truth.")
 
-# %% tags=["exercise"]
-### BEGIN SOLUTION: choose("another_subject") prints the question and its options; answer by a letter
-answer = "c"
-### END SOLUTION
-choose("another_subject", answer)
+# %% [markdown]
+# To answer, put a letter in place of `None`.
+
+# %%
+choose("another_subject", None)
 
 # %% [markdown]
 # A virtual patient can lie down in every scanner, on the same day and in the same position:
@@ -304,8 +319,9 @@ else:
     print("Only a phantom's patient can be put into every scanner.")
 
 # %% [markdown]
-# The outline of the truth is the same in all of them, for the anatomy is the same. What surrounds it is not: look for
-# fat that has gone dark, for grain, and, on the prostate, for the black hole of an endorectal coil and its glare. A
+# The anatomy is the same in all of them, and the outline of the truth nearly: an endorectal coil's balloon flattens the
+# prostate a little, in reality more than here. What surrounds it is not: look for fat that has gone dark, for grain, and,
+# on the prostate, for the black hole of an endorectal coil and its glare, which is hardly corrected here: a worst case. A
 # network that has only ever seen the first picture will be asked about all the others in lesson 02.
 #
 # ## 8. One grid, one scale
@@ -340,7 +356,8 @@ intensities(run)
 # %% [markdown]
 # On the left grey values as they are stored, on the right what the network gets: the scanner's scale is gone. Its contrast,
 # noise and artefacts are not, as the pictures above showed. The published code takes mean and deviation of the whole
-# *domain*, which a single new scan does not have (`Settings(normalise="domain")`).
+# *domain*, which a single new scan does not have (`Settings(normalise="domain")`). Scanners that section 5 does not list are
+# the validation scanners.
 #
 # ## 9. A slice set of your own
 #
@@ -362,14 +379,16 @@ split = split_by_subject(names)
 table = pd.DataFrame({"subject": names, "slice": [0, 1] * 6, "split": map(split.get, names)})
 table = table.assign(dataset="mine", domain="our scanner", phase="T2", spacing_mm=1.5)
 info = {"name": "mine", "class_names": ["lesion"], "source_domain": "our scanner"}
-info |= {"size": 64, "spacing_mm": 1.5, "tolerance_mm": 4.5}  # the grid to work on
+info |= {"size": 64, "spacing_mm": 1.5}  # the grid to work on
+info |= {"tolerance_mm": 4.5}  # how far an outline may be off: for surface Dice, lesson 02
 own = write_slice_set(run.folder / "data" / "own", images, masks, table, info)
 own
 
 # %% [markdown]
 # `python -m data_download verify FOLDER` looks at all of it: labels, grey values, splits, and whether a file has changed
-# since it was written. For M&Ms-2 and the prostate set it also compares the counts with the paper's Table 2. Here
-# nothing should differ:
+# since it was written. For M&Ms-2 and the prostate set it also compares the counts with the paper's Table 2. *Labels that
+# its grid loses* are too small for the grid; *names like one patient's* are such as P1 and P1_followup, and *apart* if in
+# two splits. Here nothing should differ:
 
 # %%
 from data_download.verify import as_table, verify
@@ -381,8 +400,8 @@ print(heading, as_table(findings), sep="\n")
 # Now a mistake that happens: a patient was exported twice, and the second time under a new name. One slice of P0 stands
 # in another part of the split as P9.
 #
-# **Before you run the cell after the next:** which line will tell? `names`: the number of subjects in several splits;
-# `content`: slices that another subject has too; `none`: neither.
+# **Guess:** which line will tell? `names`: the number of subjects in several splits; `content`: slices that another subject
+# has too; `none`: neither.
 
 # %%
 guess("which_line_tells", None, choices=["names", "content", "none"])

@@ -15,6 +15,8 @@
 # Previous: [03 adversarial training](03_adversarial_training.ipynb) ·
 # Next: [05 score agreement](05_score_agreement.ipynb)
 #
+# **To read:** about 18 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/04_evaluation_across_scanners.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/04_evaluation_across_scanners.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/04_evaluation_across_scanners.ipynb
@@ -33,8 +35,7 @@
 # * say why intervals are drawn over subjects and seeds and never over slices,
 # * write the one sentence that an interval supports, and no other.
 #
-# To read: about 17 minutes (200 words a minute, three seconds a line of code); exercises and widgets come on top. It
-# continues [lesson 03](03_adversarial_training.ipynb), and starts on its own.
+# It continues [lesson 03](03_adversarial_training.ipynb), and starts on its own.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -65,42 +66,40 @@ out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-qui
 use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
 quality: str = "dice"  # qualities g to predict, separated by spaces
 methods: str = "plain adversarial agreement-2 agreement-15"  # separated by spaces
-segmenter_seeds: list = [0]  # random seeds of the U-Net
-head_seeds: list = [0]  # random seeds of the confidence head
+segmenter_seeds: list = [0]  # of the U-Net; more for intervals; the stored outputs are of [0, 1, 2]
+head_seeds: list = [0]  # of the confidence head; more for intervals; the stored outputs are of [0, 1, 2]
 
 # %%
 from advconf_lite.course.lessons import start
-from advconf_lite.course.tables import all_predictions
+from advconf_lite.course.tables import all_predictions, of_run, pairs_text
 
 run = start(data, profile, out, quality, methods, use)
 source, g = run.experiment.slices.source_domain, run.qualities[0]
 seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 all_predictions(run, seeds)  # what the folder lacks is made now
-metrics, predictions = run.metrics(), run.predictions()
+predictions, metrics = of_run(run)
 
 # %% [markdown]
 # `predictions` has one row per slice, method and pair of seeds (one of the U-Net, one of the head): what was promised,
-# and what is true. On the way to a promise nothing looks at the ground truth. The table holds *everything* that the
-# run's folder has, also from other lessons.
+# and what is true. On the way to a promise nothing looks at the ground truth. The rows are those of this lesson's methods,
+# with all pairs of seeds that the run's folder has; where one pair is shown, it is the first.
 
 # %%
 from advconf_lite.course.evidence import methods_of
 
 names = methods_of(predictions)
 ours, others = names[0], names[1:]  # adversarial, where the run has it
-counts = predictions.groupby("method", sort=False)[["segmenter_seed", "head_seed"]].nunique()
-print(f"{len(predictions):,} rows; methods: {', '.join(names)}")
-print(f"seeds of {ours}: {counts.loc[ours, 'segmenter_seed']} of the U-Net, "
-      f"{counts.loc[ours, 'head_seed']} of the head")  # fmt: skip
+print(f"{len(predictions):,} rows")
+print(pairs_text(predictions))
 
 # %% [markdown]
 # ## Failure first: promises that were broken
 #
-# Say that a promise is **broken** when a head predicts more than 0.2 above what the slice is worth. It is the
-# dangerous kind of error: somebody relies on that outline.
+# A head's **grade** is its promise of the **quality**, here the Dice. Say that it is **broken** when the grade lies more
+# than 0.2 above the quality. It is the dangerous kind of error: somebody relies on that outline.
 #
 # **Your guess:** of all slices of the *target* scanners, on which share does the adversarial head break its promise?
-# Put a number from 0 to 1 in place of `None`.
+# (Lesson 03 has counted those of the plain head: more, or fewer?) Put a number from 0 to 1 in place of `None`.
 
 # %%
 from advconf_lite.course.teach import guess, reveal
@@ -114,7 +113,7 @@ from advconf_lite.figures.outlines import one_subject_all_scanners
 from advconf_lite.figures.style import show
 
 title, segmenter = run.quality(g).measure.title, run.segmenter(segmenter_seeds[0])
-worst = overpromised(run, predictions, ours, g)
+worst = overpromised(run, predictions, ours, g, n=3)
 judges = {key: head for key, head in run.heads(*seeds[0]).items() if key[0] in ("plain", ours)}
 cases = slices_of(run, segmenter, worst, judges)
 show(
@@ -125,29 +124,13 @@ show(
 )
 
 # %% [markdown]
-# Each of these would have been released. Look at the *outlines*, not only at the numbers. In the stored run of the
-# prostate the network draws a neat, smooth outline, and draws it around the *coil*, the dark disc below the gland: you
-# see it at a glance, and the heads do not. Do they differ at least, or are both wrong together?
-#
-# ## Look before you summarise
-#
-# Six slices are an anecdote. Here are all of them, one point each. **Before you run the next cell:** which picture
-# would a head make that always predicts the same number?
-
-# %%
-from advconf_lite.figures.promises import BROKEN_BY, promises
-
-heads = [name for name in names if name in ("plain", "adversarial")] or names
-shown = [*heads, "constant"]
-for name in run.qualities:
-    show(
-        promises(predictions, name, shown, source),
-        f"Predicted against true {run.quality(name).measure.title}. Red: broken promises.",
-        "Scatter plots of predicted against true score, a panel per method; broken ones in red.",
-    )
+# Each of these would have been released. On the prostate you see at a glance what the heads do not: the network has drawn
+# a neat, smooth outline around the *coil*, the dark disc below the gland. But nobody looks at every slice; that is what
+# grades are for. Do the heads differ at least, or are both wrong together?
 
 # %%
 from advconf_lite.course.evidence import of_first_pair
+from advconf_lite.figures.promises import BROKEN_BY, promises
 
 rows = of_first_pair(predictions, g)
 rows = rows[(rows["method"] == ours) & (rows["domain"] != source)]
@@ -155,9 +138,26 @@ broken = rows["predicted_score"] - rows["true_score"] > BROKEN_BY
 reveal("share_of_broken_promises", broken.mean())
 
 # %% [markdown]
+# ## Look before you summarise
+#
+# Three slices are an anecdote. Here are all of them, one point each. **Before you run the next cell:** which picture
+# would a head make that always predicts the same number?
+
+# %%
+heads = [name for name in names if name in ("plain", "adversarial")] or names
+shown = [*heads, "constant"]
+for name in run.qualities:
+    show(
+        promises(run.predictions(), name, shown, source),
+        f"Predicted against true {run.quality(name).measure.title}. Red: broken promises.",
+        "Scatter plots of predicted against true score, a panel per method; broken ones in red.",
+    )
+
+# %% [markdown]
 # `constant` is the horizontal line: it predicts the mean score of source validation for every image, and looks at
-# nothing. A head that is worth its name has to beat it. Points may lie above 1: the head's last layer is linear, and
-# nothing stops it.
+# nothing. Compare the counts of red points: a head that breaks about as many promises as `constant` gives no better
+# *numbers* than it, whatever its order is worth. Points may lie above 1: the head's last layer is linear, and nothing
+# stops it.
 #
 # ## Three numbers
 #
@@ -167,15 +167,18 @@ reveal("share_of_broken_promises", broken.mean())
 # |---|---|---|
 # | **Pearson** $r$ of $\hat{s}$ and $s$ | do high grades go with high scores? | a shift or a scale of all grades |
 # | **MAE** $\frac{1}{n}\sum_i \lvert \hat{s}_i - s_i \rvert$ | are the numbers themselves right? | the order |
-# | **eAURC** | whom would you have sent back? | the numbers |
+# | **eAURC**, explained below | whom would you have sent back? | the numbers, and how bad all are |
 #
-# They are the paper's three (section 4.3). Its *volumetric Dice* is our `dice`, its confidence score $g$ our
-# *quality*; both are taken slice by slice.
+# They are the paper's three (section 4.3). Its *volumetric Dice* is our `dice`, its true confidence score $g$ our
+# *quality*; both are taken slice by slice. The $r$ in the picture above is over all targets of one pair of seeds; from
+# here on $r$ is taken scanner by scanner, and then averaged. The first also rewards telling scanners apart.
+#
+# A multiple choice: put the letter of your answer in place of `None`, and run the cell again.
 
 # %%
 from advconf_lite.course.teach import choose
 
-choose("high_correlation")
+choose("high_correlation", None)
 
 # %% [markdown]
 # ### Risk and coverage
@@ -187,8 +190,9 @@ choose("high_correlation")
 # $$\mathrm{AURC} = \frac{1}{n} \sum_{k=1}^{n} \frac{1}{k} \sum_{i \le k} (1 - s_{(i)}), \qquad
 #   \mathrm{eAURC} = \mathrm{AURC} - \mathrm{AURC}_{oracle}.$$
 #
-# The **oracle** sorts by the true score itself. What you pay above it is the price of your order: the *excess* AURC, 0
-# for a perfect one. **Exercise:** five slices, the second best promise is the worst slice. Do it by hand.
+# The **oracle** sorts by the true score itself. What you pay above it is the price of your order: the *excess* AURC, 0 for
+# a perfect one. (Two methods on the same masks have the same oracle, so they differ in eAURC as in AURC.) **Exercise:**
+# five slices, the second best promise is the worst slice. Do it by hand.
 
 # %% tags=["exercise"]
 import numpy as np
@@ -196,8 +200,7 @@ import numpy as np
 predicted = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
 true = np.array([0.9, 0.4, 0.8, 0.7, 0.6])
 ### BEGIN SOLUTION
-risk = 1 - true  # they are sorted by promise already
-my_aurc = np.mean([risk[:k].mean() for k in range(1, 6)])
+my_aurc = np.mean([(1 - true)[:k].mean() for k in range(1, 6)])  # they are sorted by promise already
 ### END SOLUTION
 
 # %%
@@ -227,7 +230,8 @@ check("my_eaurc", my_eaurc)
 # %% [markdown]
 # ### The curves
 #
-# One scanner, a panel per method. The shaded area *is* the eAURC in the title.
+# One scanner, a panel per method: that with the most failures among those where a quarter of the slices is good, for where
+# all fail there is nothing to choose from. The shaded area *is* the eAURC in the title.
 
 # %%
 from advconf_lite.course.evidence import telling_scanner
@@ -249,26 +253,32 @@ show(
 #
 # ### The triage desk
 #
-# Now you sit at the desk. A pile of slices, a budget of how many a colleague has the time to look at. The challenge:
-# **which ranking catches most failures with ten slices?** Write your own order into `my_picks` first (numbers, the one
-# that you would send back first comes first), and look whether you beat the heads.
+# Now you sit at the desk. A pile of slices, thirty at most, evenly over that scanner; a budget of how many a colleague has
+# the time to look at. **How many failures does each ranking catch?** Write your own order into `my_picks` first (numbers
+# from 1, the one that you would send back first comes first), and look whether you beat the heads.
 
 # %%
 from advconf_lite.course.widgets.desk import triage_desk
 
 my_picks = []  # for example [3, 17, 8]
-desk = triage_desk(run, segmenter, scanner, my_picks, predictions, [*curves, "constant"])
+desk = triage_desk(run, segmenter, scanner, my_picks, predictions, [*curves, "constant"], n=30)
 
 # %%
-budget = min(10, len(desk.true) // 2)
-for ranking in desk.scores:
-    desk.draw(budget, ranking, False)
-    now = desk.now
-    print(f"{ranking:20} {now.caught:4.1f} of {now.failures} failures caught, "
-          f"risk of what is released {now.risk:.3f}")  # fmt: skip
+import pandas as pd
+
+from advconf_lite.course.triage import triage
+from advconf_lite.course.widgets.desk import MINE
+
+n, rankings = len(desk.true), [name for name in desk.scores if my_picks or name != MINE]
+budgets = sorted({round(share * n) for share in (1 / 6, 1 / 3, 1 / 2)})
+caught = {b: [triage(desk.scores[name], desk.true, b).caught for name in rankings] for b in budgets}
+print(f"failures caught, of {(desk.true < FAILURE).sum()} among {n} slices, by how many are sent back:")
+pd.DataFrame(caught, rankings).round(1)
 
 # %% [markdown]
-# Your point on the curve is one number. **Exercise:** write the function that gives it, for any share that is released.
+# `constant` is what lots would catch. Rankings that catch as many are not told apart by so few slices; their curves use
+# all of them. Your point on the curve is one number. **Exercise:** write the function that gives it, for any share that is
+# released.
 
 
 # %% tags=["exercise"]
@@ -289,52 +299,48 @@ check("released_risk", released_risk)
 # Every number so far is of *these* people. Other people would have given other numbers; how different, the
 # **bootstrap** estimates: draw as many again with replacement, compute anew, do it often, and take the middle 95 %.
 # The only decision is *what* is drawn. Slices of one subject resemble each other: the tenth slice of a patient is no
-# tenth patient.
+# tenth patient. So subjects are drawn, with all their slices, and within each scanner, for the scanners are given.
 #
-# **Exercise:** the width of the interval of the MAE, once when `unit` is the slice and once when it is the subject.
-# How many times wider is the second?
-
-# %%
-rows = of_first_pair(predictions[predictions["method"] == ours], g)
-rows = rows[(rows["domain"] != source) & np.isfinite(rows["predicted_score"])]
-subjects = rows["domain"] + "/" + rows["subject"]
-error = (rows["predicted_score"] - rows["true_score"]).abs()
+# **Exercise:** the line in the middle of it. A draw is a row of `weights`: how often each slice is in it.
 
 
 # %% tags=["exercise"]
-def width(unit):
-    ### BEGIN SOLUTION: draw units anew, 2000 times; the MAE of each draw; the middle 95 %
-    sums = error.groupby(np.asarray(unit)).agg(["sum", "count"]).to_numpy()
-    drawn = sums[np.random.default_rng(1).integers(len(sums), size=(2000, len(sums)))]
-    low, high = np.percentile(drawn[..., 0].sum(1) / drawn[..., 1].sum(1), [2.5, 97.5])
-    wide = high - low
+def mae_of_draws(weights, errors):
+    ### BEGIN SOLUTION
+    maes = (weights * errors).sum(1) / weights.sum(1)
     ### END SOLUTION
-    return wide
+    return maes
 
-
-# %% tags=["exercise"]
-by_slice, by_subject = width(range(len(rows))), width(subjects)
-### BEGIN SOLUTION: how many times wider is the second?
-ratio = by_subject / by_slice
-### END SOLUTION
 
 # %%
 from advconf_lite.course.teach import mine_or_ours
+from advconf_lite.evaluation.bootstrap import draw_subjects, percentiles
 
-given = {"subjects": subjects, "predicted": rows["predicted_score"], "true": rows["true_score"]}
-check("width_ratio", ratio, **given)
-times = mine_or_ours("width_ratio", ratio, **given)
-print(f"{len(rows)} slices of {subjects.nunique()} subjects: {times:.1f} times as wide by subject")
+check("mae_of_draws", mae_of_draws)
+of_draws = mine_or_ours("mae_of_draws", mae_of_draws)
+rows = of_first_pair(predictions[predictions["method"] == ours], g)
+rows = rows[(rows["domain"] != source) & np.isfinite(rows["predicted_score"])]
+error = (rows["predicted_score"] - rows["true_score"]).abs()
+width = {}
+for unit, drawn in {"slices": pd.Series(range(len(rows)), rows.index), "subjects": rows["subject"]}.items():
+    parts = [(drawn[of.index], of.to_numpy()) for _, of in error.groupby(rows["domain"])]
+    maes = [of_draws(draw_subjects(units, 2000), errors) for units, errors in parts]
+    width[unit] = float(np.ptp(percentiles(np.mean(maes, 0)))) if maes else float("nan")
+    print(f"95 % interval of the mean MAE of {len(parts)} scanners, {unit} drawn anew: {width[unit]:.3f} wide")
 
 # %% [markdown]
-# An interval over slices pretends to know more people than were measured. All intervals of this course draw subjects, and
-# seeds as well, where there are several: another U-Net is another experiment.
+# An interval over slices pretends to know more people than were measured. Intervals of differences in this course draw
+# subjects, and seeds as well, where there are several: another U-Net is another experiment. (A $\pm$ is something else,
+# the standard deviation over pairs of seeds.)
 #
 # ## Is it better?
 #
 # Not "how good is each", but "how large is the **difference**": both methods are scored on the same slices of the same
-# drawn subjects, scanner by scanner, and the differences are averaged over the target scanners. **Your guess**, of the
-# correlation: is `adversarial` better than `plain` on this run, worse, or can the two not be told apart?
+# drawn subjects, scanner by scanner, and the differences are averaged over the target scanners. Such a *paired* interval
+# can be narrow where those of the two methods are wide and overlap: what makes a draw hard makes it hard for both.
+#
+# This project names eAURC and MAE as what counts, before it looks. **Your guess**, of eAURC, the order: is `adversarial`
+# better than `plain` on this run, worse, or can the two not be told apart?
 
 # %%
 guess("adversarial_against_plain", None, choices=["better", "worse", "not told apart"])
@@ -356,19 +362,20 @@ else:
 # %%
 from advconf_lite.course.evidence import word_for
 
-word = word_for(predictions, source, "adversarial", "plain", "pearson", g)
+word = word_for(predictions, source, "adversarial", "plain", "eaurc", g)
 reveal("adversarial_against_plain", word)
 
 # %% [markdown]
 # Go row by row: does the interval cross the zero line? Then this run does not tell the two apart, which is not the
 # same as *equal*: its ends say how large a difference could still be there. Does it lie on one side? Then look which
-# side is better (for eAURC and MAE, the left), and at the end that is nearer to zero.
+# side is better (for eAURC and MAE, the left), and at the end that is nearer to zero. "None" stands where a method only
+# ranks, and has no MAE.
 #
-# The other methods are [lesson 06](06_ablations_and_controls.ipynb)'s controls: heads that saw as many images, or images
-# changed by as much, without the idea of the paper. A head that beats `plain` and none of them owes it to something else.
+# A head that beats `plain` may owe it to something else than the idea of the paper, as to more images seen. For that there
+# are controls, in [lesson 06](06_ablations_and_controls.ipynb).
 
 # %%
-choose("supported_sentence")
+choose("supported_sentence", None)
 
 # %% [markdown]
 # ### The verdict
@@ -379,15 +386,15 @@ choose("supported_sentence")
 # %%
 from advconf_lite.course.teach import verdict
 
-verdict(run, against=others[:1] or ["plain"], method=ours)
+verdict(predictions, against=others[:1] or ["plain"], method=ours, source=source)
 
 # %% [markdown]
 # ## One seed is an example
 #
 # Train the same thing again with other seeds, and the number moves. The **seed fan** adds pairs of seeds one after the
-# other. The cross is what a pair says alone; the band is what all so far say together. Move `pairs` from 1 upwards:
-# does the first pair's sentence survive? `order` shuffles the pairs: which sentence would *you* have published with
-# one pair?
+# other. The cross is what a pair says alone; the band is what all so far say together. Move `pairs` from 1 upwards, for
+# each of the three numbers (`metric`): of which does the first pair's sentence survive? `order` shuffles the pairs: which
+# sentence would *you* have published with one pair?
 
 # %%
 from advconf_lite.course.widgets.seeds import seed_fan
@@ -401,48 +408,64 @@ else:
 
 # %%
 from advconf_lite.figures.fan import seed_fan as whole_fan
+from advconf_lite.metrics import METRICS
 
 if pairs > 1 and others:
-    other, metric = against[0], fan.metrics[0]
-    opened = fan.opened(other, metric, 0)
+    other = against[0]
+    opened = {name: fan.opened(other, name, 0) for name in fan.fans[other].metrics}
+    metric = list(opened)[-1]
     show(
-        whole_fan(opened, ours, other, metric),
-        f"All pairs of seeds: {ours} minus {other} as each is added. Hollow: not told apart.",
+        whole_fan(opened[metric], ours, other, metric),
+        f"{METRICS[metric].title} of {ours} minus that of {other} as pairs of seeds are added. Hollow: not told apart.",
     )
-    higher = (opened["alone"] > 0).sum()
-    print(f"alone, {higher} of {len(opened)} pairs put {ours} above {other}")
+    for name, table in opened.items():
+        better = ((table["alone"] > 0) == METRICS[name].higher_is_better).sum()
+        print(f"{METRICS[name].title}: alone, {better} of {len(table)} pairs put {ours} before {other}")
 
 # %% [markdown]
-# In class everybody can be one seed: each laptop trains its own head, and the fan of the room is drawn at the end.
+# Pairs that share a U-Net are no independent runs; with fewer than five U-Nets the band is too narrow. In class everybody
+# can be one seed: each laptop trains its own head, and the fan of the room is drawn at the end.
 #
 # ## Scanner by scanner
 #
-# A mean over scanners may hide one. **Your guess:** on which target scanner does adversarial training gain most
-# correlation?
+# A mean over scanners may hide one; and it counts scanners on which there is nothing to rank. Where most slices have one
+# and the same true score, as a Dice of 0, $r$ rests on the few others, and eAURC is *small* whatever a head says.
 
 # %%
+from advconf_lite.course.evidence import gain_table, nothing_to_rank
+
+flat = nothing_to_rank(predictions, source, g)
 targets = [name for name in dict.fromkeys(metrics["domain"]) if name != source]
-guess("scanner_of_the_largest_gain", None, choices=targets or [source])
+rankable = [name for name in targets if name not in flat] or targets or [source]
+print(f"nothing to rank: {', '.join(f'{name} ({share:.0%} have one score)' for name, share in flat.items()) or 'none'}")
+
+# %% [markdown]
+# **Your guess:** on which of the other target scanners does adversarial training gain most correlation?
 
 # %%
-from advconf_lite.course.evidence import gains
+guess("scanner_of_the_largest_gain", None, choices=rankable)
+
+# %%
 from advconf_lite.figures.scores import figure3
 
 show(
     figure3(metrics[metrics["method"].isin(heads)], source),
-    "As the paper's Figure 3, heads only: three numbers per scanner.",
+    "In the manner of the paper's Figure 3, heads only: three numbers per scanner.",
     "Dots per scanner and method in a panel for each of correlation, eAURC and MAE.",
 )
-gain = gains(metrics, source, "adversarial", "plain", "pearson", g)
-reveal("scanner_of_the_largest_gain", gain.index[0] if len(gain) else None)
+gain = gain_table(metrics, flat, source, "adversarial", "plain", "pearson", g)
+first = [name for name in gain.index if name in rankable]
+reveal("scanner_of_the_largest_gain", first[0] if first else None)
 
 # %%
-gain.round(3).to_frame("Pearson: adversarial minus plain")
+gain.round(3)
 
 # %% [markdown]
-# Count the signs before you look at the largest one. A method that gains on one scanner and loses on the next is
-# sensitive to the scanner, and a mean says little about the next one. What the whiskers are stands below the figure:
-# with one pair of seeds an interval over subjects, with several the spread over seeds.
+# Pearson, scanner by scanner, and both means. Count the signs before you look at the largest one: a method that gains on
+# one scanner and loses on the next is sensitive to the scanner, and a mean says little about the next one. And $r$ depends
+# on how far a scanner's true scores spread, so it compares methods, not scanners. What the whiskers are stands below the
+# figure: with one pair of seeds an interval over subjects, with several the standard deviation over pairs, which says
+# nothing of other subjects. (The paper's bars are 95 % bootstrap intervals of five head seeds.)
 #
 # ## You, as a head
 #
@@ -471,11 +494,14 @@ scorecard(run, ours, g)
 # * $r$ forgets shift and scale, MAE forgets the order; eAURC is the area between your risk-coverage curve and the
 #   oracle's.
 # * Draw subjects and seeds, never slices; compare two methods by their paired difference.
+# * Where nearly all true scores are equal there is nothing to rank.
 # * An interval supports one sentence: of whom, on what, in which direction, or that this run does not tell them apart.
 # * One pair of seeds is an example. The paper itself adds that it "does not yet establish a new benchmark".
 #
 # **Go on** with [05 · Score agreement](05_score_agreement.ipynb), or back to
-# [03 · Adversarial training](03_adversarial_training.ipynb).
-# **Read on:** [the paper](https://proceedings.mlr.press/v301/lennartz26a.html), sections 4.3 and 5; Geifman et al. 2018,
-# [Bias-reduced uncertainty estimation](https://arxiv.org/abs/1805.08206), for risk and coverage; Zenk et al. 2025,
-# [a benchmark of failure detection in segmentation](https://arxiv.org/abs/2406.03323).
+# [03 · Adversarial training](03_adversarial_training.ipynb). **Read on:**
+# [the paper](https://proceedings.mlr.press/v301/lennartz26a.html), sections 4.3 and 5; Geifman et al. 2018,
+# [Bias-reduced uncertainty estimation](https://arxiv.org/abs/1805.08206), for risk and coverage; Traub et al. 2024,
+# [flaws of the AURC](https://arxiv.org/abs/2407.01032), and a number without them (`augrc` in the run's metrics.csv);
+# Jaeger et al. 2023, [evaluation of failure detection](https://arxiv.org/abs/2211.15259); Zenk et al. 2025,
+# [a benchmark in segmentation](https://arxiv.org/abs/2406.03323).

@@ -15,6 +15,8 @@
 # Previous: [04 evaluation across scanners](04_evaluation_across_scanners.ipynb) ·
 # Next: [06 ablations and controls](06_ablations_and_controls.ipynb)
 #
+# **To read:** about 11 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb
@@ -32,8 +34,8 @@
 # * show in one picture why it *ranks* but does not *estimate*,
 # * weigh its order against its price, which is passes.
 #
-# To read: about 10 minutes; exercises come on top. It continues [lesson 04](04_evaluation_across_scanners.ipynb), and
-# starts on its own.
+# It continues [lesson 04](04_evaluation_across_scanners.ipynb), and starts on its own. A multiple choice: put the letter
+# of your answer in place of `None`, and run the cell again.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -64,8 +66,8 @@ out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-qui
 use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
 quality: str = "dice"  # qualities g to predict, separated by spaces
 methods: str = "plain adversarial agreement-2 agreement-15"  # separated by spaces
-segmenter_seeds: list = [0]  # random seeds of the U-Net
-head_seeds: list = [0]  # random seeds of the confidence head
+segmenter_seeds: list = [0]  # of the U-Net; more for intervals; the stored outputs are of [0, 1, 2]
+head_seeds: list = [0]  # of the confidence head; more for intervals; the stored outputs are of [0, 1, 2]
 
 # %%
 from advconf_lite.course.lessons import start
@@ -78,9 +80,9 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 # %% [markdown]
 # ## Failure first: wrong, and agreed on it
 #
-# Dropout switches off random parts of the network in each pass, here also when it is not trained. So each pass draws a
-# slightly different outline. Below are fifteen outlines of the best slice of the source scanner and of the worst slice of
-# all targets.
+# Dropout switches off random parts of the network in each pass, here also when it is not trained. So each pass draws
+# a slightly different outline. Below are fifteen outlines of the best slice of the source scanner, and of one of the
+# worst of all targets: of those that share the lowest true score, the one whose agreement is in the middle.
 #
 # **Your guess, before you look:** how large is the agreement of the fifteen outlines, their mean Dice with each other,
 # on the *worst* slice? 1 is perfect agreement.
@@ -95,7 +97,7 @@ from advconf_lite.course.pictures import sampled_slices
 from advconf_lite.figures.outlines import disagreement_map
 from advconf_lite.figures.style import show
 
-cases = sampled_slices(run, segmenter, n=15)
+cases, tied = sampled_slices(run, segmenter, n=15)
 show(
     disagreement_map(cases, run.experiment.spacing_mm, title),
     "Fifteen samples of a good and of a failing slice: truth, all outlines, where they differ.",
@@ -108,17 +110,18 @@ reveal("agreement_on_the_worst_slice", failing.agreement)
 print(f"{'':8}{'agreement':>12}{'true ' + title:>12}")
 for name, case in (("good", good), ("failing", failing)):
     print(f"{name:8}{case.agreement:12.2f}{case.true:12.2f}")
+print(f"agreement where the true score is as low, {len(tied)} slices sampled: {tied[0]:.2f} to {tied[-1]:.2f}")
 
 # %% [markdown]
-# On a good slice disagreement is a thin rim around the outline. On a failing one the samples waver more; but look
-# *where* they all are. In the stored run of the prostate all fifteen miss the gland, and they still agree far better
-# with each other than with the truth. Agreement sees how much the network wavers. It cannot see a mistake that all
-# samples share.
+# On a good slice disagreement is a thin rim around the outline. On a failing one look *where* the samples are: do they
+# agree better with each other than with the truth? One slice proves nothing, so the last line has the range over slices
+# that failed as badly. At its lower end the samples waver, and agreement warns; at its upper end they are sure of one
+# mistake. Agreement sees how much the network wavers. It cannot see a mistake that all samples share.
 #
 # ## The idea in symbols
 #
-# Draw $N$ masks $\hat{y}_1, \dots, \hat{y}_N$ of the same image, and let the quality $g$, Dice for instance, compare each
-# with each (Roy et al. 2018):
+# Draw $N$ masks $\hat{y}_1, \dots, \hat{y}_N$ of the same image, and let the quality $g$, Dice for instance, compare
+# each with each (Roy et al. 2018):
 #
 # $$a = \frac{2}{N (N - 1)} \sum_{i < j} g(\hat{y}_i, \hat{y}_j).$$
 #
@@ -140,7 +143,8 @@ check("pairs_of", pairs_of)
 
 # %% [markdown]
 # The paper takes $N = 15$ "to saturate performance", and $N = 2$ to come nearer to the cost of a head (section 4.3).
-# **Exercise:** the agreement itself, for boolean masks of one class.
+# **Exercise:** the agreement itself, for boolean masks of one class. A sample that draws nothing agrees perfectly with
+# another that draws nothing: two *empty* masks count 1.
 
 # %% tags=["exercise"]
 from itertools import combinations
@@ -150,11 +154,8 @@ import numpy as np
 
 def my_agreement(masks):
     ### BEGIN SOLUTION
-    of_pairs = []
-    for a, b in combinations(masks, 2):
-        both = a.sum() + b.sum()
-        of_pairs.append(2 * (a & b).sum() / both if both else 1.0)
-    answer = np.mean(of_pairs)
+    sizes = [(2 * (a & b).sum(), a.sum() + b.sum()) for a, b in combinations(masks, 2)]
+    answer = np.mean([overlap / size if size else 1.0 for overlap, size in sizes])
     ### END SOLUTION
     return answer
 
@@ -163,13 +164,15 @@ def my_agreement(masks):
 check("my_agreement", my_agreement)
 
 # %% [markdown]
-# What should two *empty* masks get? A sample that draws nothing agrees perfectly with another that draws nothing. We
-# count such a pair as 1; [lesson 06](06_ablations_and_controls.ipynb) shows what happens with another rule.
+# The rule for two empty masks is a choice, and one that matters: counted 0 instead, the correlation on the phantom's
+# heart is 0.696<!--=controls:cardiac/dice/agreement-15-zero:pearson--> and not
+# 0.712<!--=controls:cardiac/dice/agreement-15:pearson-->; on the prostate, with its one organ, nearly nothing changes
+# ([all methods](../docs/results/controls.md); the method is `agreement-15-zero`).
 #
 # ## How many samples?
 #
-# Agreement is a mean over pairs, so a few samples give about the same *mean* as many, and only more noise around it: more
-# samples do not move it towards the truth. Turn `samples` and watch the dots and their spread, not their middle.
+# Agreement is a mean over pairs, so a few samples give about the same *mean* as many, and only more noise around it:
+# more samples do not move it towards the truth. Turn `samples` and watch the dots and their spread, not their middle.
 
 # %%
 from advconf_lite.course.sampling import few_slices, sample_slider
@@ -212,52 +215,57 @@ costs.assign(**{"times": costs["ms per image"] / ms["segmentation alone"]}).roun
 #
 # ## A rank, and no estimate
 #
-# All slices now. First look at agreement as if it were a prediction of the score.
+# All slices now, and all pairs of seeds that the run's folder has, as in lessons 04 and 06. First look at agreement
+# as if it were a grade, an estimate of the true score.
 
 # %%
-from advconf_lite.course.tables import all_predictions
+from advconf_lite.course.tables import all_predictions, of_run
 from advconf_lite.figures.promises import promises
 
-predictions = all_predictions(run, seeds)
+all_predictions(run, seeds)  # what the folder lacks is made now
+predictions, metrics = of_run(run)
 ranks = ("agreement", "entropy")
 sampled = [name for name in dict.fromkeys(predictions["method"]) if name.startswith(ranks)]
 for name in run.qualities if sampled else []:
     show(
         promises(predictions, name, sampled, source),
-        f"Agreement against true {run.quality(name).measure.title}, as if it were a promise.",
+        f"Agreement against true {run.quality(name).measure.title}, as if it were a grade.",
         "Scatter plots of agreement against true score, with the diagonal.",
     )
 
 # %%
 from advconf_lite.course.sampling import as_estimate
 
-as_estimate(predictions, source, g).round(3)
+table = as_estimate(predictions, source, g)
+ranked = table["distance of a slice"].dropna().sort_values()
+print("slice by slice, the nearest to the truth first:", ", ".join(ranked.index))
+table.round(3)
 
 # %% [markdown]
 # `difference of the means` says how far a method is off on average over the targets, `distance of a slice` how far
-# slice by slice. A mean that happens to be near the truth puts no dot on the diagonal, and a head that was trained to
-# estimate may be far off, too, on scanners that it has never seen. The difference is one of kind: a head's number
-# *claims* to be the score; nothing in $a$ knows the truth, so nothing pulls it there: the paper says that it "does not
-# estimate the corresponding quality metric directly", and gives no MAE for it.
+# slice by slice. Agreement, which is no estimate, may well be *nearer* to the truth than heads that were trained to
+# estimate: on scanners that they have never seen these are far off, too. The difference is one of kind. A head's number
+# *claims* to be the score; nothing in $a$ knows the truth, so where it lies is luck, until somebody calibrates it on
+# outlined slices (a line fitted on source validation would be the first thing to try; not done here). The paper says
+# that it "does not estimate the corresponding quality metric directly", and gives no MAE for it.
 
 # %%
 from advconf_lite.course.teach import choose
 
-choose("agreement_error")
+choose("agreement_error", None)
 
 # %% [markdown]
 # ## All methods
 #
-# **Your guess:** of the correlation, averaged over the target scanners: which method of this run is best?
+# **Your guess:** of the eAURC, the price of a method's order (lower is better), averaged over the target scanners: which
+# method of this run is best?
 
 # %%
 guess("best_order", None, choices=list(dict.fromkeys(predictions["method"])))
 
 # %%
-from advconf_lite.course.tables import chosen_metrics
 from advconf_lite.figures.scores import figure3
 
-metrics = chosen_metrics(run, seeds)
 show(
     figure3(metrics, source),
     "As the paper's Figure 3: all methods per scanner; agreement has no MAE.",
@@ -270,35 +278,41 @@ from advconf_lite.evaluation.text import domain_table
 of_g = metrics[metrics["quality"] == g]
 targets = [name for name in dict.fromkeys(of_g["domain"]) if name != source]
 rows = {name: name for name in dict.fromkeys(of_g["method"]) if name != "constant"}
-means = of_g[of_g["domain"].isin(targets)].groupby("method", sort=False)["pearson"].mean().dropna()
-reveal("best_order", means.idxmax() if len(means) else None)
-domain_table(of_g, "pearson", rows, targets, mean=True)
+means = of_g[of_g["domain"].isin(targets) & of_g["method"].isin(list(rows))].groupby("method", sort=False)["eaurc"].mean()
+reveal("best_order", means.dropna().idxmin() if means.notna().any() else None)
+domain_table(of_g, "eaurc", rows, targets, mean=True)
 
 # %% [markdown]
-# Rows are correlations, the last column their mean over the targets. If agreement leads, ask by how much *per pass*: a
+# Rows are eAURC, the last column their mean over the targets. Where nearly every slice has failed there is no order
+# to find, and every method's eAURC is small. With several pairs of seeds, whiskers and ± are standard deviations over
+# them (the bars of the paper's Figure 3 are 95 % bootstrap intervals of five head seeds): of heads on one U-Net they
+# say nothing about another U-Net, and nothing about other subjects. If agreement leads, ask by how much *per pass*: a
 # head had one. And which differences are more than chance is a question for intervals:
 
 # %%
 from advconf_lite.course.teach import verdict
 
 against = [name for name in sampled if name.startswith("agree")] or ["agreement-15"]
-verdict(run, against=against, method="adversarial")
+verdict(predictions, against, "adversarial", source)
 
 # %% [markdown]
 # The paper's own reading (section 4.3): its method "narrows the gap" to score agreement with $N = 15$ and outperforms
-# it "in several cases"; against $N = 2$ "direct prediction is mostly superior". Does *this* run say the same? It need
-# not: another network, another shift, other images.
+# it "in several cases"; against $N = 2$ "direct prediction is mostly superior". Counted in its Figure 3, of 22 scanners
+# and scores: against $N = 15$ the head has the higher correlation in 6 and the lower eAURC in 4, against $N = 2$ the
+# higher correlation in 14. Does *this* run say the same? It need not: another network, another shift, other images.
 #
 # ## Summary
 #
 # * Score agreement is the mean quality over all pairs of $N$ dropout samples: no truth, no training, $N$ passes.
 # * It measures how much the network wavers. A mistake that all samples share is invisible to it.
-# * It ranks and does not estimate: no MAE, and no threshold on it means a Dice.
+# * It ranks and does not estimate: no MAE, and no threshold on it means a Dice unless it is calibrated.
 # * More samples make it less noisy, not more true.
-# * A head has one pass and predicts the number itself; whether its order is as good is a matter of intervals.
+# * A head has one pass and grades at once; whether its order is as good is a matter of intervals.
 #
 # **Go on** with [06 · Ablations and controls](06_ablations_and_controls.ipynb): *why* is one head better than another?
-# Or back to [04 · Evaluation](04_evaluation_across_scanners.ipynb).
-# **Read on:** [the paper](https://proceedings.mlr.press/v301/lennartz26a.html), sections 4.3 and 4.4; Roy et al. 2018,
-# [Inherent brain segmentation quality control](https://arxiv.org/abs/1804.07046); Zenk et al. 2025,
-# [a benchmark of failure detection](https://arxiv.org/abs/2406.03323), where agreement is a robust baseline.
+# Or back to [04 · Evaluation](04_evaluation_across_scanners.ipynb). **Read on:** [the
+# paper](https://proceedings.mlr.press/v301/lennartz26a.html), sections 4.3 and 4.4; Roy et al. 2018, [Inherent brain
+# segmentation quality control](https://arxiv.org/abs/1804.07046); Zenk et al. 2025, [a benchmark of failure
+# detection](https://arxiv.org/abs/2406.03323), where the agreement of an *ensemble's* members is the robust baseline:
+# ours samples one network, and a deep ensemble is not run here; Valindria et al. 2017, [Reverse classification
+# accuracy](https://arxiv.org/abs/1702.03407), which asks the outlined images instead.

@@ -15,6 +15,8 @@
 # Previous: [05 score agreement](05_score_agreement.ipynb) ·
 # Next: [07 your own images](07_your_own_images.ipynb)
 #
+# **To read:** about 15 minutes; exercises and widgets come on top. **To run:** not measured yet.
+#
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb
 # [Read on GitHub]: https://github.com/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb
@@ -23,18 +25,17 @@
 # <!-- makes: what else could explain the gain: delta_s, fine-tuning, controls, timings (Tables 1 and 3) -->
 #
 # **The question.** Say that `adversarial` beats `plain` in your run. *Why?* Because its images point in the direction
-# that the head itself fears, which is the idea of the paper? Or because it saw more images, saw each twice, saw
-# changed ones at all?
+# that the head itself fears? Or because it saw more images, saw each twice, saw changed ones at all, saw hard ones?
 #
 # **After this lesson you can**
 #
-# * choose a control that differs from a method in one thing only,
+# * build a ladder of controls, each of which has one thing more of the method,
 # * read a forest of paired intervals, and say how many of them would err by chance,
 # * lay out an ablation as in the paper's Table 3, and times as in its Table 1,
 # * say what a run supports and what it does not.
 #
-# To read: about 15 minutes; exercises come on top. It continues [lesson 05](05_score_agreement.ipynb), and starts on
-# its own; from nothing it is the longest computation of the course.
+# It continues [lesson 05](05_score_agreement.ipynb), and starts on its own; from nothing it is the longest computation
+# of the course. A multiple choice: put the letter of your answer in place of `None`, and run the cell again.
 
 # %% tags=["setup", "hide-input"]
 # Where the course is installed, this cell does nothing. Elsewhere (Colab, Kaggle, a lone notebook) it
@@ -65,11 +66,11 @@ out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-qui
 use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
 quality: str = "dice"  # qualities g to predict, separated by spaces; two double the work
 methods: str = (
-    "plain plain-2b replay adversarial adversarial-0.05 adversarial-0.2 finetuned random-direction "
+    "plain plain-2b replay random-direction segmenter-attack adversarial adversarial-0.05 adversarial-0.2 finetuned "
     "strong-augmentation agreement-2 agreement-15 entropy-15"
 )  # separated by spaces; adversarial is always among them
-segmenter_seeds: list = [0]  # random seeds of the U-Net
-head_seeds: list = [0]  # random seeds of the confidence head
+segmenter_seeds: list = [0]  # of the U-Net; more for intervals; the stored outputs are of [0, 1, 2]
+head_seeds: list = [0]  # of the confidence head; stored: [0, 1, 2], and [0] for what no other lesson has
 
 # %%
 from advconf_lite.course.lessons import start
@@ -81,8 +82,8 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 # %% [markdown]
 # ## Failure first: one question, and answers that do not agree
 #
-# "Is `adversarial` better than `plain`?" This project has asked it more than once, on the same phantom and with the same
-# profile. The answers, as the difference in correlation of Dice with its 95 % interval:
+# "Is `adversarial` better than `plain`?" This project has asked it more than once, on the same phantom and with the
+# same profile. The answers, as the difference in correlation with Dice and its 95 % interval:
 #
 # * **heart**, three segmenters, three heads each:
 #   -0.041<!--=phantom-differences:cardiac/dice/plain:pearson-->
@@ -103,18 +104,19 @@ seeds = [(s, h) for s in segmenter_seeds for h in head_seeds]
 #
 # On the heart, one of the two is "worse" and the other "not told apart"; on the prostate, one is "better" and the
 # other "not told apart". No number is wrong. The intervals overlap nearly wholly, and zero lies near an end of each.
-# It is the *words* that jump. Now this run, pair by pair of seeds, as far as its folder has them.
+# It is the *words* that jump. (By eAURC, which this project had named before it looked, all four contain zero: a number
+# that is chosen afterwards is one more way to find a word.) Now this run, pair by pair of seeds.
 
 # %%
 from advconf_lite.course.evidence import differences
-from advconf_lite.course.tables import all_predictions, chosen_metrics
+from advconf_lite.course.tables import all_predictions, of_run, pairs_text
 from advconf_lite.evaluation.predictions import SEEDS
 from advconf_lite.figures.controls import forest
 from advconf_lite.figures.style import show
 
 all_predictions(run, seeds)  # what the folder lacks is made now
-predictions, metrics = run.predictions(), chosen_metrics(run, seeds)
-predictions = predictions[predictions["quality"].isin(run.qualities)]
+predictions, metrics = of_run(run)
+print(pairs_text(predictions))
 first = next((name for name in run.methods if name != "adversarial"), "plain")
 
 # %%
@@ -133,40 +135,43 @@ if len(answers):
     )
 
 # %% [markdown]
-# Each row could have been somebody's paper. What follows is how to ask so that the answer does not depend on the row.
+# Each row could have been somebody's paper. What follows is how to ask so that the answer does not depend on the row:
+# of all pairs of seeds that the run's folder has, as in lessons 04 and 05. Two methods are compared on the pairs that
+# both have.
 #
 # ## Why controls
 #
-# The paper compares a head with and without Algorithm 1. But the two differ in more than one thing. With Algorithm 1
-# the head
+# The paper compares a head with and without Algorithm 1, in its published code with equally large batches. But the two
+# differ in more than one thing. With Algorithm 1 the head
 #
 # 1. sees $2B$ images a step instead of $B$,
 # 2. sees every image twice,
-# 3. sees images that are changed in *some* way, so more of them are hard, and
-# 4. sees images that are changed in the direction that the head itself fears, $-\nabla_x C_\phi(z_\theta(x))$.
+# 3. sees images that are changed, by a certain norm,
+# 4. sees images that are *hard*: changed so that the segmentation gets worse, and
+# 5. sees images that are changed in the direction that the head itself fears, $-\nabla_x C_\phi(z_\theta(x))$.
 #
-# Only the fourth is the idea of the paper. A **control** keeps the others and leaves that one out. Three do most of
-# the work.
+# The fifth is the paper's first argument (training corrects what the head fears without reason), the fourth its
+# second (the head sees lower scores than the clean images have). A **control** has some of these things and not the
+# others. Four make a ladder.
 
 # %%
 from IPython.display import Markdown
 
 from advconf_lite.course.tables import methods_text
 
-CONTROLS = ["plain-2b", "replay", "random-direction"]
+CONTROLS = ["plain-2b", "replay", "random-direction", "segmenter-attack"]
 Markdown(methods_text(["plain", *CONTROLS, "adversarial"]))
 
 # %% [markdown]
-# **Exercise:** which control has which of these things, too? (`strong-augmentation` asks what a library's
-# augmentations do in the same place.)
+# **Exercise:** which of the five things does each control share with `adversarial`?
 
 # %% tags=["exercise"]
 ### BEGIN SOLUTION
 shared = {
-    "more images a step": "plain-2b",
-    "every image twice": "replay",
-    "images changed by as much": "random-direction",
-    "stronger augmentation": "strong-augmentation",
+    "plain-2b": [1],
+    "replay": [1, 2],
+    "random-direction": [1, 2, 3],
+    "segmenter-attack": [1, 2, 3, 4],
 }
 ### END SOLUTION
 
@@ -179,10 +184,10 @@ check("which_control", shared)
 # All heads of one seed start from the same weights, see the same clean batches, and share the segmenter's pass over
 # them. So a difference is one of the method.
 #
-# **Your guess:** which of the three controls comes closest to `adversarial` in correlation?
+# **Your guess:** by eAURC, from how many of the four controls does this run tell `adversarial` apart?
 
 # %%
-guess("closest_control", None, choices=CONTROLS)
+guess("controls_told_apart", None, choices=["none", "some", "all"])
 
 # %%
 others = [name for name in ("plain", *CONTROLS) if name in run.methods]
@@ -190,35 +195,29 @@ table = differences(predictions, source, "adversarial", others)
 if len(table):
     show(
         forest(table),
-        "adversarial minus plain and minus three controls, means over targets and pairs of seeds.",
+        "adversarial minus plain and minus its controls, means over targets and pairs of seeds.",
         "A row per method, a panel per number: intervals beside or across the line at zero.",
     )
 else:
-    print("This run has none of them; add plain-2b, replay and random-direction to methods.")
+    print("This run has none of them; add plain-2b, replay, random-direction and segmenter-attack to methods.")
 
 # %%
-closest = None
-if len(table):
-    rows = table[(table["metric"] == "pearson") & table["method"].isin(CONTROLS)]
-    sizes = rows.set_index("method")["difference"].abs().dropna()
-    closest = sizes.idxmin() if len(sizes) else None
-reveal("closest_control", closest)
-
-# %%
-from advconf_lite.evaluation.text import comparison_table
-
-comparison_table(table)
+rows = table[table["method"].isin(CONTROLS) & (table["quality"] == g)] if len(table) else table
+rows = rows[rows["metric"] == "eaurc"] if len(rows) else rows
+apart = (rows["low"] > 0) | (rows["high"] < 0) if len(rows) and rows["low"].notna().all() else None
+reveal("controls_told_apart", None if apart is None else "all" if apart.all() else "some" if apart.any() else "none")
 
 # %% [markdown]
 # Read each row for the zero line first, then for the side, and for the size last. An interval that **contains 0**
-# supports no claim, neither that `adversarial` is better nor that the two are equal. If it beats `plain` and not
-# `replay`, what helped was not the direction. `[n.e.]`, not estimable: fewer than three subjects in every domain, as
-# in the smoke profile.
+# supports no claim, neither that `adversarial` is better nor that the two are equal. Go up the ladder: if it beats
+# `replay` and not `random-direction`, that images were changed at all may be enough; if it beats `random-direction`
+# and not `segmenter-attack`, harmful images may be, whoever chooses them. A cross without a line: no interval, for
+# fewer than three subjects in every domain, as in the smoke profile.
 
 # %%
 from advconf_lite.course.teach import choose
 
-choose("contains_zero")
+choose("contains_zero", None)
 
 # %% [markdown]
 # ## All others, and what chance does
@@ -254,28 +253,41 @@ for kind, names in {"other head": heads, "score from samples": ranks}.items():
             "A row per method, a panel per number: intervals beside or across the line at zero.",
         )
 compared = len(table) + len(comparison)
-print(f"{compared} intervals in all; about {0.05 * compared:.1f} of so many leave out 0 by chance")
+print(f"{compared} intervals in all; if nothing differed, {0.05 * compared:.1f} of so many would leave out 0 on average")
 
 # %% [markdown]
-# Name the comparison that counts *before* you look. This project names MAE and eAURC, averaged over the target domains.
-# Agreement and entropy rank slices and estimate nothing, so they have no MAE. `oracle-augmentation`, where you add it to
-# `methods`, knows the kind of shift that will be tested: no competitor, but a mark to measure by.
+# At least that many, and they do not err one by one: all have the same `adversarial` heads in them, so if these were
+# lucky, every row was. And with few segmenters every interval is too narrow: whoever draws two or three of them anew
+# often draws one alone.
+#
+# So name the comparison that counts *before* you look. This project names MAE and eAURC, averaged over the target
+# domains. Agreement and entropy rank slices and estimate nothing, so they have no MAE. `oracle-augmentation`, where
+# you add it to `methods`, knows the kind of shift that will be tested: no competitor, but a mark to measure by.
 #
 # ## What a constant would get
 #
-# `constant` predicts the mean score of source validation for every image, and looks at nothing. A head whose MAE is
-# not below it on some scanner has told us nothing there about how good a segmentation *is*, whatever its correlation.
+# `constant` predicts the mean score of source validation for every image, and looks at nothing. A grade whose MAE is not
+# below it on some scanner is, as it stands, no better there than a constant, whatever its correlation. Its *order* may
+# still be of use, and a few outlines from that scanner could mend the level. (The constant with the lowest MAE is the
+# median, not the mean: a stricter mark.)
 
 # %%
 from advconf_lite.evaluation.text import mae_floor
 
-floor = mae_floor(metrics, source)
-floor
+mae_floor(metrics, source)
+
+# %% [markdown]
+# Whether a head is below the constant is a question for an interval, too, of the difference on the same slices:
 
 # %%
-mean = pd.to_numeric(floor.loc[g, "mean"].str.split(" ").str[0], errors="coerce")  # without the ±
-below = [name for name in mean.index if mean[name] < mean["constant"]]
-print(f"{len(below)} of {len(mean) - 1} below the constant's mean: {', '.join(below) or 'none'}")
+from advconf_lite.course.evidence import beside_the_constant
+from advconf_lite.evaluation.text import comparison_table
+
+constants = run.predictions().query("method == @CONSTANT and quality == @g")
+beside = beside_the_constant(predictions[predictions["quality"] == g], constants, source)
+below = list(beside.loc[beside["high"] < 0, "method"])
+print(f"certainly nearer to the truth than a constant: {len(below)} of {len(beside)} heads ({', '.join(below) or 'none'})")
+comparison_table(beside)[["MAE"]].rename(columns={"MAE": "MAE minus the constant's"})
 
 # %% [markdown]
 # ## How large a drop to ask for (Table 3)
@@ -283,53 +295,49 @@ print(f"{len(below)} of {len(mean) - 1} below the constant's mean: {', '.join(be
 # $\Delta_s$ is the drop of the predicted score that Algorithm 1 aims at: 0.1 in the paper, with 0.05 and 0.2 in its
 # ablation. `finetuned` goes on from the `adversarial` head, and also trains a copy of the segmenter, from which the
 # head reads its features; so it has seen more images than the other rows. The paper says only that a copy of
-# $f_\theta$ is fine-tuned; that it goes on from a trained head is in the published code.
+# $f_\theta$ is fine-tuned; that it goes on from a trained head is in the published code. The rows are of the pairs of
+# seeds that all of them have.
 #
 # **Before you run the next cell:** what could be bad about too small a $\Delta_s$, and what about too large a one?
 
 # %%
-from advconf_lite.course.tables import ablation_rows, table3
+from advconf_lite.course.tables import ablation_rows, on_shared_pairs, table3
 
-if len(ablation_rows(run.methods)) < 2:
+ablations = list(ablation_rows(run.methods).values())
+if len(ablations) < 2:
     print("One row only; add adversarial-0.05 adversarial-0.2 finetuned to methods.")
-table3(metrics, source, run.settings.delta_s)
+of_ablations = on_shared_pairs(metrics, ablations)
+means = of_ablations[(of_ablations["domain"] != source) & (of_ablations["quality"] == g)].groupby("method")["mae"].mean()
+print("MAE, mean over the targets:", ", ".join(f"{name} {means[name]:.3f}" for name in ablations if name in means))
+table3(of_ablations, source, run.settings.delta_s)
 
 # %% [markdown]
-# Too small, and the range of scores may hardly widen; too large, and the images may no longer resemble any that a
-# scanner makes. A difference is worth a thought if it is larger than the $\pm$, the standard deviation over pairs of
-# seeds. Where there is no $\pm$, one pair was run, and the table **cannot be read**: nothing in it says how much
-# another pair would differ. The paper gives mean and standard deviation "across five runs", and finds its method
-# "rather robust for these settings".
+# $\pm$ is the standard deviation over pairs of seeds. It is *not* the error of a difference: heads of one pair share
+# their U-Net and their batches. Whether two rows differ is said by the interval of their paired difference, in the
+# figure of all other heads above. Without a $\pm$ there is one pair, and the table **cannot be read**.
+#
+# Too small a $\Delta_s$, and the range of scores may hardly widen. A larger one does not simply help more: the paper
+# finds its method "rather robust for these settings", and expects that more severe perturbations need "a procedure
+# that is more complex than taking a single gradient step" (section 5). Does the line above the table agree?
 #
 # ## What the heads have seen in training
 #
-# The paper's argument for Algorithm 1 is that it "widens the value range of quality metrics that are observed during
-# training". A random direction of the same norm is the natural test: same size, no aim.
-#
-# **Your guess:** the 5th percentile of the true scores of the *adversarial* images in training.
-
-# %%
-guess("fifth_percentile_adversarial", None, within=(0, 1))
+# One of the paper's two arguments for Algorithm 1 is that it "widens the value range of quality metrics that are
+# observed during training". The ladder has a test of it: noise of the same norm, which has no aim, and the
+# segmenter's own loss, which aims at harm. **Before you run the next cell:** which of the three kinds of images will
+# have the lowest scores?
 
 # %%
 from advconf_lite.course.tables import seen_by
 from advconf_lite.figures.training import training_scores
 
 for name in run.qualities:
-    seen = seen_by(run, ["adversarial", "random-direction"], name, seeds)
+    seen = seen_by(run, ["adversarial", "random-direction", "segmenter-attack"], name, seeds)
     show(
         training_scores(seen, name),
         f"True scores ({name}) in training: {', '.join(seen)}. Dashed: the 5th percentile.",
         "Histograms of true scores in training, a panel for each kind of image.",
     )
-
-# %%
-import numpy as np
-
-seen = seen_by(run, ["adversarial"], g, seeds)
-low = {kind: np.percentile(scores, 5) for kind, scores in seen.items()}
-reveal("fifth_percentile_adversarial", low["adversarial"])
-print(", ".join(f"{kind}: {value:.2f}" for kind, value in low.items()))
 
 # %% [markdown]
 # Compare each panel with the grey outline of the clean images. A panel that coincides with it shows perturbations that
@@ -345,33 +353,17 @@ history = history[history["head_seed"].isin(head_seeds)]
 perturbation_table(history).round(3)
 
 # %% [markdown]
-# The same in numbers, in the last tenth of each head's training: the relative size of what was added to the image, how
-# much the quality really fell, and how much the head believed it to fall. Methods of similar size and different true
-# drop differ in their *direction*; where size and drop differ both, a comparison of the two says less. `replay` adds
-# nothing, so nothing falls.
-#
-# ## Does the rule for empty masks matter?
-#
-# Two dropout samples may both lack a class. Do they agree? `agreement-15` counts such a pair as the settings say, and
-# `agreement-15-zero` as no agreement. Both read the same samples.
-
-# %%
-from advconf_lite.evaluation.text import domain_table
-
-rules = {name: name for name in run.methods if name.startswith("agreement-15")}
-if len(rules) < 2:
-    print("There is nothing to compare here; add agreement-15 and agreement-15-zero to methods.")
-domain_table(metrics, "pearson", rules, list(dict.fromkeys(metrics["domain"]))) if rules else None
-
-# %% [markdown]
-# In a column where the rows differ, Pearson's $r$ there depends on a convention. That happens where masks are empty,
-# which is where the segmentation has failed, or where there is nothing to segment, as on the heart's outer slices.
+# The same in numbers, in the last tenth of each head's training: the relative size of what was added to the image,
+# how much the quality really fell, and how much the head believed it to fall. Methods of similar size and different
+# true drop differ in their *direction*; where size and drop differ both, a comparison of the two says less. So look
+# before you speak of the rung between two controls: noise whose true drop is nearly 0 has the norm of the adversarial
+# images, and none of their difficulty. `replay` adds nothing, so nothing falls.
 #
 # ## What it costs (Table 1)
 #
 # **Before you run the next cell:** direct prediction was 0.9<!--=table1:direct prediction/dice:paper_ms--> ms an image in
-# the paper, and agreement with surface Dice 1896<!--=table1:agreement N = 15/surface_dice/ours:paper_ms--> ms. Which of the
-# two numbers depends on how the metric is programmed?
+# the paper, and agreement with surface Dice 1896<!--=table1:agreement N = 15/surface_dice/ours:paper_ms--> ms. Which
+# of the two numbers depends on how the metric is programmed?
 
 # %%
 from advconf_lite.course.timings import table1
@@ -381,10 +373,12 @@ table1(run, run.segmenter(segmenter_seeds[0]))
 # %% [markdown]
 # The columns are times of *your* machine and network, with the middle half of the calls in brackets; the last one is
 # the paper's, on an NVIDIA A40. Machines, networks and protocols differ, so compare down a column and not across. The
-# head's time does not depend on the quality that it predicts. That of agreement depends on the code of the metric: the
-# paper uses MONAI's, and calls it what "by far dominates the overall running time of score agreement". With this
-# package's code the passes cost the most. `python benchmarks/table1.py` measures it in full, also with MONAI's
-# metrics; what a protocol of timing has to mind is in [its page](../docs/results/speed.md).
+# first two rows do the *same* work, whatever quality a head predicts: how far they lie apart is your machine's noise,
+# and no smaller difference means anything. The time of agreement depends on the code of the metric: the paper uses
+# MONAI's, and calls it what "by far dominates the overall running time of score agreement". With this package's code
+# the passes cost the most, and on a CPU a batch need not make them cheaper. `python benchmarks/table1.py` measures it
+# in full, also with MONAI's metrics; what a protocol of timing has to mind is in [its
+# page](../docs/results/speed.md).
 #
 # ## What follows, and what does not
 #
@@ -393,25 +387,28 @@ table1(run, run.segmenter(segmenter_seeds[0]))
 # %%
 from advconf_lite.course.teach import verdict
 
-verdict(run, against=others or ["plain"])
+verdict(predictions, against=others or ["plain"], source=source)
 
 # %% [markdown]
 # Go through them in this order:
 #
 # 1. Better than `plain`? That is the paper's claim, on this data.
 # 2. Better than `plain-2b` and `replay`? If not, more images, or seeing them twice, may be all there is to it.
-# 3. Better than `random-direction`? If not, the direction is not what helps here; look at the true drops before you
-#    say why.
-# 4. Better than `strong-augmentation`? If not, a library call would have done.
-# 5. How far from `agreement-15`, which pays with 15 passes? And is it below the constant's MAE?
+# 3. Better than `random-direction`? If not, changed images of any kind may do; look at the true drops before you say why.
+# 4. Better than `segmenter-attack`? If not, harmful images may do, and the head need not choose them.
+# 5. Better than `strong-augmentation`? If not, a library call would have done.
+# 6. How far from `agreement-15`, which pays with 15 passes? And is it below the constant's MAE?
+#
+# With two other segmenters, [the study of all controls](../docs/results/controls.md) found that on the prostate every
+# interval of eAURC against these four controls contains 0. If a word here is another one, that is the jump of this
+# lesson's beginning.
 #
 # What never follows from one run of this lesson: anything about another kind of shift, or about real scanners from a
-# phantom; and with one seed of the U-Net, anything about another U-Net. [The study](../docs/results/controls.md) has
-# several seeds.
+# phantom; and with one seed of the U-Net, anything about another U-Net.
 #
 # ## Summary
 #
-# * Two methods that differ in four things explain nothing; a control removes one of them at a time.
+# * Two methods that differ in five things explain nothing; ideally, each control removes one of them.
 # * Report the paired difference with its interval, over subjects and seeds, and how many differences you looked at.
 # * An MAE means something next to the MAE of a constant.
 # * Check what a perturbation did (size, true drop) before you explain what it was good for.

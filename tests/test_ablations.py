@@ -13,6 +13,9 @@ from advconf_lite.course.tables import (
     all_predictions,
     chosen_metrics,
     methods_text,
+    of_run,
+    on_shared_pairs,
+    pairs_text,
     perturbation_table,
     seen_by,
     table3,
@@ -64,6 +67,17 @@ def test_table_3_of_one_pair_of_several_qualities_and_of_some_methods():
     assert list(table3(metrics(), None).columns) == ["source", "one", "two"]
     assert ablation_rows(["plain", "agreement-2"]) == {}
     assert table3(metrics(methods=["plain"]), "source").empty
+
+
+def test_rows_of_table_3_are_of_the_pairs_that_all_have():
+    many, few = metrics(((0, 0), (0, 1), (1, 0)), methods=["adversarial"]), metrics(((0, 1), (1, 0)), methods=["finetuned"])
+    both = pd.concat([many, few, metrics(((7, 7),), methods=["plain"])])
+    shared = on_shared_pairs(both, ["adversarial", "finetuned"])
+    assert set(zip(shared["method"], shared["segmenter_seed"], shared["head_seed"])) == {
+        (name, *pair) for name in ("adversarial", "finetuned") for pair in ((0, 1), (1, 0))
+    }
+    assert len(on_shared_pairs(both, ["adversarial"])) == len(many) and on_shared_pairs(both, []).empty
+    assert pairs_text(both) == "3 pairs of seeds: adversarial\n2 pairs of seeds: finetuned\n1 pair of seeds: plain"
 
 
 def test_a_mean_over_domains_is_taken_before_the_spread_over_seeds():
@@ -166,6 +180,12 @@ class TestFromARun:
         chosen = chosen_metrics(some, [(0, 1)])
         assert set(zip(chosen["method"], chosen["head_seed"])) == {("adversarial", 1), ("constant", 0)}
 
+    def test_a_lesson_compares_all_pairs_that_the_folder_has(self, run):
+        some = Run(run.folder, run.data, "smoke", "dice", ["adversarial"], progress=False)
+        predictions, table = of_run(some)
+        assert set(predictions["method"]) == {"adversarial"} and set(predictions["head_seed"]) == {0, 1}
+        assert set(zip(table["method"], table["head_seed"])) == {("adversarial", 0), ("adversarial", 1), ("constant", 0)}
+
     def test_scores_seen(self, run):
         seen = seen_by(run, ["adversarial", "segmenter-attack", "random-direction"], "dice", [(0, 0), (0, 1)])
         assert list(seen) == ["clean", "adversarial", "random-direction"]
@@ -208,6 +228,8 @@ def test_forest_says_on_which_side_an_interval_lies():
     assert [ax.get_xlabel() for ax in fig.axes] == ["adversarial better →", *["← adversarial better"] * 2]
     assert [text.get_text() for text in fig.axes[1].texts] == [text.get_text() for text in fig.axes[2].texts] == ["none"]
     assert all(any((np.asarray(line.get_xdata()) == 0).all() for line in ax.lines) for ax in fig.axes)
+    right = forest(comparison()[comparison()["difference"] > 0]).axes[0]
+    assert all(ax.get_xlim()[0] < -0.01 and ax.get_xlim()[1] > 0.01 for ax in (right, *fig.axes))  # 0 is not the frame
     assert list(fig.axes[0].lines[0].get_xdata()) == [0.1, 0.3] and len(fig.legends[0].get_texts()) == 4
     assert len({cue.marker for cue in (BETTER, WORSE, OPEN, NO_INTERVAL)}) == 4
     with pytest.raises(BadInput, match="nothing to compare"):

@@ -10,10 +10,12 @@ from teaching import predictions as by_hand
 
 from advconf_lite.course import edition, evidence
 from advconf_lite.course.evidence import (
+    beside_the_constant,
     beside_the_other_organ,
     differences,
-    gains,
+    gain_table,
     methods_of,
+    nothing_to_rank,
     of_first_pair,
     overpromised,
     shipped_predictions,
@@ -21,12 +23,15 @@ from advconf_lite.course.evidence import (
     with_images,
     word_for,
 )
+from advconf_lite.course.first_screen import duration
 from advconf_lite.course.own import INFO, an_export, as_it_came, contact_sheet, new_images
 from advconf_lite.course.plan import plan_table, screen, unlike_the_paper, unlike_the_published_code
 from advconf_lite.course.sampling import FewSlices, as_estimate, few_slices, sample_slider
+from advconf_lite.course.triage import list_by_scanner
 from advconf_lite.data.slices import write_slice_set
 from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.per_domain import metrics_table
+from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
 from advconf_lite.experiment.predict import predict
 from advconf_lite.experiment.profiles import PROFILES
 from advconf_lite.experiment.run import Run
@@ -66,9 +71,24 @@ def test_the_word_is_that_of_the_interval(shift, word):
 def test_gains_are_scanner_by_scanner():
     table = by_hand(noise=0.1)
     table.loc[(table["domain"] == "t1") & (table["method"] == "adversarial"), "predicted_score"] += 0.4
-    found = gains(metrics_table(table, resamples=0), "t2", *BOTH, "mae", "dice")
-    assert found.index.tolist() == ["t1", "t0"] and found["t1"] > 0 > found["t0"]
-    assert gains(metrics_table(table, resamples=0), None, "adversarial", "replay", "mae", "dice").empty
+    metrics, none = metrics_table(table, resamples=0), pd.Series(dtype=float)
+    found = gain_table(metrics, none, "t2", *BOTH, "mae", "dice")["difference"]
+    assert found.index.tolist() == ["t1", "t0", "mean"] and found["t1"] > 0 > found["t0"]
+    assert found["mean"] == pytest.approx((found["t0"] + found["t1"]) / 2)
+    assert gain_table(metrics, none, None, "adversarial", "replay", "mae", "dice").empty
+
+
+@pytest.mark.parametrize(("zeros", "flat"), [(0, []), (15, []), (17, ["t1"]), (32, ["t1"])])
+def test_where_most_true_scores_are_equal_there_is_nothing_to_rank(zeros, flat):
+    table = by_hand(noise=0.1)
+    rows = table.index[table["domain"] == "t1"]
+    table.loc[rows[: 2 * zeros], "true_score"] = 0.0  # each slice has a row of each method
+    found = nothing_to_rank(table, "t2", "dice")
+    assert found.index.tolist() == flat and nothing_to_rank(table, "t1", "dice").empty
+    rest = gain_table(metrics_table(table, resamples=0), found, "t2", *BOTH, "mae", "dice")
+    assert ("mean without 1" in rest.index) == bool(flat) and (rest["one true score"] != "").sum() == len(flat)
+    if flat:
+        assert rest.loc["mean without 1", "difference"] == pytest.approx(rest.loc["t0", "difference"])
 
 
 def test_the_telling_scanner_has_failures_and_good_ones():
@@ -187,6 +207,44 @@ class TestFromARun:
         assert few.pairs.shape == (5, 3, 3) and few.true.shape == (5,) and np.isfinite(few.agreement(3)).all()
 
 
+# ---- a list beside lots, a head beside the constant
+
+
+def graded(domain, grades, true, pair=(0, 0), method="plain"):
+    rows = [("toy", domain, f"{domain}{n // 2}", "", n, "dice", method, *pair, True, t, g)
+            for n, (g, t) in enumerate(zip(grades, true))]  # fmt: skip
+    return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
+
+
+def test_a_list_is_worth_what_it_catches_beyond_lots():
+    true = [0.2] * 5 + [0.9] * 15
+    good, bad = graded("good", range(20), true), graded("bad", range(20, 0, -1), true)
+    lost = graded("lost", range(20), [0.0] * 20)
+    table = list_by_scanner(pd.concat([good, bad, lost]), share=0.2)
+    assert (
+        list(table.index) == ["good", "bad", "lost"] and set(table["sent back"]) == {4} and table.loc["good", "by lot"] == 1
+    )
+    assert table["caught"].tolist() == [4, 0, 4] and table["failures"].tolist() == [5, 5, 20]
+    chance = table["chance of as many by lot"]
+    assert chance["good"] == pytest.approx(5 / 4845) and chance["bad"] == chance["lost"] == 1  # 4 of 5, of 20 over 4
+    tied = list_by_scanner(graded("tied", [0.5] * 20, true), share=0.2).loc["tied"]
+    assert tied["caught"] == 1 and tied["chance of as many by lot"] == pytest.approx(1 - 1365 / 4845)  # 15 over 4
+    assert list_by_scanner(graded("one", [0.5], [0.1])).loc["one", "sent back"] == 1
+
+
+def test_each_head_is_set_beside_the_constant_on_its_own_pairs():
+    true = [0.2, 0.5, 0.8, 0.3, 0.6, 0.9, 0.4, 0.7]
+    heads = pd.concat([graded("one", [t + off for t in true], true, (0, h), name)
+                       for name, off in (("plain", 0.5), ("adversarial", 0.01)) for h in (0, 1)])  # fmt: skip
+    constants = graded("one", [0.55] * 8, true).assign(method="constant")
+    table = beside_the_constant(heads, constants, None).set_index("method")
+    assert list(table.index) == ["adversarial", "plain"] and set(table["metric"]) == {"mae"} and set(table["n_pairs"]) == {2}
+    mean = np.mean(np.abs(np.array(true) - 0.55))
+    assert table["difference"].tolist() == pytest.approx([0.01 - mean, 0.5 - mean])
+    assert table.loc["adversarial", "high"] < 0 < table.loc["plain", "low"]
+    assert beside_the_constant(heads.assign(estimates=False), constants, None).empty
+
+
 # ---- a plan
 
 
@@ -204,6 +262,15 @@ def test_what_differs_is_what_the_profiles_say():
     assert unlike_the_paper("paper").empty and set(PROFILES) >= {"quick", "paper"}
     code = unlike_the_published_code()
     assert code.loc["split"].tolist()[1:] == ["slice", "subject"] and len(code) <= 30
+    assert code.loc["head_lr", "in the paper"] == "section 3.4" and "not said" in set(code["in the paper"])
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [(0.4, "a second"), (4.4, "4 seconds"), (12, "10 seconds"), (89, "90 seconds"), (300, "5 minutes"), (7200, "2 hours")],
+)
+def test_a_duration_in_words_is_not_longer_than_its_bar(seconds, words):
+    assert duration(seconds) == words
 
 
 def test_the_picture_of_a_plan():

@@ -105,6 +105,18 @@ def test_a_failure_is_silent_if_the_network_is_sure_of_what_it_drew(p, expected)
     certainty_and_truth(table, "home", silent.FAILURE, silent.SURE).canvas.draw()
 
 
+def test_certainty_is_told_as_an_order_and_as_an_estimate():
+    dice = np.tile(np.linspace(0, 1, 11), 3)
+    table = pd.DataFrame({"domain": np.repeat(["home", "a", "b"], 11), "dice": dice, "certainty": 0.895 + 0.1 * dice})
+    table.loc[table["domain"] == "b", "certainty"] = 0.895 + 0.1 * (1 - dice[:11])
+    assert silent.by_scanner(table)["r"].tolist() == [1.0, 1.0, -1.0]
+    assert "of certainty and Dice is 0.00" in (text := " ".join(silent.as_baseline(table, "home").split()))
+    assert f"off by {abs(table['certainty'] - table['dice'])[11:].mean():.2f}" in text
+    assert silent.by_line(table).iloc[0].round(1).tolist() == [1.0, 1.0, 0.9, 0.8, 0.7]
+    assert "cannot be judged" in silent.as_baseline(table.assign(dice=0.0), "home")
+    assert "no target" in silent.as_baseline(table[table["domain"] == "home"], "home")
+
+
 def test_a_certainty_that_falls_and_a_quality_that_does_not_are_said_as_such():
     def table(dice, certainty):
         return pd.DataFrame({"domain": ["home", "away"], "dice": [0.9, dice], "certainty": [0.95, certainty]})

@@ -18,7 +18,7 @@ from advconf_lite.course.timings import step_cost
 from advconf_lite.data.slices import write_slice_set
 from advconf_lite.experiment.run import Run
 from advconf_lite.figures.images import Lost, perturbed_slices
-from advconf_lite.figures.training import DOZENS, figure1, training_scores
+from advconf_lite.figures.training import figure1, training_scores
 from advconf_lite.head import head_scores
 from advconf_lite.support.errors import BadInput
 
@@ -71,6 +71,11 @@ def test_the_listing_is_a_table_in_a_notebook_and_short_text_elsewhere():
         lines = repr(listing).splitlines()
         assert len(lines) <= 40 and max(map(len, lines)) <= 100
     assert "self.alpha -= self.eta" in repr(one)
+    asked = algorithm1(covered=(20, 21))
+    assert asked._repr_html_().count("(yours)") == 2 and "loss = score_loss(" in asked._repr_html_()
+    assert not any(
+        code in text for number in (20, 21) for code in code_of(number) for text in (asked._repr_html_(), repr(asked))
+    )
     with pytest.raises(BadInput, match="has no line 25; give numbers from 1 to 24"):
         algorithm1(21, 25)
 
@@ -182,11 +187,13 @@ def test_how_long_alignment_took(true, steps):
     assert np.isnan(found) if steps is None else found == pytest.approx(steps, abs=3)
 
 
-def test_a_few_dozen_steps_are_shaded_where_that_is_asked_for():
-    table = history(np.full(100, 0.06))
-    labels = [[t.get_text() for legend in fig.legends for t in legend.get_texts()]
-              for fig in (figure1(table), figure1(table, dozens=True))]  # fmt: skip
-    assert [any(f"first {DOZENS} steps" in text for text in one) for one in labels] == [False, True]
+def test_a_head_seed_has_one_marker_in_both_panels():
+    both = pd.concat([history(np.full(100, 0.06)), history(np.full(100, 0.01)).assign(head_seed=1)])
+    left, right = figure1(both).axes
+    of_alpha = [line.get_marker() for line in right.lines]
+    assert len(set(of_alpha)) == 2
+    true = [line for line in left.lines if line.get_linestyle() == "--"]
+    assert [line.get_marker() for line in true] == of_alpha
 
 
 def test_histograms_say_whose_scores_they_are():

@@ -269,6 +269,14 @@ class TestAlone:
         again = run_cell(colab, tmp_path, source)
         assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
 
+    def test_the_wheel_carries_every_lesson_the_students_too_and_the_page_for_who_teaches(self, wheel):
+        folder = ROOT / "notebooks"
+        wanted = [path.relative_to(folder).as_posix() for path in [*folder.rglob("*.ipynb"), folder / "TEACHING.md"]]
+        names = zipfile.ZipFile(wheel).namelist()
+        assert len(wanted) > 2 * len(LESSONS) - 2
+        for name in wanted:
+            assert sum(each.endswith(f"share/advconf-lite/notebooks/{name}") for each in names) == 1, name
+
     def test_what_would_move_a_package_is_refused_and_changes_nothing(self, colab, tmp_path):
         a_wheel("newcomer", tmp_path, ["harmless<2"])
         a_wheel("harmless", tmp_path, [])

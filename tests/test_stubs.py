@@ -96,6 +96,56 @@ def test_a_students_notebook_has_stubs_and_nothing_else_is_changed(course):
     assert notebook == student_notebook(course / "00_first.py")  # the same every time
 
 
+OWN = """# %% tags=["exercise"]
+def my_dice(a, b):
+    ### BEGIN SOLUTION
+    both = a.sum() + b.sum()
+    value = 2 * (a & b).sum() / both if both else 1.0
+    ### END SOLUTION
+    return value
+
+
+check("my_dice", my_dice)
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION: shuffle
+order, train, tries, late = [1], [2], [3], [4]
+### END SOLUTION
+check("slice_leak", order)
+
+# %%
+both, train = "both of the tries", 1
+print(f"{console.tries} both {train}")
+
+
+# %%
+def later():
+    return late
+
+
+# %% tags=["exercise"]
+def pairs_of(n):
+    ### BEGIN SOLUTION
+    return n
+    ### END SOLUTION
+
+
+check("pairs_of", pairs_of)
+"""
+
+
+def test_a_stub_asks_for_its_own_check_and_sets_no_name_that_is_only_the_solutions(course):
+    (course / "00_first.py").write_text(OWN)
+    stubs = [cell.source for cell in student_notebook(course / "00_first.py").cells]
+    words = [" ".join(stub.replace("# ", "").split()) for stub in stubs]
+    assert find("my_dice").asked in words[0] and "both =" not in stubs[0] and "    value = ..." in stubs[0].splitlines()
+    assert stubs[1].splitlines()[:3] == ["# your code here: shuffle", "order = ...", "late = ..."]
+    assert find("pairs_of").asked in words[4]
+    (course / "00_first.py").write_text(OWN.replace("# %%\nboth, train", "# %%\n%time tries\nboth, train"))
+    stubs = [cell.source for cell in student_notebook(course / "00_first.py").cells]
+    assert "tries = ..." in stubs[1]  # of a cell that is no Python, nothing is known
+
+
 def run_all(source, capsys):
     space = {"__name__": "__main__"}
     for number, cell in enumerate(

@@ -36,6 +36,8 @@ CASES = {
             "def f(picks, dice):\n    return len(picks)": "sent back",
             "def f(picks, dice):\n    return (dice < 0.7).sum()": "nobody picked",
             "def f(picks, dice):\n    return (dice[picks] < 0.7).sum()": "twice",
+            "def f(picks, dice):\n    return sum(dice[i - 1] < 0.7 for i in set(picks))": "from 0",
+            "def f(picks, dice):\n    return sum(dice[i - 1] < 0.7 for i in picks)": "from 0",
         },
     ),
     "leaked_share": (
@@ -64,6 +66,7 @@ CASES = {
             "def f(x):\n    return (x - x.mean()) / x.std()": "whole batch",
             "def f(x):\n    return x - x.mean((1, 2), keepdims=True)": "scanner's",
             "def f(x):\n    return (x - x.mean((1, 2))) / x.std((1, 2))": "line 2",
+            "def f(x):\n    return (x - x.mean(axis=(1, 2))) / x.std(axis=(1, 2))": "keepdims=True",
         },
     ),
     "my_dice": (
@@ -74,6 +77,8 @@ CASES = {
             "def f(a, b):\n    n = a.sum() + b.sum()\n    return 2 * (a & b).sum() / max(n, 1)": "two empty masks get",
             "def f(a, b):\n    return 2 * (a & b).sum() / (a.sum() + b.sum())": "NaN",
             "def f(a, b):\n    u = (a | b).sum()\n    return (a & b).sum() / u if u else 1": "Jaccard",
+            "def f(a, b):\n    return 2 * (a & b).sum() / (a.sum() + b.sum()) if a.any() else 1": "only the first",
+            "def f(a, b):\n    return 2 * (a & b).sum() / (a.sum() + b.sum()) if b.any() else 1": "only the second",
         },
     ),
     "silent_failures": (
@@ -118,6 +123,13 @@ CASES = {
             """: "cut the graph",
             """
             def f(segmenter, head, optimizer, x, s):
+                loss = ((head(segmenter(x)[1]) - s) ** 2).mean()
+                loss.backward()
+                optimizer.step()
+                return loss
+            """: "two things",
+            """
+            def f(segmenter, head, optimizer, x, s):
                 loss = ((head(segmenter(x)[1].detach()) - s) ** 2).mean()
                 loss.backward()
                 optimizer.step()
@@ -143,6 +155,8 @@ CASES = {
         {
             "def f(g, alpha, eps):\n    return -alpha * g / ((g ** 2).sum() + eps)": "whole batch",
             "def f(g, a, eps):\n    return -a * g / (g.flatten(1).norm(dim=1)[:, None, None, None] + eps)": "not squared",
+            "def f(g, alpha, eps):\n    return -alpha * g / (g.norm() + eps)": "whole batch, and",
+            "def f(g, alpha, eps):\n    return -alpha * g / ((g ** 2).sum((1, 2, 3)) + eps)": "[:, None, None, None]",
             "def f(g, alpha, eps):\n    return alpha * g / ((g ** 2).sum((1, 2, 3), keepdim=True) + eps)": "sign",
         },
     ),
@@ -215,15 +229,19 @@ CASES = {
             "def f(p, t, share):\n    return np.mean(1 - t[np.argsort(p)[: round(share * len(t))]])": "least",
             "def f(p, t, share):\n    return np.mean(t[np.argsort(-p)[: round(share * len(t))]])": "mean score",
             "def f(p, t, share):\n    return np.mean(1 - np.sort(t)[::-1][: round(share * len(t))])": "true score",
+            "def f(p, t, share):\n    return np.mean(1 - t[np.argsort(-p)[: int(share * len(t))]])": "nearest one",
+            "def f(p, t, share):\n    return np.mean(1 - t[np.argsort(-p)[: int(np.ceil(share * len(t)))]])": "nearest one",
         },
     ),
-    "width_ratio": (
+    "mae_of_draws": (
+        {}, "def f(weights, errors):\n    return np.average(np.tile(errors, (len(weights), 1)), axis=1, weights=weights)",
+        "def f(weights, errors):\n    ...",
         {
-            "subjects": np.repeat([f"p{i}" for i in range(10)], 8),
-            "true": np.full(80, 0.5),
-            "predicted": 0.5 + np.repeat(np.linspace(0, 0.4, 10), 8),
+            "def f(w, e):\n    return (w @ e) / len(e)": "not always n",
+            "def f(w, e):\n    return w @ e": "the sum",
+            "def f(w, e):\n    return np.full(len(w), e.mean())": "counts twice",
+            "def f(w, e):\n    return (w @ e).sum() / w.sum()": "each row",
         },
-        "2.83", "None", {"0.354": "other way round", "1.0": "same thing", "9": "too high"},
     ),
     "pairs_of": (
         {}, "def f(n):\n    return n * (n - 1) // 2", "def f(n):\n    ...",
@@ -235,27 +253,38 @@ CASES = {
         def f(masks):
             import itertools
             pairs = itertools.combinations(masks, 2)
-            return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs])
+            return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) if (a | b).any() else 1 for a, b in pairs])
         """,
         "def f(masks):\n    ...",
         {
-            "def f(m):\n    return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a in m for b in m])": "with itself",
+            """
+            def f(masks):
+                import itertools
+                pairs = itertools.combinations(masks, 2)
+                return np.mean([2 * (a & b).sum() / max(a.sum() + b.sum(), 1) for a, b in pairs])
+            """: "count 1",
+            """
+            def f(m):
+                return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) if (a | b).any() else 1 for a in m for b in m])
+            """: "with itself",
             "def f(m):\n    return np.mean([2 * (m[0] & b).sum() / (m[0].sum() + b.sum()) for b in m[1:]])": "the first",
         },
     ),
     "which_control": (
         {},
-        "{'more images a step': 'plain-2b', 'every image twice': 'replay', 'images changed by as much': 'random-direction',"
-        " 'stronger augmentation': 'strong-augmentation'}",
-        "{'more images a step': ...}",
+        "{'plain-2b': [1], 'replay': [1, 2], 'random-direction': (1, 2, 3), 'segmenter-attack': [1, 2, 3, 4]}",
+        "{'plain-2b': ...}",
         {
-            "{'more images a step': 'replay', 'every image twice': 'plain-2b',"
-            " 'images changed by as much': 'random-direction',"
-            " 'stronger augmentation': 'strong-augmentation'}": "same ones again",
-            "{'more images a step': 'plain-2b', 'every image twice': 'replay',"
-            " 'images changed by as much': 'strong-augmentation', 'stronger augmentation': 'random-direction'}": "norms",
-            "{'more images a step': 'plain-2b', 'every image twice': 'replay', 'images changed by as much': 'plain',"
-            " 'stronger augmentation': 'strong-augmentation'}": "right in 3 of 4",
+            "{'plain-2b': [1, 2], 'replay': [1, 2], 'random-direction': [1, 2, 3], 'segmenter-attack': [1, 2, 3, 4]}":
+            "each of them once",
+            "{'plain-2b': [1], 'replay': [2], 'random-direction': [2, 3], 'segmenter-attack': [2, 3, 4]}":
+            "2B images a step",
+            "{'plain-2b': [1], 'replay': [1, 2], 'random-direction': [1, 2, 3, 4], 'segmenter-attack': [1, 2, 3, 4]}":
+            "harm",
+            "{'plain-2b': [1], 'replay': [1, 2], 'random-direction': [1, 2, 3], 'segmenter-attack': [1, 2, 3, 4, 5]}":
+            "the head is not asked",
+            "{'plain-2b': [2], 'replay': [1, 2], 'random-direction': [1, 2, 3], 'segmenter-attack': [1, 2, 3, 4]}":
+            "right in 3 of 4",
         },
     ),
     "false_alarms": (
@@ -271,11 +300,11 @@ CASES = {
         },
     ),
     "planted_errors": (
-        {"duplicate": 4, "label": 9, "constant": 2}, "{'duplicate': 4, 'label': 9, 'constant': 2}", "None",
+        {"leak": 4, "label": 9, "constant": 2}, "{'leak': 4, 'label': 9, 'constant': 2}", "None",
         {
-            "{'duplicate': 9, 'label': 4, 'constant': 2}": "exchanged",
-            "{'duplicate': 5, 'label': 10, 'constant': 3}": "from 0",
-            "{'duplicate': 4, 'label': 9, 'constant': 7}": "constant",
+            "{'leak': 9, 'label': 4, 'constant': 2}": "exchanged",
+            "{'leak': 5, 'label': 10, 'constant': 3}": "from 0",
+            "{'leak': 4, 'label': 9, 'constant': 7}": "constant",
         },
     ),
 }  # fmt: skip

@@ -6,6 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from advconf_lite.course.exercise import Choice
+from advconf_lite.course.exercises import everything
+
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 PAGE = (FOLDER / "TEACHING.md").read_text(encoding="utf-8")
 ANSWERS = re.findall(r"^\| (\d\d) `([^`]+)` \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|", PAGE, flags=re.M)
@@ -36,3 +39,23 @@ def test_every_number_that_is_guessed_has_an_answer():
 def test_every_lesson_is_in_the_plans():
     for path in FOLDER.glob("[0-9]*.ipynb"):
         assert f"]({path.name})" in PAGE
+
+
+def test_the_plans_add_up():
+    rows = re.findall(r"^\| (\d*) ?\| (\d*) ?\| (\d+) \| \[\d\d\]", PAGE, flags=re.M)
+    sums = [sum(int(row[plan] or 0) for row in rows) for plan in range(3)]
+    assert "| **{}** | **{}** | **{}** |".format(*sums) in PAGE and len(rows) == 8
+
+
+def test_every_multiple_choice_has_its_right_answer():
+    told = re.findall(r"^\| \d\d `(\w+)` \| ([a-e]) \| ([a-e]):", PAGE, flags=re.M)
+    choices = {name: record for name, record in everything().items() if isinstance(record, Choice)}
+    assert {name: right for name, right, _ in told} == {name: choice.value for name, choice in choices.items()}
+    assert all(wrong in choices[name].options and wrong != right for name, right, wrong in told)
+
+
+def test_what_is_skipped_and_kept_exists():
+    for number, sections in re.findall(r"\b(0[0-8]) sections? ((?:\b\d\b|[,\s]|and|to)+)", PAGE):
+        (path,) = FOLDER.glob(f"{number}_*.py")
+        numbers = set(re.findall(r"^# ## (\d+)\.", path.read_text(encoding="utf-8"), flags=re.M))
+        assert set(re.findall(r"\d+", sections)) <= numbers, (number, sections)

@@ -63,11 +63,14 @@ def test_the_verdict_says_from_what_and_beside_what(capsys):
     assert "(organ, dice)" in text and "(other, surface_dice)" in text and "6 such intervals" in text
     text = verdict_text(predictions(seeds=((0, 0), (0, 1), (1, 0), (1, 1))), resamples=100)
     assert "is no evidence" not in text and "2 segmenter seeds, 4 pairs of seeds" in text
+    assert "only 2 segmenters gives intervals that are too narrow" in text
     ranked = predictions().assign(estimates=False)
     assert "MAE" not in verdict_text(ranked, resamples=100).split("The paper")[0]
     constant = predictions()
     constant.loc[constant["method"] == "plain", "predicted_score"] = 0.5
     assert "nothing can be said of Pearson" in verdict_text(constant, resamples=100)
+    renamed = predictions().replace({"method": {"plain": "agreement-2"}})
+    assert "PMRI" not in verdict_text(renamed, against=["agreement-2"], resamples=100)  # it is of plain training
     verdict(predictions(), against="replay")
     assert "No verdict: this run has no replay; it has adversarial, plain" in said(capsys)
     broken = predictions()

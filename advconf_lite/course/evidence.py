@@ -19,6 +19,7 @@ from advconf_lite.figures.style import METHODS, ordered
 from advconf_lite.phantom.organs import ORGANS
 from advconf_lite.support.errors import BadInput
 
+EQUAL = 0.5  # where more than this share of the slices has one and the same true score, there is no order to predict
 MIXED = 0.75  # a scanner on which more than this share of the slices fails has nothing left to rank
 
 
@@ -72,6 +73,22 @@ def differences(
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
+def beside_the_constant(predictions: pd.DataFrame, constants: pd.DataFrame, source: str | None) -> pd.DataFrame:
+    """MAE of each method that estimates, minus the constant's on the same slices: rows of `compare`, `method` the head.
+
+    Args:
+        constants: the rows of the method "constant", which are of the U-Net alone: each head is set beside them.
+    """
+    found = []
+    for name in methods_of(predictions[predictions["estimates"].astype(bool)]):
+        ours = predictions[predictions["method"] == name]
+        pairs = ours[SEEDS].drop_duplicates()
+        theirs = constants.drop(columns="head_seed").merge(pairs, on="segmenter_seed")[constants.columns]
+        rows = compare(pd.concat([ours, theirs], ignore_index=True), name, [CONSTANT], source)
+        found.append(rows[rows["metric"] == "mae"].assign(method=name))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
 def word_for(
     predictions: pd.DataFrame, source: str | None, method: str, other: str, metric: str, quality: str
 ) -> str | None:
@@ -83,13 +100,32 @@ def word_for(
     return next((f.word for f in found if f.metric == metric and f.word != UNKNOWN), None)
 
 
-def gains(metrics: pd.DataFrame, source: str | None, method: str, other: str, metric: str, quality: str) -> pd.Series:
-    """`method` minus `other` on each target, means over the pairs of seeds; the largest first, NaN left out."""
+def nothing_to_rank(predictions: pd.DataFrame, source: str | None, quality: str) -> pd.Series:
+    """Share of slices with the most frequent true score, of those targets where it is more than half of them."""
+    rows = predictions[(predictions["quality"] == quality) & (predictions["domain"] != source)]
+    share = rows.groupby("domain", sort=False)["true_score"].agg(lambda true: true.value_counts(normalize=True).max())
+    return share[share > EQUAL].astype(float)
+
+
+def gain_table(
+    metrics: pd.DataFrame, flat: pd.Series, source: str | None, method: str, other: str, metric: str, quality: str
+) -> pd.DataFrame:
+    """`other`, `method` and the difference on each target, the largest gain first; below them the mean, and the mean
+    without those that have nothing to rank (`flat`, by `nothing_to_rank`), as far as there are such and others."""
     rows = metrics[(metrics["quality"] == quality) & (metrics["domain"] != source)]
     table = rows.pivot_table(index="domain", columns="method", values=metric, aggfunc="mean", sort=False)
     if not {method, other} <= set(table):
-        return pd.Series(dtype=float)
-    return (table[method] - table[other]).dropna().sort_values(ascending=False)
+        return pd.DataFrame(columns=[other, method, "difference", "one true score"])
+    table = table[[other, method]].dropna().rename_axis(columns=None)
+    table["difference"] = table[method] - table[other]
+    table = table.sort_values("difference", ascending=False, kind="stable")
+    means = {"mean": table}
+    rest = table.drop(flat.index, errors="ignore")
+    if 0 < len(rest) < len(table):
+        means[f"mean without {len(table) - len(rest)}"] = rest
+    below = pd.DataFrame({name: part.mean() for name, part in means.items()}).T
+    table["one true score"] = [f"{flat[name]:.0%}" if name in flat else "" for name in table.index]
+    return pd.concat([table, below.assign(**{"one true score": ""})])
 
 
 def shipped_predictions(organ: str) -> tuple[pd.DataFrame, str]:

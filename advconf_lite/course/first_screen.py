@@ -122,8 +122,10 @@ def _numbers(seeds: Sequence[int]) -> str:
 
 def duration(seconds: float) -> str:
     """Rounded, in words."""
+    if seconds < 10:
+        return f"{seconds:.0f} seconds" if seconds >= 1.5 else "a second"
     if seconds < 90:
-        return f"{max(10, round(seconds, -1)):.0f} seconds"
+        return f"{round(seconds, -1):.0f} seconds"
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.0f} hours" if seconds < 3 * 86400 else f"{seconds / 86400:.0f} days"

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from advconf_lite.course.edition import find_artefacts, read_manifest
+from advconf_lite.course.parameters import refuse_wrong_parameters
 from advconf_lite.course.pictures import one_per_domain as one_per_domain  # lessons find it here
 from advconf_lite.course.place import go_home
 from advconf_lite.course.shipped import ShippedRun
@@ -43,6 +44,7 @@ def start(
     Raises:
         BadInput: a parameter that is none; or what is asked for does not ship.
     """
+    refuse_wrong_parameters()
     given = {"data": data, "profile": profile, "out": out, "quality": quality, "methods": methods, "use": use}
     for name, value in given.items():
         if not isinstance(value, str | Path) or (name in ("data", "profile") and not str(value).strip()):

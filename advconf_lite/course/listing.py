@@ -9,6 +9,7 @@ import html
 import inspect
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from advconf_lite.adversarial import Algorithm1
@@ -67,14 +68,17 @@ def code_of(number: int) -> list[str]:
 class Listing:
     """Some lines of the listing beside their code, as a table where there is HTML, and as text elsewhere."""
 
-    def __init__(self, numbers: tuple[int, ...]) -> None:
-        self.numbers = numbers
+    def __init__(self, numbers: tuple[int, ...], covered: tuple[int, ...] = ()) -> None:
+        self.numbers, self.covered = numbers, covered
+
+    def _code(self, number: int) -> list[str]:
+        return ["(yours)"] if number in self.covered else code_of(number)
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th style="{_CELL}">{title}</th>' for title in ("line", "Algorithm 1", "our code"))
         rows = []
         for number in self.numbers:
-            line, code = LISTING[number], "<br>".join(map(html.escape, code_of(number)))
+            line, code = LISTING[number], "<br>".join(map(html.escape, self._code(number)))
             text = re.sub(r"_([θφΔ])", r"<sub>\1</sub>", html.escape(line.text))
             text = f"<b>{text}</b>" if line.heading else text
             rows.append(
@@ -90,16 +94,17 @@ class Listing:
             line = LISTING[number]
             rows.append(f"{number:>2}  {'  ' * line.depth}{line.text}")
             if beside:
-                rows += ["        " + textwrap.shorten(code, 90, placeholder=" ...") for code in code_of(number)]
+                rows += ["        " + textwrap.shorten(code, 90, placeholder=" ...") for code in self._code(number)]
         return "\n".join(rows)
 
 
-def algorithm1(*numbers: int) -> Listing:
-    """The listing of Algorithm 1 beside its code; without `numbers` all of it.
+def algorithm1(*numbers: int, covered: Sequence[int] = ()) -> Listing:
+    """The listing of Algorithm 1 beside its code; without `numbers` all of it. Lines that are `covered`, as those which an
+    exercise asks for, have no code.
 
     Raises:
         BadInput: a number that no line has.
     """
-    if wrong := [number for number in numbers if number not in LISTING]:
+    if wrong := [number for number in (*numbers, *covered) if number not in LISTING]:
         raise BadInput(f"Algorithm 1 has no line {wrong[0]}; give numbers from 1 to {len(LISTING)}")
-    return Listing(numbers or tuple(LISTING))
+    return Listing(numbers or tuple(LISTING), tuple(covered))

@@ -25,6 +25,7 @@ from jupyter_client.utils import run_sync
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from advconf_lite.course.parameters import refuse_other_kind, refuse_unknown
 from advconf_lite.support.command_line import PACKAGE, SIGNALS, ignored, well_behaved, words
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
@@ -68,7 +69,7 @@ def lessons(tag: str | None = None) -> list[str]:
     """Names of the lessons in order; with `tag`, of those whose parameters' cell has it too.
 
     "pipeline" marks what the command `run` executes, "dropout" what needs a segmenter with dropout, "one-head-seed" what
-    trains so many heads that it is published with one head seed.
+    trains so many heads that it is published with one head seed, "own-profile" what only plans one, and no smaller one.
     """
     names = sorted(path.stem for path in lessons_folder().glob("[0-9][0-9]_*.ipynb"))
     return [name for name in names if tag is None or tag in _parameter_tags(name)]
@@ -92,11 +93,9 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
         PapermillExecutionError: any other failing cell.
     """
     known = papermill.inspect_notebook(str(path))
-    unknown = sorted(set(parameters) - set(known))
-    if unknown:
-        raise BadInput(f"{Path(path).name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+    refuse_unknown(Path(path).name, list(parameters), list(known))
     for name, value in parameters.items():
-        _refuse_other_kind(name, value, ast.literal_eval(known[name]["default"]))
+        refuse_other_kind(name, value, ast.literal_eval(known[name]["default"]))
     out_path = Path(out_path)
     out_path.parent.mkdir(parents=True, exist_ok=True)
     log = out_path.with_suffix(".log")
@@ -141,16 +140,6 @@ def execute(path: str | Path, out_path: str | Path, parameters: dict[str, Any], 
                     if kernel.has_kernel:
                         run_sync(kernel.shutdown_kernel)(now=True)
     log.unlink()
-
-
-def _refuse_other_kind(name: str, value: Any, default: Any) -> None:
-    """BadInput unless a parameter is of its default's kind: text, or a list of seeds that is not empty."""
-    if isinstance(default, list):
-        if not isinstance(value, list) or not value or any(type(each) is not int for each in value):
-            raise BadInput(f"parameter {name} is {value!r}; give a list of whole numbers, as in {default}")
-    elif not isinstance(value, type(default)):
-        kind = "text" if isinstance(default, str) else f"a value of type {type(default).__name__}"
-        raise BadInput(f"parameter {name} is {value!r}; give {kind}, as in {default!r}")
 
 
 def _ended(lesson: str, error: RuntimeError, log: Path) -> str:
@@ -206,8 +195,11 @@ def publish(executed: Path, path: Path) -> None:
 
 
 def of_lesson(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with which a lesson is published: all of them, but one head seed where many heads are trained."""
-    return parameters | ({"head_seeds": parameters["head_seeds"][:1]} if name in lessons("one-head-seed") else {})
+    """The parameters with which a lesson is published: all of them, but one head seed where many heads are trained, and no
+    profile where the lesson plans one of its own."""
+    if name in lessons("one-head-seed"):
+        parameters = parameters | {"head_seeds": parameters["head_seeds"][:1]}
+    return {key: value for key, value in parameters.items() if key != "profile" or name not in lessons("own-profile")}
 
 
 def main(arguments: list[str] | None = None) -> int:

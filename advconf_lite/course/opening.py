@@ -1,9 +1,9 @@
-"""What every lesson opens with, written by `python docs/render.py`: links, and a cell that sets the course up.
+"""What every lesson opens with, written by `python docs/render.py`: links, its compute card, a cell that sets the course up.
 
-The links stand in a block `<!-- lesson -->` ... `<!-- end -->` below the title; the cell is the first code cell and has the
-tags "setup" and "hide-input", by which a book folds it. Both are the same in every lesson, but for its name and its
-neighbours, and no lesson writes them by hand. The address of the repository is in [project.urls] of pyproject.toml and
-nowhere else.
+The links, and what the lesson costs (`course/card.py`), stand in a block `<!-- lesson -->` ... `<!-- end -->` below the
+title; the cell is the first code cell and has the tags "setup" and "hide-input", by which a book folds it. It is the same
+in every lesson, and no lesson writes any of this by hand. The address of the repository is in [project.urls] of
+pyproject.toml and nowhere else.
 
 Links are text and not badges: a badge is an image from another host, which a page without a network shows as broken, and
 which tells that host who reads.
@@ -60,11 +60,12 @@ def address(root: Path) -> str:
     return found["address"]
 
 
-def with_opening(text: str, name: str, names: Sequence[str], repository: str) -> str:
+def with_opening(text: str, name: str, names: Sequence[str], repository: str, card: Sequence[str] = ()) -> str:
     """A lesson's percent source with its block and its cell; what is there of them is replaced, wherever it stands.
 
     Args:
         name: of the lesson, without ending; one of `names`, which are all lessons in order.
+        card: lines of its compute card.
 
     Raises:
         ValueError: the lesson has no title, or no code.
@@ -75,11 +76,11 @@ def with_opening(text: str, name: str, names: Sequence[str], repository: str) ->
         raise ValueError(f"{name} has no {'code' if title else 'title'}")
     between = re.sub(r"\A(?:#\n)+", "", text[title.end() : code.start()])
     between = "#\n" + between if re.match(r"# (?!%%)", between) else between
-    opened = text[: title.end()] + "#\n" + _block(name, names, repository) + between
+    opened = text[: title.end()] + "#\n" + _block(name, names, repository, card) + between
     return opened + SET_UP.replace("ADDRESS", repository) + text[code.start() :]
 
 
-def _block(name: str, names: Sequence[str], repository: str) -> str:
+def _block(name: str, names: Sequence[str], repository: str, card: Sequence[str]) -> str:
     place = list(names).index(name)
     near = [("Previous", place - 1)] if place else []
     near += [("Next", place + 1)] if place + 1 < len(names) else []
@@ -95,6 +96,7 @@ def _block(name: str, names: Sequence[str], repository: str) -> str:
         "",
         *" ·\n".join(f"{word}: [{names[n].replace('_', ' ')}]({names[n]}.ipynb)" for word, n in near).split("\n"),
         "",
+        *(line for line in (*card, "") if card),
         *(f"[{text}]: {target}" for text, target in links.items()),
         "<!-- end -->",
     ]

@@ -58,8 +58,8 @@ def an_export(seed: int = 0) -> Export:
             rows.append(("my-export", f"ward {ward}", f"P{person}", "", number, 1.0, SPLITS[person]))
     images, masks = np.float32(images), np.uint8(masks)
     table = pd.DataFrame(rows, columns=COLUMNS)
-    planted = {"duplicate": EACH + 2, "label": 3 * EACH + 1, "constant": 4 * EACH}
-    table.loc[planted["duplicate"], "split"] = "val"
+    planted = {"leak": EACH + 2, "label": 3 * EACH + 1, "constant": 4 * EACH}
+    table.loc[planted["leak"], "split"] = "val"
     masks[planted["label"]] *= 2
     images[planted["constant"]] = 117.0
     return Export(images, masks, table, planted)

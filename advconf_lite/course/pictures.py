@@ -173,30 +173,48 @@ def _of_rows(run: Run, segmenter: Segmenter, heads: Heads | None, chosen: list[t
     return judged(run, segmenter, x, y, [name for name, _ in chosen], heads)
 
 
-def sampled_slices(run: Run, segmenter: Segmenter, n: int = 15, seed: int = 0) -> dict[str, Sampled]:
-    """The cases of `figures.outlines.disagreement_map`: the best test slice of the source and the worst of all targets."""
+TIED = 24  # of the slices that share the lowest quality: enough to see how their agreement spreads
+
+
+def sampled_slices(run: Run, segmenter: Segmenter, n: int = 15, seed: int = 0) -> tuple[dict[str, Sampled], list[float]]:
+    """The cases of `figures.outlines.disagreement_map`: the best test slice of the source and one of the worst of all
+    targets; and the agreement on each of the worst, in ascending order.
+
+    Many slices may share the lowest quality, a Dice of 0 above all: at most `TIED` of them, evenly over all, are sampled,
+    and the case is the one whose agreement is in the middle.
+    """
     source, *targets = run.experiment.evaluated().items()
-    best, worst = _extreme(run, segmenter, [source], max), _extreme(run, segmenter, targets or [source], min)
-    found = {}
-    for title, (name, part, row) in {"best of the source": best, "worst of the targets": worst}.items():
-        x, y = part.images[row : row + 1].to(run.device), part.masks[row : row + 1].to(run.device)
-        masks, g = monte_carlo_masks(segmenter, x, n, seed), run.quality(run.qualities[0])
-        true = float(aggregate(absent_as_right(g(segmenter.masks(x), y))))
-        agreement = float(score_agreement(masks, g).mean())
-        arrays = (values.cpu().numpy() for values in (x[0, 0], masks[:, 0], y[0]))
-        found[f"{title}\n{name}"] = Sampled(*arrays, agreement, true)
-    return found
+    (best,), worst = _extreme(run, segmenter, [source], max)[:1], _extreme(run, segmenter, targets or [source], min)
+    chosen = [worst[k] for k in np.unique(np.linspace(0, len(worst) - 1, min(TIED, len(worst))).round().astype(int))]
+    tied = sorted(
+        ((_sampled(run, segmenter, case, n, seed), case[0]) for case in chosen), key=lambda pair: pair[0].agreement
+    )
+    middle, name = tied[(len(tied) - 1) // 2]
+    cases = {
+        f"best of the source\n{best[0]}": _sampled(run, segmenter, best, n, seed),
+        f"worst of the targets\n{name}": middle,
+    }
+    return cases, [case.agreement for case, _ in tied]
 
 
-def _extreme(run: Run, segmenter: Segmenter, domains: Sequence[tuple[str, Part]], which: Any) -> tuple[str, Part, int]:
-    """Domain, part and row of the slice with the largest or smallest true quality."""
+def _sampled(run: Run, segmenter: Segmenter, case: tuple[str, Part, int], n: int, seed: int) -> Sampled:
+    _, part, row = case
+    x, y = part.images[row : row + 1].to(run.device), part.masks[row : row + 1].to(run.device)
+    masks, g = monte_carlo_masks(segmenter, x, n, seed), run.quality(run.qualities[0])
+    true = float(aggregate(absent_as_right(g(segmenter.masks(x), y))))
+    arrays = (values.cpu().numpy() for values in (x[0, 0], masks[:, 0], y[0]))
+    return Sampled(*arrays, float(score_agreement(masks, g).mean()), true)
+
+
+def _extreme(run: Run, segmenter: Segmenter, domains: Sequence[tuple[str, Part]], which: Any) -> list[tuple[str, Part, int]]:
+    """Domain, part and row of every slice with the largest or smallest true quality."""
     found = []
     for name, part in domains:
         drawn, truth = segmenter.masks(part.images.to(run.device)), part.masks.to(run.device)
-        scores = aggregate(absent_as_right(run.quality(run.qualities[0])(drawn, truth)))
-        row = int(which(range(len(scores)), key=scores.tolist().__getitem__))
-        found.append((float(scores[row]), name, part, row))
-    return which(found, key=lambda case: case[0])[1:]
+        scores = aggregate(absent_as_right(run.quality(run.qualities[0])(drawn, truth))).tolist()
+        found += [(score, (name, part, row)) for row, score in enumerate(scores)]
+    extreme = which(score for score, _ in found)
+    return [case for score, case in found if score == extreme]
 
 
 def empty_class_case(run: Run, segmenter: Segmenter, n: int = 15, seed: int = 0) -> dict[str, Any] | None:

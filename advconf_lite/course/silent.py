@@ -19,6 +19,7 @@ from advconf_lite.figures.outlines import Outlined
 from advconf_lite.segmenter import Segmenter, decided, label_map
 
 HARDLY = 0.05  # a fall of the median Dice that is none to speak of
+LINES = tuple(round(SURE + step, 2) for step in (-0.02, -0.01, 0, 0.01, 0.02))  # where one might as well call a network sure
 
 
 def on_every_scanner(run: Run, segmenter: Segmenter) -> tuple[list[Outlined], str]:
@@ -69,11 +70,47 @@ def silent(table: pd.DataFrame) -> pd.Series:
 
 
 def by_scanner(table: pd.DataFrame) -> pd.DataFrame:
-    """Per scanner: slices, failures, silent ones among them, median Dice and median certainty."""
+    """Per scanner: slices, failures, silent ones among them, median Dice and median certainty; r: their correlation over
+    the scanner's slices, NaN where one of them does not vary."""
     marked = table.assign(failures=table["dice"] < FAILURE, silent=silent(table))
     grouped = marked.groupby("domain", sort=False)
     made = grouped.agg(slices=("dice", "size"), failures=("failures", "sum"), silent=("silent", "sum"))
-    return made.assign(dice=grouped["dice"].median().round(2), certainty=grouped["certainty"].median().round(2))
+    medians = {name: grouped[name].median().round(2) for name in ("dice", "certainty")}
+    return made.assign(**medians, r=_correlations(table).round(2))
+
+
+def _correlations(table: pd.DataFrame) -> pd.Series:
+    """Scanner -> Pearson's r of certainty and Dice, over the slices on which something was drawn."""
+    found = {}
+    for domain, rows in table.groupby("domain", sort=False):
+        both = rows[["dice", "certainty"]].dropna()
+        found[domain] = both["dice"].corr(both["certainty"]) if (both.nunique() > 1).all() else float("nan")
+    return pd.Series(found, dtype=float)
+
+
+def by_line(table: pd.DataFrame) -> pd.DataFrame:
+    """The share of failures that are silent, by the certainty above which a network is called sure."""
+    failed = table.loc[table["dice"] < FAILURE, "certainty"]
+    shares = [(failed > line).mean() if len(failed) else float("nan") for line in LINES]
+    return pd.DataFrame(
+        [shares], index=["share of failures that are silent"], columns=[f"> {line:g}" for line in LINES]
+    ).round(2)
+
+
+def as_baseline(table: pd.DataFrame, source: str) -> str:
+    """What certainty is worth as an order of slices, and what it is as an estimate of their Dice: means over the targets."""
+    targets = table[table["domain"] != source]
+    if not len(targets) or targets["certainty"].isna().all():
+        return "There is no target scanner in this run of which something could be said."
+    errors = (targets["certainty"] - targets["dice"]).abs().groupby(targets["domain"]).mean()
+    r = _correlations(targets).mean()
+    words = (
+        f"As an order of slices: the correlation r of certainty and Dice is {r:.2f}, as a mean over the target scanners. "
+    )
+    if not np.isfinite(r):
+        words = "As an order of slices it cannot be judged: on each target Dice or certainty is the same everywhere. "
+    words += f"Read as a Dice it is off by {errors.mean():.2f} on average. A head has to beat it in both."
+    return textwrap.fill(words, COLUMNS)
 
 
 def worst_target(table: pd.DataFrame, source: str) -> tuple[str, float]:

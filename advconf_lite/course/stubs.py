@@ -10,8 +10,9 @@ A solution lives once, in the lesson's percent source: in a cell tagged "exercis
 
 These are nbgrader's marks, which many instructors know and which its tools understand; as comments they survive jupytext,
 ruff and papermill, and the lesson runs with them as it stands. Text after the first mark is the stub's instruction; without
-it, the sentence of the exercise that the next `check("name", ...)` names. A stub never raises: a name that the solution
-sets, and that is read outside of it, becomes `name = ...`, and else `...` stands there; `check` then says "not yet".
+it, the sentence of the exercise that the next `check("name", ...)` names, in the same cell or after it. A stub never raises:
+a name that the solution sets, and that is read outside of it, becomes `name = ...`, and else `...` stands there; `check`
+then says "not yet".
 
 A cell tagged "solution" or "instructor" is not for students at all.
 """
@@ -20,12 +21,14 @@ from __future__ import annotations
 
 import argparse
 import ast
+import dis
 import hashlib
 import os
 import re
 import sys
 import textwrap
 from pathlib import Path
+from types import CodeType
 
 import jupytext
 import nbformat
@@ -101,21 +104,64 @@ def without_solution(source: str, after: list[str], place: str = "the cell") -> 
             kept.append(line)
     if begun is not None:
         raise BadInput(f"{place} begins a solution and does not end it; write {END!r}")
-    outside = "\n".join([*(part for part in kept if isinstance(part, str)), *after])
-    made = [part if isinstance(part, str) else _stub(*part, outside, after, place) for part in kept]
+    made = [part if isinstance(part, str) else _stub(number, kept, after, place) for number, part in enumerate(kept)]
     return "\n".join(made)
 
 
-def _stub(begun: str, region: list[str], outside: str, after: list[str], place: str) -> str:
-    """Instruction and placeholders, indented as the solution was; its imports stay, for other cells may need them."""
-    indent = begun[: len(begun) - len(begun.lstrip())]
-    instruction = begun.split(BEGIN)[1].lstrip(":").strip() or _asked(after, place)
+def _stub(number: int, kept: list[str | tuple[str, list[str]]], after: list[str], place: str) -> str:
+    """Instruction and placeholders, indented as the solution was; its imports stay, for other cells may need them.
+
+    `kept` is the cell by lines, of which the one of this number is a solution: its first mark and its lines.
+    """
+    begun, region = kept[number]
+    indent = _indent(begun)
+    below = "\n".join(line for line in kept[number + 1 :] if isinstance(line, str))
+    instruction = begun.split(BEGIN)[1].lstrip(":").strip() or _asked([below, *after], place)
     text = f"your code here: {instruction}" if instruction else "your code here"
     names, imports = _bound(region, place)
-    read = [name for name in names if re.search(rf"\b{re.escape(name)}\b", outside)]
+    cell = "\n".join(line if isinstance(line, str) else f"{_indent(line[0])}..." for line in kept)
+    needed = _needed([cell] if indent and _in_function(cell, number) else [cell, *after])
+    read = [name for name in names if name in needed]
     lines = [f"# {line}" for line in textwrap.wrap(text, COLUMNS - len(indent))]
     lines += [*imports, *(f"{name} = ..." for name in read)]
     return "\n".join(indent + line for line in (lines if read else [*lines, "..."]))
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _in_function(cell: str, line: int) -> bool:
+    """Whether a line, counted from 0, lies in a function: what is set there, no other cell can read."""
+    try:
+        nodes = ast.walk(ast.parse(cell))
+    except SyntaxError:  # a magic of IPython, say
+        return True
+    functions = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return any(node.lineno <= line + 1 <= node.end_lineno for node in functions)
+
+
+def _needed(cells: list[str]) -> set[str]:
+    """Names that the cells, run one after the other, read before they have set them themselves; words in texts are none.
+    Of a cell that is no plain Python, as with a magic of IPython, every word may be one."""
+    needed: set[str] = set()
+    known: set[str] = set()
+
+    def visit(code: CodeType, own: set[str]) -> None:
+        for step in dis.get_instructions(code):
+            if step.opname in ("STORE_NAME", "STORE_GLOBAL"):
+                own.add(step.argval)
+            elif step.opname in ("LOAD_NAME", "LOAD_GLOBAL") and step.argval not in own:
+                needed.add(step.argval)
+            elif isinstance(step.argval, CodeType):
+                visit(step.argval, set(own))
+
+    for cell in cells:
+        try:
+            visit(compile(cell, "a cell", "exec"), known)
+        except SyntaxError:
+            needed |= set(re.findall(r"\w+", cell))
+    return needed
 
 
 def _bound(region: list[str], place: str) -> tuple[list[str], list[str]]:

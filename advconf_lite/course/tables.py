@@ -40,6 +40,31 @@ def chosen_metrics(run: Run, pairs: Sequence[tuple[int, int]]) -> pd.DataFrame:
     return table[(of_pairs | constant) & table["quality"].isin(run.qualities)].reset_index(drop=True)
 
 
+def of_run(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions and metrics of the run's own methods and qualities, of all pairs of seeds that its folder has; the metrics
+    with the constant's. What lesson 04 compares too, so that a difference is one number in all lessons."""
+    metrics, predictions = run.metrics(), run.predictions()
+    predictions, metrics = (table[table["quality"].isin(run.qualities)] for table in (predictions, metrics))
+    of_methods = metrics["method"].isin([*run.methods, CONSTANT])
+    return predictions[predictions["method"].isin(run.methods)], metrics[of_methods].reset_index(drop=True)
+
+
+def pairs_text(predictions: pd.DataFrame) -> str:
+    """How many pairs of seeds each method has: those that have as many in one line."""
+    pairs = predictions.groupby("method", sort=False)[SEEDS].apply(lambda rows: len(rows.drop_duplicates()))
+    return "\n".join(
+        f"{number} pair{'s' if number > 1 else ''} of seeds: {', '.join(pairs.index[pairs == number])}"
+        for number in sorted(set(pairs), reverse=True)
+    )
+
+
+def on_shared_pairs(metrics: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The rows of some methods on the pairs of seeds that all of them have."""
+    rows = metrics[metrics["method"].isin(names)]
+    shared = rows.groupby(SEEDS)["method"].transform("nunique") == rows["method"].nunique()
+    return rows[shared]
+
+
 def ablation_rows(names: Sequence[str], delta_s: float = 0.1) -> dict[str, str]:
     """Title -> method of the paper's Table 3, in its order: by delta_s, the fine-tuned head after the one it starts from.
 

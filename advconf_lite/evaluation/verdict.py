@@ -15,6 +15,8 @@ from advconf_lite.support.errors import BadInput
 
 BETTER, WORSE, OPEN, UNKNOWN = "better", "worse", "not told apart", "cannot be said"
 
+ENOUGH_SEGMENTERS = 5  # of fewer, a percentile bootstrap often draws one alone and covers less than it says
+
 # What it means to be better or worse in a metric, of the heads' predictions.
 WORDS = {
     "pearson": {BETTER: "follow the true scores more closely", WORSE: "follow the true scores less closely"},
@@ -135,6 +137,8 @@ def scope(predictions: pd.DataFrame, source_domain: str | None, methods: Sequenc
     text = f"Means over the targets and 95 % intervals over subjects and seeds, from {_listed(counts)}."
     if segmenters <= 1:
         text += " One segmenter seed is no evidence about another segmenter."
+    elif segmenters < ENOUGH_SEGMENTERS:
+        text += f" Resampling only {segmenters} segmenters gives intervals that are too narrow."
     if len(pairs) <= segmenters:
         text += " One head seed is no evidence about another head."
     return text

@@ -25,12 +25,13 @@ class AgreementFigure:
     def draw(self, agreement: np.ndarray, spread: np.ndarray, samples: int) -> Figure | np.ndarray:
         """
         Args:
-            agreement, spread: (n,) with this many samples; the whiskers reach one spread up and down.
+            agreement, spread: (n,) with this many samples; the whiskers reach one spread up and down, within 0 to 1.
         """
         if self.kept is None:
             self._start()
         self.dots.set_offsets(np.column_stack([self.true, agreement]))
-        self.whiskers.set_segments([[(x, y - s), (x, y + s)] for x, y, s in zip(self.true, agreement, spread)])
+        ends = zip(self.true, np.clip(agreement - spread, 0, 1), np.clip(agreement + spread, 0, 1))
+        self.whiskers.set_segments([[(x, low), (x, high)] for x, low, high in ends])
         self.words.set_text(f"N = {samples}")
         return self.kept.picture()
 

@@ -58,6 +58,9 @@ def forest(comparison: pd.DataFrame, reference: str = "adversarial") -> Figure:
             text, side = (f"{reference} better →", "right") if higher else (f"← {reference} better", "left")
             ax.set_xlabel(text, loc=side)
         line[0].set_yticks(range(len(methods)), methods)
+    for ax in axes[0]:  # the line at 0 is not to be taken for the frame; a column shares its limits
+        low, high = ax.get_xlim()
+        ax.set_xlim(min(low, -0.06 * (high - low)), max(high, 0.06 * (high - low)))
     texts = {BETTER: f"interval: {reference} better", WORSE: "interval: other better",
              OPEN: "not told apart: interval contains 0", NO_INTERVAL: "no interval: too few subjects"}  # fmt: skip
     fig.supylabel(f"{reference} minus ...")

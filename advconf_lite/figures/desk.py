@@ -17,9 +17,15 @@ from advconf_lite.figures.outlines import Outlined
 from advconf_lite.figures.panels import crop_around
 from advconf_lite.figures.style import BLACK, BLUE, BROKEN, VERMILLION, WIDTH, plain_array, styled
 
-COLUMNS, SIDE = 10, 64  # of the pile, and pixels of a slice in it
+SIDE = 64  # pixels of a slice in the pile
+FEW = 30  # slices, of which six stand in a row: large enough for an order by eye
 USUAL = 0.05  # where fewer of the slices have an organ than this share, the pile is cropped
 GREY_OUT = 0.62  # how far what is sent back fades
+
+
+def columns_of(n: int) -> int:
+    """Slices in a row of a pile of n."""
+    return 6 if n <= FEW else 10
 
 
 def pile(cases: Sequence[Outlined]) -> np.ndarray:
@@ -29,20 +35,21 @@ def pile(cases: Sequence[Outlined]) -> np.ndarray:
     )
     usual = np.mean([mask > 0 for mask in masks], axis=0) > USUAL
     box = crop_around([usual])
-    sheet = np.ones((ceil(len(cases) / COLUMNS) * SIDE, COLUMNS * SIDE, 3))
+    columns = columns_of(len(cases))
+    sheet = np.ones((ceil(len(cases) / columns) * SIDE, columns * SIDE, 3))
     for number, (image, mask) in enumerate(zip(images, masks)):
         image, mask = image[box], mask[box]
         low, high = np.percentile(image, [1, 99])
         grey = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
-        rows, columns = (np.arange(SIDE) * length // SIDE for length in image.shape)
-        tile = np.repeat(grey[np.ix_(rows, columns)][..., None], 3, axis=2)
-        large = np.pad(mask[np.ix_(rows, columns)], 1, mode="edge")
+        down, across = (np.arange(SIDE) * length // SIDE for length in image.shape)
+        tile = np.repeat(grey[np.ix_(down, across)][..., None], 3, axis=2)
+        large = np.pad(mask[np.ix_(down, across)], 1, mode="edge")
         inner = large[1:-1, 1:-1]
         beside = (large[:-2, 1:-1], large[2:, 1:-1], large[1:-1, :-2], large[1:-1, 2:])
         edge = np.any([inner != other for other in beside], axis=0)
         tile[edge] = to_rgb(VERMILLION)
         tile[:, -1] = tile[-1] = 1.0
-        top, left = number // COLUMNS * SIDE, number % COLUMNS * SIDE
+        top, left = number // columns * SIDE, number % columns * SIDE
         sheet[top : top + SIDE, left : left + SIDE] = tile
     return sheet
 
@@ -82,17 +89,17 @@ class DeskFigure:
     @styled
     def _start(self) -> None:
         sheet = pile(self.cases)
-        rows = len(sheet) / SIDE
+        rows, columns = len(sheet) / SIDE, columns_of(len(self.cases))
         wide = 0.66 * WIDTH
-        fig = Figure(figsize=(WIDTH, max(3.4, wide * rows / COLUMNS + 0.85)), layout="constrained")
+        fig = Figure(figsize=(WIDTH, max(3.4, wide * rows / columns + 0.85)), layout="constrained")
         left, right = fig.subplots(1, 2, width_ratios=(0.66, 0.34))
         left.imshow(sheet, interpolation="antialiased")
-        tiles = [_square(number) for number in range(len(self.cases))]
+        tiles = [_square(number, columns) for number in range(len(self.cases))]
         self.shade = left.add_collection(PolyCollection(tiles, edgecolors="none"))
         self.frames = left.add_collection(PolyCollection(tiles, facecolors="none", linewidths=3))
         left.axis("off")
         for number in range(len(self.cases)):
-            place = (number % COLUMNS * SIDE + 4, number // COLUMNS * SIDE + 4)
+            place = (number % columns * SIDE + 4, number // columns * SIDE + 4)
             left.text(*place, f"{number + 1}", color="white", va="top", fontsize=9,
                       path_effects=[withStroke(linewidth=2, foreground="black")])  # fmt: skip
         for curve in self.curves.values():
@@ -115,9 +122,9 @@ class DeskFigure:
         self.kept = KeptFigure(fig, moving=[self.shade, self.frames, self.curve, self.point])
 
 
-def _square(number: int) -> list[tuple[float, float]]:
+def _square(number: int, columns: int) -> list[tuple[float, float]]:
     """The corners of a slice's tile, within its white rim."""
-    left, top = number % COLUMNS * SIDE + 0.5, number // COLUMNS * SIDE + 0.5
+    left, top = number % columns * SIDE + 0.5, number // columns * SIDE + 0.5
     right, bottom = left + SIDE - 3, top + SIDE - 3
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 

@@ -22,7 +22,7 @@ def contrast_figure(organ: str = "cardiac") -> Figure:
             ax.plot(values, 100 * of.signal(tissue, values, field_T), color=colour, ls=line, lw=2,
                     label=f"{tissue}, {field_T:g} T")  # fmt: skip
     top = ax.get_ylim()[1]
-    for value, name in ((of.start, "source"), (of.changed, "a target")):
+    for value, name in ((of.start, "source"), (of.changed, "changed")):
         ax.axvline(value, color=BLACK, lw=1, ls=":")
         ax.text(value, 1.02 * top, f"{name}: {value:g}\nratio {of.ratio(value):.1f}", ha="center", va="bottom")
     ax.set(xlabel=of.words, ylabel="signal (% of full magnetisation)", ylim=(0, top))

@@ -34,7 +34,6 @@ SEEDS = tuple(
     cue._replace(colour=grey) for cue, grey in zip(CUES[1:] + CUES[:1], ("0.1", "0.5", "0.35", "0.6", "0.2", "0.45", "0.7"))
 )
 BLUES = (BLUE, SKY, "#00304D")
-DOZENS = 48  # steps: "a few dozen" of the paper, read as four
 
 
 @styled
@@ -98,14 +97,11 @@ def _running_median(values: pd.Series) -> pd.Series:
 
 
 @styled
-def figure1(history: pd.DataFrame, delta_s: float = 0.1, dozens: bool = False) -> Figure:
+def figure1(history: pd.DataFrame, delta_s: float = 0.1) -> Figure:
     """The paper's Figure 1: left the predicted and the true drop, right alpha; one line per pair of seeds.
 
     Thick lines are running medians over a twentieth of the steps, thin ones single batches; a row for each
-    quality.
-
-    Args:
-        dozens: shade the first `DOZENS` steps of the loop, "a few dozen iterations", after which the paper saw alignment.
+    quality. A head seed has the same marker left and right.
     """
     rows = history[(history["stage"] == "head") & (history["method"] == "adversarial")]
     rows = rows.dropna(subset=["predicted_drop", "true_drop"])
@@ -119,10 +115,8 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1, dozens: bool = False) -
         runs = list(rows[rows["quality"] == quality].groupby(["segmenter_seed", "head_seed"]))
         smooth = []
         for number, ((segmenter_seed, head_seed), run) in enumerate(runs):
-            for column, label, colour, line, marker in (
-                ("predicted_drop", r"predicted, $C_\phi(z) - C_\phi(z')$", BLUE, "-", "o"),
-                ("true_drop", "true, $s - s'$", BLACK, "--", "s"),
-            ):
+            cue = CUES[head_seeds.index(head_seed) % len(CUES)]
+            for column, colour, line in (("predicted_drop", BLUE, "-"), ("true_drop", BLACK, "--")):
                 left.plot(run["step"], run[column], color=colour, lw=0.4, alpha=0.25)
                 smooth.append(_running_median(run[column]))
                 left.plot(
@@ -130,13 +124,11 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1, dozens: bool = False) -
                     smooth[-1],
                     color=colour,
                     ls=line,
-                    marker=marker,
+                    marker=cue.marker,
                     ms=5,
                     mfc="white",
                     markevery=(number, max(1, len(run) // 8)),
-                    label="" if number else label,
                 )
-            cue = CUES[head_seeds.index(head_seed) % len(CUES)]
             colour = BLUES[segmenter_seeds.index(segmenter_seed) % len(BLUES)]
             right.plot(
                 run["step"],
@@ -148,18 +140,20 @@ def figure1(history: pd.DataFrame, delta_s: float = 0.1, dozens: bool = False) -
                 markevery=(number, max(1, len(run) // 6)),
                 label=f"segmenter {segmenter_seed:g}, head {head_seed:g}" if many else f"head seed {head_seed:g}",
             )
-        if dozens:
-            first = min(run["step"].min() for _, run in runs)
-            left.axvspan(first, first + DOZENS, color="0.88", lw=0, zorder=0, label=f"the first {DOZENS} steps of the loop")
-        left.axhline(delta_s, color="0.45", ls=":", lw=2, label=rf"target, $\Delta_s = {delta_s:g}$")
+        left.axhline(delta_s, color="0.45", ls=":", lw=2)
         # Single batches may reach far out; the view is set by the medians.
         low, high = min(0.0, *(s.min() for s in smooth)), max(delta_s, *(s.max() for s in smooth))
         left.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))
         left.set(xlabel="optimiser step", ylabel=f"drop in {title}")
         right.set(xlabel="optimiser step", ylabel=r"gradient factor $\alpha$")
-    for ax, place in ((left, "outside upper left"), (right, "outside lower right")):
-        handles, labels = ax.get_legend_handles_labels()
-        fig.legend(handles, labels, loc=place, ncols=1 if place.endswith("left") else min(2, len(labels)), handlelength=2.8)
+    kinds = [
+        Line2D([], [], color=BLUE, label=r"predicted, $C_\phi(z) - C_\phi(z')$"),
+        Line2D([], [], color=BLACK, ls="--", label="true, $s - s'$"),
+        Line2D([], [], color="0.45", ls=":", lw=2, label=rf"target, $\Delta_s = {delta_s:g}$"),
+    ]
+    fig.legend(handles=kinds, loc="outside upper left", ncols=3, handlelength=2.8)
+    handles, labels = right.get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower right", ncols=min(3, len(labels)), handlelength=2.8)
     return fig
 
 

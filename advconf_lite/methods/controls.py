@@ -83,7 +83,8 @@ class PairedControl(Control):
 
 @register("random-direction")
 class RandomDirection(PairedControl):
-    """Gaussian directions with the adversarial norms. Not in the paper; the usual control of an adversarial one."""
+    """Each image changed by noise, in place of the adversarial change and with the same norms. Not in the paper; the usual
+    control of an adversarial direction."""
 
     def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
         return random_delta(adversarial, derived_seed("random direction", turn.seed, turn.number))
@@ -100,8 +101,9 @@ class RandomPhase(PairedControl):
 
 @register("segmenter-attack")
 class SegmenterAttack(PairedControl):
-    """Directions in which the segmenter's own loss against the ground truth rises, with the adversarial norms. Not in the
-    paper; perturbing the segmenter rather than the predictor follows ObsNet (Besnier et al. 2021)."""
+    """Each image changed, with the adversarial norms, where the segmenter's own loss against the truth rises fastest: harm
+    without asking the head. Not in the paper; perturbing the segmenter rather than the predictor follows ObsNet (Besnier et
+    al. 2021)."""
 
     def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
         def direction() -> Tensor:

@@ -24,8 +24,9 @@ class Plain(HeadMethod):
 
 @register("plain-2b")
 class Plain2B(Plain):
-    """`plain` on 2B fresh images a step, as many as Algorithm 1 sees: the baseline that the published script computes a
-    batch size for and then does not pass on. The first B are the clean batch that all heads share."""
+    """`plain` on 2B fresh images a step, as many as Algorithm 1 sees. The first B are the clean batch that all heads share.
+
+    The published script computes this batch size for its baseline, and then does not pass it on."""
 
     def step(self, turn: Turn, learner: Learner) -> Row:
         return learner.algorithm.plain_step(joined(turn.clean, turn.second()))

@@ -30,7 +30,8 @@ EXERCISES = (
     ),
     Exercise(
         "caught",
-        f"Write caught(picks, dice): how many of the slices you sent back are true failures (Dice below {FAILURE})?",
+        f"Write caught(picks, dice): how many of the slices that were sent back are failures (Dice below {FAILURE})? Picks "
+        "count from 0 here, as dice does.",
         right=_caught,
         cases=lambda: {
             "four picks, two of them failures": ([0, 3, 5, 7], np.array([0.4, 0.9, 0.9, 0.8, 0.6, 0.1, 0.9, 0.9])),
@@ -43,6 +44,14 @@ EXERCISES = (
             Mistake(
                 lambda picks, dice: sum(bool(dice[pick] < FAILURE) for pick in picks),
                 "a slice that was picked twice is caught once.",
+            ),
+            Mistake(
+                lambda picks, dice: sum(bool(dice[pick - 1] < FAILURE) for pick in set(picks)),
+                "picks count from 0 here, as dice does: take dice[pick].",
+            ),
+            Mistake(
+                lambda picks, dice: sum(bool(dice[pick - 1] < FAILURE) for pick in picks),
+                "picks count from 0 here, as dice does: take dice[pick]; and a slice that was picked twice is caught once.",
             ),
         ),
     ),

@@ -71,12 +71,16 @@ EXERCISES = (
         "Split the slices 9 : 1 without regard to subjects. Which share of the validation subjects is also in training?",
         right=_leaks_by_slice,
         mistakes=(
-            Mistake(lambda subjects: 0.0, "no slice is in both, but subjects are: they have several slices."),
+            Mistake(
+                lambda subjects: 0.0,
+                "no slice is in both, but subjects are, for they have several slices: give leaked_share their names and not "
+                "the numbers of rows.",
+            ),
             Mistake(lambda subjects: Band(0.85, 0.91), "nine tenths is the share of the *slices* that are for training."),
             Mistake(lambda subjects: Band(0.05, 0.15), "a tenth is the share of the *slices* that are for validation."),
         ),
         praise="nearly every validation subject has been trained on; the validation score then says little of the next one.",
-        hint="Shuffle the rows, cut off a tenth, and ask leaked_share.",
+        hint="Shuffle the rows, cut off a tenth, and give leaked_share the names of both parts.",
     ),
     Exercise(
         "leak_gap",
@@ -110,6 +114,7 @@ EXERCISES = (
                 "that is a range from 0 to 1, which one bright pixel decides; mean and deviation were asked for.",
             ),
         ),
+        hint="Each image has its own mean and deviation: .mean((1, 2), keepdims=True) keeps a shape that fits images.",
     ),
 )
 

@@ -20,7 +20,12 @@ def _dice(a, b) -> float:
 def _masks() -> dict[str, tuple]:
     a, b, empty = np.zeros((3, 8, 8), bool)
     a[2:6, 2:6], b[3:7, 2:6] = True, True
-    return {"two masks that overlap": (a, b), "one empty mask": (a, empty), "two empty masks": (empty, empty.copy())}
+    return {
+        "two masks that overlap": (a, b),
+        "an empty second mask": (a, empty),
+        "an empty first mask": (empty, a),
+        "two empty masks": (empty, empty.copy()),
+    }
 
 
 def _by_hand(a, b, both_empty: float) -> float:
@@ -55,6 +60,14 @@ EXERCISES = (
                 lambda a, b: (a & b).sum() / (a.sum() + b.sum()) if (a | b).any() else 1.0,
                 "two equal masks would get one half: the overlap counts twice, since it is in both sizes.",
             ),
+            Mistake(
+                lambda a, b: _by_hand(a, b, 1.0) if a.any() else 1.0,
+                "if only the first mask is empty, all of the second one is wrong: 0. Two empty masks count 1.",
+            ),
+            Mistake(
+                lambda a, b: _by_hand(a, b, 1.0) if b.any() else 1.0,
+                "if only the second mask is empty, all of the first one is wrong: 0. Two empty masks count 1.",
+            ),
         ),
         praise="that is the paper's volumetric Dice, of one slice and one class.",
     ),
@@ -78,7 +91,7 @@ EXERCISES = (
             ),
         ),
         tolerance=2,
-        praise="none of them would have been noticed without a ground truth.",
+        praise="the network's own certainty would have flagged none of them.",
     ),
     Exercise(
         "halve_the_dice",

@@ -110,8 +110,14 @@ EXERCISES = (
             Mistake(
                 lambda *a: _plain_step(*a, step=False), "the head's weights have not moved: optimizer.step() is missing."
             ),
+            Mistake(
+                lambda *a: _plain_step(*a, detach=False, zero=False),
+                "two things: cut the graph at z, by z.detach() or torch.no_grad(), for the segmenter has got gradients; and "
+                "call optimizer.zero_grad() before backward().",
+            ),
         ),
         praise="only the head has learned; the network that is judged stays as it is.",
+        hint="The order is: z without a graph, the loss, zero_grad, backward, step.",
     ),
     Exercise(
         "constant_mae",
@@ -132,7 +138,7 @@ EXERCISES = (
                 "take the error of each slice first, and their mean afterwards: errors of both signs do not cancel.",
             ),
         ),
-        praise="a head whose MAE is not below this has told nothing about the number.",
+        praise="a head whose MAE is not below this gives numbers that are, as they stand, no better than a constant.",
     ),
     Exercise(
         "line_21",
@@ -151,12 +157,17 @@ EXERCISES = (
                 "the norm is not squared: a linear head's score would then fall by alpha times the norm.",
             ),
             Mistake(
+                lambda gradient, alpha, eps: -alpha * gradient / (gradient.norm() + eps),
+                "two things: the norm is that of the whole batch, and each image has its own; and it is to be squared.",
+            ),
+            Mistake(
                 lambda gradient, alpha, eps: -_line_21(gradient, alpha, eps),
                 "the sign is that of an image which the head likes *better*.",
             ),
         ),
         praise="if the head were linear, its score would fall by exactly alpha.",
-        hint="The listing says: minus alpha, times the gradient, by its squared norm plus epsilon.",
+        hint="Minus alpha, times the gradient, by the *squared* norm of each image plus epsilon; that norm has the shape "
+        "(B,), and norm[:, None, None, None] fits it to (B, 1, H, W).",
     ),
     Exercise(
         "line_20",
@@ -227,12 +238,13 @@ SMALL = {name: Band(-1.0, band.low - 1e-9) for name, band in FALLS.items()}
 EXERCISES += (
     Exercise(
         "fool_the_head",
-        'Make the grade fall by 0.1 while the Dice stays (within 0.02). Give {"grade": ..., "dice": ...}: the two falls.',
+        "Make the grade of a trained head fall by 0.1 while the Dice stays (within 0.02). "
+        'Give {"grade": ..., "dice": ...}: the two falls.',
         right=lambda: {"grade": FALLS["grade"], "dice": STAYS},
         mistakes=(
             Mistake(
                 lambda: {"grade": FALLS["grade"], "dice": Band(STAYS.high, 1.0)},
-                "the segmentation was harmed, so the grade fell rightly; try an earlier stage of the head.",
+                "the segmentation was harmed, so the grade fell rightly; try a smaller size, another slice or another head.",
             ),
             Mistake(
                 lambda: {"grade": SMALL["grade"], "dice": Band(-1.0, 1.0)},

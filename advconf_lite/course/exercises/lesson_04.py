@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from advconf_lite.course.comparing import Band
 from advconf_lite.course.exercise import Choice, Exercise, Mistake, Option
-from advconf_lite.evaluation.bootstrap import draw_subjects, percentiles
-from advconf_lite.metrics import aurc, eaurc, weighted_metrics
+from advconf_lite.evaluation.bootstrap import draw_subjects
+from advconf_lite.metrics import aurc, eaurc, mae, weighted_metrics
 
 FIVE = {
     "predicted": np.array([0.9, 0.8, 0.7, 0.6, 0.5]),
@@ -24,8 +25,8 @@ def _aurc(confidence, true) -> float:
     return _running_risk(np.argsort(-np.asarray(confidence), kind="stable"), true)
 
 
-def _released(predicted, true, share):
-    kept = np.argsort(-np.asarray(predicted), kind="stable")[: round(share * len(true))]
+def _released(predicted, true, share, whole=round):
+    kept = np.argsort(-np.asarray(predicted), kind="stable")[: whole(share * len(true))]
     return float((1 - np.asarray(true))[kept].mean())
 
 
@@ -39,17 +40,16 @@ def _slices() -> dict[str, tuple]:
     }
 
 
-def _width(subjects, predicted, true, resamples: int = 2000) -> float:
+def _draws() -> dict[str, tuple]:
+    """How often each of eight slices of four subjects is drawn, in three draws of the bootstrap; and their errors."""
     import pandas as pd
 
-    weights = draw_subjects(pd.Series(np.asarray(subjects)), resamples)
-    low, high = percentiles(weighted_metrics(np.asarray(predicted), np.asarray(true), weights, ["mae"])["mae"])
-    return high - low
+    weights = draw_subjects(pd.Series(list("aabbbcdd")), 3)
+    return {"three draws": (weights, np.linspace(0.1, 0.8, 8) ** 2)}
 
 
-def _width_ratio(subjects, predicted, true) -> float:
-    slices = np.arange(len(predicted)).astype(str)
-    return _width(subjects, predicted, true) / _width(slices, predicted, true)
+def _mae_of_draws(weights, errors):
+    return weighted_metrics(np.asarray(errors), np.zeros(len(errors)), np.asarray(weights), ["mae"])["mae"]
 
 
 EXERCISES = (
@@ -91,14 +91,20 @@ EXERCISES = (
                 lambda predicted, true: _aurc(-predicted, true) - _aurc(true, true),
                 "you accept the lowest promise first; a perfect order must give 0.",
             ),
+            Mistake(
+                lambda predicted, true: _aurc(-predicted, true) - _aurc(-true, true),
+                "both orders are ascending: argsort puts the lowest first, so sort by minus the score.",
+            ),
         ),
     ),
     Exercise(
         "released_risk",
-        "Write released_risk(predicted, true, share): release that share of the slices, the best promised ones; what is "
-        "their mean risk?",
+        "Write released_risk(predicted, true, share): release that share of the slices, round(share * n) of them, the best "
+        "promised ones; what is their mean risk?",
         right=_released,
-        cases=lambda: {f"{label}, {share:.0%}": (*pair, share) for label, pair in _slices().items() for share in (0.4, 1.0)},
+        cases=lambda: {
+            f"{label}, {share:.0%}": (*pair, share) for label, pair in _slices().items() for share in (0.2, 0.4, 1.0)
+        },
         mistakes=(
             Mistake(
                 lambda predicted, true, share: _released(-np.asarray(predicted), true, share),
@@ -112,31 +118,37 @@ EXERCISES = (
                 lambda predicted, true, share: _released(true, true, share),
                 "you sorted by the true score, which nobody has who must decide.",
             ),
+            *(
+                Mistake(
+                    lambda predicted, true, share, whole=whole: _released(predicted, true, share, whole),
+                    "the number of slices is rounded to the nearest one: round(share * n).",
+                )
+                for whole in (math.floor, math.ceil)
+            ),
         ),
         praise="one point of the risk-coverage curve; the triage desk draws yours.",
     ),
     Exercise(
-        "width_ratio",
-        "How many times wider is the interval of the MAE when subjects are drawn anew than when slices are?",
-        right=lambda subjects, predicted, true: _around(_width_ratio(subjects, predicted, true)),
+        "mae_of_draws",
+        "Write mae_of_draws(weights, errors): the MAE of each draw, (draws,). `weights` (draws, n) says how often each "
+        "slice was drawn, 0 times too; `errors` (n,) are the absolute errors.",
+        right=_mae_of_draws,
+        cases=_draws,
         mistakes=(
             Mistake(
-                lambda subjects, predicted, true: _around(1 / _width_ratio(subjects, predicted, true)),
-                "the other way round: divide the subjects' width by the slices'.",
+                lambda weights, errors: (weights * errors).mean(1),
+                "subjects have different numbers of slices, so a draw has not always n: divide by the sum of its weights.",
             ),
+            Mistake(lambda weights, errors: (weights * errors).sum(1), "that is the sum; divide by how many were drawn."),
             Mistake(
-                lambda subjects, predicted, true: Band(0.97, 1.03), "equal widths: was the same thing drawn anew in both?"
+                lambda weights, errors: np.full(len(weights), mae(errors, np.zeros(len(errors)))),
+                "every draw has the same MAE: a slice that was drawn twice counts twice, and one that was not, not at all.",
             ),
         ),
-        praise="slices of one subject resemble each other; drawing slices pretends to know more people than were measured.",
-        hint="Draw subjects with replacement, and take all slices of each as often as it was drawn.",
+        praise="the same line serves whatever is drawn, slices or subjects: only the weights differ.",
+        hint="A mean in which each error counts as often as its slice was drawn: one number for each row of `weights`.",
     ),
 )
-
-
-def _around(ratio: float) -> Band:
-    """The student's draws are other ones."""
-    return Band(0.85 * ratio, 1.15 * ratio)
 
 
 CHOICES = (

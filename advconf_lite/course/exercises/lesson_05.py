@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -27,7 +28,13 @@ def _samples() -> dict[str, tuple]:
     yy, xx = np.mgrid[:12, :12]
     centres = rng.uniform(4, 8, (4, 2))
     masks = np.stack([(yy - y) ** 2 + (xx - x) ** 2 < 12 for y, x in centres])
-    return {"four samples": (masks,), "two samples": (masks[:2],), "three equal ones": (masks[[0, 0, 0]],)}
+    some_empty = np.concatenate([masks[:2], np.zeros_like(masks[:2])])
+    return {
+        "four samples": (masks,),
+        "two samples": (masks[:2],),
+        "three equal ones": (masks[[0, 0, 0]],),
+        "four samples, two of them empty": (some_empty,),
+    }
 
 
 EXERCISES = (
@@ -45,7 +52,8 @@ EXERCISES = (
     ),
     Exercise(
         "my_agreement",
-        "Write my_agreement(masks) for boolean samples (n, H, W): the mean Dice over all pairs, each pair once.",
+        "Write my_agreement(masks) for boolean samples (n, H, W): the mean Dice over all pairs, each pair once; two empty "
+        "masks count 1.",
         right=_agreement,
         cases=_samples,
         mistakes=(
@@ -58,6 +66,14 @@ EXERCISES = (
                 "only pairs with the first sample; take all pairs.",
             ),
             Mistake(lambda masks: _mean_dice(list(zip(masks[:-1], masks[1:]))), "only neighbours; take all pairs."),
+            Mistake(
+                lambda masks: np.mean([_dice(a, b) * (a | b).any() for a, b in combinations(masks, 2)]),
+                "two empty masks agree, and count 1.",
+            ),
+            Mistake(
+                lambda masks: np.mean([_dice(a, b) if (a | b).any() else np.nan for a, b in combinations(masks, 2)]),
+                "of two empty masks 0 / 0 is NaN; they agree, and count 1.",
+            ),
         ),
         praise="it needs no truth and no training; it needs n passes.",
     ),
@@ -72,7 +88,8 @@ CHOICES = (
             "b": Option("It costs too much to compute.", "the samples are there; the mean of a difference costs nothing."),
             "c": Option(
                 "It is no estimate of the quality, only an order.",
-                "samples that agree on a wrong outline agree well: the number is another quantity.",
+                "samples that agree on a wrong outline agree well: the number is another quantity, and near the quality by "
+                "luck until it is calibrated.",
                 True,
             ),
             "d": Option("It is always 0.", "only if all samples were equal to the truth."),

@@ -4,34 +4,44 @@ from __future__ import annotations
 
 from advconf_lite.course.exercise import Choice, Exercise, Mistake, Option
 
-# What Algorithm 1 brings beside its idea -> the control that has it, too: a gain over that control has another reason.
+# Control -> what it shares with adversarial, by the numbers of the lesson's list: a ladder of one rung each.
 SHARED = {
-    "more images a step": "plain-2b",
-    "every image twice": "replay",
-    "images changed by as much": "random-direction",
-    "stronger augmentation": "strong-augmentation",
+    "plain-2b": [1],
+    "replay": [1, 2],
+    "random-direction": [1, 2, 3],
+    "segmenter-attack": [1, 2, 3, 4],
 }
 
 EXERCISES = (
     Exercise(
         "which_control",
-        f"Give a dict from each of {', '.join(map(repr, SHARED))} to the control that has it, too: one each of "
-        f"{', '.join(sorted(SHARED.values()))}.",
+        f"Give a dict: {', '.join(map(repr, SHARED))}, each with the list of what it shares with adversarial: numbers from "
+        "1 to 5, the lowest first.",
         right=lambda: SHARED,
         mistakes=(
             Mistake(
-                lambda: SHARED | {"more images a step": "replay", "every image twice": "plain-2b"},
-                "plain-2b sees twice as many *other* images; replay sees the same ones again.",
+                lambda: SHARED | {"plain-2b": [1, 2]},
+                "plain-2b sees twice as many images, and each of them once: its second half is other images.",
             ),
             Mistake(
-                lambda: (
-                    SHARED
-                    | {"images changed by as much": "strong-augmentation", "stronger augmentation": "random-direction"}
-                ),
-                "random-direction has the norms of the adversarial images; an augmentation has its own.",
+                lambda: SHARED | {"replay": [2], "random-direction": [2, 3], "segmenter-attack": [2, 3, 4]},
+                "whoever sees every image twice sees 2B images a step, too.",
+            ),
+            Mistake(
+                lambda: SHARED | {"random-direction": [1, 2, 3, 4]},
+                "noise of the same norm changes an image by as much; harm is what a direction does, and noise has none.",
+            ),
+            Mistake(
+                lambda: SHARED | {"segmenter-attack": [1, 2, 3, 4, 5]},
+                "its direction is that of the segmenter's loss; the head is not asked.",
+            ),
+            Mistake(
+                lambda: SHARED | {"random-direction": [1, 3], "segmenter-attack": [1, 3, 4]},
+                "all but plain-2b stand in Algorithm 1's loop: the changed image is one that was seen clean before.",
             ),
         ),
-        praise="what none of them reaches would be the direction's own share.",
+        praise="a ladder: a gain over one control, and none over the next, is due to the rung between them.",
+        hint="Read each control's sentence in the table, and go through the list from 1 to 5.",
     ),
     Exercise(
         "false_alarms",

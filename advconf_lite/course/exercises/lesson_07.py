@@ -14,7 +14,7 @@ def _worst_first(predicted, budget) -> list[int]:
 EXERCISES = (
     Exercise(
         "worst_first",
-        "Write worst_first(predicted, budget): the numbers of the slices to look at, the worst promised one first.",
+        "Write worst_first(predicted, budget): the numbers of the slices to look at, the lowest grade first.",
         right=_worst_first,
         cases=lambda: {
             "five slices, budget 2": (np.array([0.9, 0.2, 0.7, 0.1, 0.8]), 2),
@@ -23,7 +23,7 @@ EXERCISES = (
         mistakes=(
             Mistake(
                 lambda predicted, budget: np.argsort(-np.asarray(predicted), kind="stable")[:budget].tolist(),
-                "those are the slices that were promised most; begin at the other end.",
+                "those are the slices of the highest grades; begin at the other end.",
             ),
             Mistake(
                 lambda predicted, budget: np.sort(predicted)[:budget].tolist(),
@@ -38,26 +38,24 @@ EXERCISES = (
     ),
     Exercise(
         "planted_errors",
-        'Three errors were planted in the set. Give {"duplicate": ..., "label": ..., "constant": ...}, each the number of '
-        "a slice: of a subject that is in two splits, with a label that has no name, with an image of one grey.",
-        right=lambda duplicate, label, constant: {"duplicate": duplicate, "label": label, "constant": constant},
+        'Three slices are wrong. Give {"leak": ..., "label": ..., "constant": ...}, each the number of one slice, from 0: '
+        "the one whose split is not that of its subject's other slices, the one with a label that has no name, the one of "
+        "one grey value.",
+        right=lambda leak, label, constant: {"leak": leak, "label": label, "constant": constant},
         tolerance=0,
         mistakes=(
             Mistake(
-                lambda duplicate, label, constant: {"duplicate": label, "label": duplicate, "constant": constant},
-                "duplicate and label are exchanged.",
+                lambda leak, label, constant: {"leak": label, "label": leak, "constant": constant},
+                "leak and label are exchanged.",
             ),
             Mistake(
-                lambda duplicate, label, constant: {
-                    "duplicate": duplicate + 1,
-                    "label": label + 1,
-                    "constant": constant + 1,
-                },
+                lambda leak, label, constant: {"leak": leak + 1, "label": label + 1, "constant": constant + 1},
                 "each is one too high: slices count from 0.",
             ),
         ),
         praise="`verify` finds such things before a network learns from them.",
-        hint="What does `python -m data_download verify` say of the set?",
+        hint="Slice 1 of the picture is number 0. `table` has each slice's subject and split; masks.max((1, 2)) and "
+        "images.std((1, 2)) have a number per slice.",
     ),
 )
 
@@ -70,12 +68,13 @@ CHOICES = (
                 "Their Dice.", "a prediction of it, from a scanner that it has never seen; lesson 04 has its errors."
             ),
             "b": Option(
-                "An order in which to look at them.",
-                "looking at the worst promised first costs little, even when the numbers are off.",
+                "An order in which to look at them, if you have checked it.",
+                "looking at the lowest grades first costs little; a few outlines by hand say whether the order is worth "
+                "more than lots.",
                 True,
             ),
             "c": Option("Proof that the segmenter works here.", "no truth of your scanner has entered anywhere."),
-            "d": Option("Nothing.", "an order that is better than chance saves time; look at a few to see whether it is."),
+            "d": Option("Nothing.", "an order that is better than lots saves time; outline a few to see whether it is."),
         },
     ),
 )
