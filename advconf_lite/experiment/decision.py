@@ -11,7 +11,7 @@ import pandas as pd
 from advconf_lite.evaluation.bound import Bound
 from advconf_lite.evaluation.calibration import Map, map_from
 from advconf_lite.experiment.folder import RunFolder
-from advconf_lite.methods.registry import head_methods
+from advconf_lite.methods.registry import head_methods, seeds_needed
 from advconf_lite.support.errors import BadInput, mended, reason
 from advconf_lite.support.files import sha256
 
@@ -24,7 +24,7 @@ def weights_of(run: RunFolder, method: str, quality: str, segmenter_seed: int, h
     Raises:
         BadInput: one is not there.
     """
-    paths = [run.segmenter_path(segmenter_seed)]
+    paths = [run.segmenter_path(seed) for seed in seeds_needed(segmenter_seed, [method])]
     if method in head_methods([method]):
         paths.append(run.head_path(method, quality, segmenter_seed, head_seed))
     for path in paths:

@@ -31,7 +31,7 @@ from advconf_lite.experiment.networks import Network, make_quality
 from advconf_lite.experiment.origins import changed, files_of, refuse_changed_data
 from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment, remarks_on, remarks_on_grid
 from advconf_lite.experiment.profiles import Profile, find_profile
-from advconf_lite.methods.registry import DEFAULT_METHODS, parse_methods
+from advconf_lite.methods.registry import DEFAULT_METHODS, check_methods, parse_methods
 from advconf_lite.quality import QUALITIES, Quality, find_measure
 from advconf_lite.support.alone import alone_in
 from advconf_lite.support.errors import BadInput
@@ -82,6 +82,7 @@ class RunFolder:
         self.profile = find_profile(profile) if isinstance(profile, str) else profile
         self.settings = self.profile.settings
         self.network = network if network is None or isinstance(network, Network) else Network.of(network)
+        check_methods(self.methods, self.qualities, one_network=bool(self.network and self.network.weights))
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.progress = progress
         self.stages: tuple[int, ...] = ()  # steps of the heads' training after which their weights are kept, too

@@ -20,10 +20,11 @@ from advconf_lite.experiment.heads import finished_head
 from advconf_lite.experiment.labelled import fitting
 from advconf_lite.experiment.run import Run, open_run
 from advconf_lite.head import head_scores
-from advconf_lite.methods.registry import find_method, head_methods, sampled_methods
+from advconf_lite.methods.passes import pass_scores
+from advconf_lite.methods.registry import find_method, head_methods, pass_methods, sampled_methods, seeds_needed
 from advconf_lite.methods.sampled import sampled_scores
 from advconf_lite.quality import aggregate
-from advconf_lite.segmenter import decided
+from advconf_lite.segmenter import decided, label_map
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
@@ -46,7 +47,7 @@ def predict(
     """Score every slice of a slice set with a finished run; masks, if there are any, are not looked at.
 
     Args:
-        method: one of the run's heads, or one that scores from samples, such as agreement.
+        method: one of the run's heads, or a method of it that scores from samples or from plain passes.
         calibration: by `calibrate`, whose method and seeds are then taken.
 
     Returns:
@@ -67,21 +68,23 @@ def predict(
     if made is not None:
         made.check(run)
         method, (segmenter_seed, head_seed) = made.method, made.seeds
-    trained, sampled = head_methods(run.methods), [each.name for each in sampled_methods(run.methods)]
-    if method not in (*trained, *sampled):
-        others = f" (and without a head {', '.join(sampled)})" if sampled else ""
-        raise BadInput(
-            f"{run_folder} has no head {method!r}; it has {', '.join(trained) or 'none'}{others}", argument="method"
-        )
+    trained = head_methods(run.methods)
+    ways = {
+        **dict.fromkeys(trained, _by_heads),
+        **{each.name: _by_passes for each in pass_methods(run.methods)},
+        **{each.name: _by_samples for each in sampled_methods(run.methods)},
+    }
+    if method not in ways:
+        raise BadInput(f"{run_folder} has no head {method!r}; it has {', '.join(ways) or 'none'}", argument="method")
     heads = [run.head_path(method, quality, segmenter_seed, head_seed) for quality in run.qualities if method in trained]
-    for path in (run.segmenter_path(segmenter_seed), *heads):
+    for path in (*map(run.segmenter_path, seeds_needed(segmenter_seed, [method])), *heads):
         if not path.exists():
             raise BadInput(f"{path} does not exist; finish the run first with the same command that began it")
     slices = fitting(run, read_slice_set(data), data)
     classes = run.experiment.class_names
     table = slices.table[["dataset", "domain", "subject", "phase", "slice"]].copy()
     images, _ = slices.tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
-    found = (_by_heads if method in trained else _by_samples)(run, method, images, segmenter_seed, head_seed)
+    found = ways[method](run, method, images, segmenter_seed, head_seed)
     foreground = slice(1, None) if run.settings.predict_background else slice(None)
     for quality, scores in found.items():
         scores = scores.where(scores.isfinite(), torch.nan)[:, foreground].cpu()
@@ -104,11 +107,11 @@ def _by_heads(run: Run, method: str, images: Tensor, s: int, h: int) -> dict[str
     """Quality -> predicted scores (N, classes), NaN for an image that the segmenter has no answer for."""
     segmenter, x, scores = run.segmenter(s), images.to(run.device), {}
     with torch.inference_mode():
-        passes = [(decided(logits), z) for logits, z in map(segmenter, x.split(64))]
-        good, z = (torch.cat(parts) for parts in zip(*passes))
+        passes = [(decided(logits), label_map(logits), z) for logits, z in map(segmenter, x.split(64))]
+        good, y_hat, z = (torch.cat(parts) for parts in zip(*passes))
         for quality in run.qualities:
             head = finished_head(run, segmenter, (method, quality), s, h)
-            predicted = head_scores(head, find_method(method).features(head, x, z))
+            predicted = head_scores(head, find_method(method).features(head, x, z, y_hat))
             scores[quality] = predicted.masked_fill(~good[:, None], torch.nan)
     return scores
 
@@ -120,11 +123,17 @@ def _by_samples(run: Run, method: str, images: Tensor, s: int, h: int) -> dict[s
     return {quality: scores for (_, quality), scores in found.items()}
 
 
+def _by_passes(run: Run, method: str, images: Tensor, s: int, h: int) -> dict[str, Tensor]:
+    qualities = [run.quality(name) for name in run.qualities]
+    found = pass_scores(run.lent(s, [method]), images, [find_method(method)], qualities, run.settings.agreement_empty)
+    return {quality: scores for (_, quality), scores in found.items()}
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", dest="run_folder", required=True, type=Path, metavar="runs/NAME", help="a finished run")
     parser.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="a slice set; masks may be missing")
     parser.add_argument("--out", required=True, type=Path, metavar="scores.csv")
-    parser.add_argument("--method", default="adversarial", help="of the run: a trained head, or agreement-N")
+    parser.add_argument("--method", default="adversarial", help="of the run: a trained head, agreement-N, soft-dice, ...")
     parser.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
     parser.add_argument("--head-seed", type=int, default=0, metavar="N")
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="by calibrate; its method and seeds are taken")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from advconf_lite.experiment.networks import check_segmenter, has_dropout, is_tr
 from advconf_lite.experiment.parts import Experiment, Part, to_device
 from advconf_lite.experiment.profiles import profile_from_config
 from advconf_lite.experiment.weights import load_weights, save_weights
-from advconf_lite.methods.registry import head_methods, sampled_methods
+from advconf_lite.methods.passes import Lent
+from advconf_lite.methods.registry import head_methods, pass_methods, sampled_methods, seeds_needed
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
@@ -77,7 +79,29 @@ class Run(RunFolder):
             return scoring.keep(self, scoring.head_tables(self, segmenter, heads, *seeds))
 
     def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
-        """Scores from dropout samples, agreement and entropy, of every evaluated slice; `head_seed` seeds the dropout."""
+        """Scores of every evaluated slice by the methods without a head: from dropout samples, such as agreement, and from
+        plain passes."""
+        seeds = segmenter_seed, head_seed
+        tables = [table for table in (self.predict_samples(*seeds), self.predict_passes(*seeds)) if len(table)]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=PREDICTION_COLUMNS)
+
+    def predict_passes(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
+        """Scores from plain passes, of this segmenter and those that an ensemble needs; no seed changes them."""
+        methods, seeds = pass_methods(self.methods), (segmenter_seed, head_seed)
+        there = scoring.done(self, [method.name for method in methods], *seeds)
+        if there is not None:
+            return there
+        lent = self.lent(segmenter_seed, self.methods)
+        with self.alone():
+            return scoring.keep(self, scoring.pass_tables(self, lent, methods, *seeds))
+
+    def lent(self, segmenter_seed: int, methods: Sequence[str]) -> Lent:
+        """What this run lends to methods that score from passes; segmenters that they need and it lacks are trained."""
+        judged, *others = map(self.segmenter, seeds_needed(segmenter_seed, methods))
+        return Lent(judged, others, lambda: self.experiment.train.images)
+
+    def predict_samples(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
+        """Scores from dropout samples, agreement and entropy; `head_seed` seeds the dropout."""
         methods, seeds = sampled_methods(self.methods), (segmenter_seed, head_seed)
         there = scoring.done(self, [method.name for method in methods], *seeds)
         if there is not None:
