@@ -125,8 +125,10 @@ def test_the_curve_needs_predictions_alone_and_draws(tmp_path, capsys):
     written = {path.name for path in (folder / "calibration").iterdir()}
     assert written == {
         "labels-needed.csv", "smallest-k.csv", "reliability.csv", "mae-dice.png", "coverage-dice.png", "bias-dice.png",
-        "reliability-dice.png",
+        "reliability-dice.png", "figures.md",
     }  # fmt: skip
+    page = (folder / "calibration" / "figures.md").read_text()
+    assert page.count("](") == 4 and "with 12 (filled)" in page
     assert "source is 'elsewhere'" in refused(capsys, *curve[:5], "elsewhere")
     assert "config.json does not exist" in refused(capsys, *curve[:4])
     assert "predictions.csv does not exist" in refused(capsys, "triage", "--run", tmp_path / "no")

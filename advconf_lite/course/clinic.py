@@ -15,10 +15,18 @@ from advconf_lite.evaluation.predictions import CONSTANT
 from advconf_lite.evaluation.reliability import held_out_scores, reliability
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import write_atomically
+from advconf_lite.support.files import write_atomically, write_text
 from advconf_lite.support.progress import bar
 
 DRAWN = ("plain", "adversarial", "soft-dice", "agreement-15")  # what the figures show of a run that has many methods
+CAPTIONS = {
+    "mae": "Mean absolute error on people who are held out, against the number of labelled slices of their scanner; 0: the "
+    "score as it is. `constant` predicts the source's mean. Whiskers: 95 % over people, draws and seeds.",
+    "coverage": "Share of a new person's slices that lie above their lower bound, where people are enough for the level.",
+    "bias": "Predicted minus true score per scanner, without labels (hollow) and with {k} (filled).",
+    "reliability": "Mean true against mean predicted score in bins of as many slices each, of people who are held out: on "
+    "the diagonal, what is predicted is true on average.",
+}
 FILES = ("labels-needed.csv", "smallest-k.csv", "reliability.csv")
 
 
@@ -98,7 +106,7 @@ def _curve(chosen: argparse.Namespace) -> int:
     few = sorted(set(table["domain"]) - set(table.loc[table["coverage"].notna(), "domain"]))
     if few:
         print(f"no lower bound at level {chosen.level:g} on {', '.join(few)}: too few people there to learn it from")
-    print(f"{out}: {', '.join(FILES)} and figures")
+    print(f"{out}: {', '.join(FILES)}, and figures.md with the figures")
     return 0
 
 
@@ -106,7 +114,7 @@ def _draw(table: pd.DataFrame, bins: list[pd.DataFrame], k: int, source: str, le
     from advconf_lite.figures.calibrating import bias_by_domain, by_labels, reliability_diagram
     from advconf_lite.figures.style import png
 
-    there = list(dict.fromkeys(table["method"]))
+    there, page = list(dict.fromkeys(table["method"])), []
     few = [name for name in (*DRAWN, CONSTANT) if name in there] if len(there) > 5 else there
     table, bins = table[table["method"].isin(few)], [each[each["method"].isin(few)] for each in bins]
     for quality in dict.fromkeys(table["quality"]):
@@ -120,3 +128,5 @@ def _draw(table: pd.DataFrame, bins: list[pd.DataFrame], k: int, source: str, le
         for name, fig in drawn.items():
             picture = png(fig)
             write_atomically(out / f"{name}-{quality}.png", lambda path, picture=picture: path.write_bytes(picture))
+            page.append(f"![{name}, {quality}]({name}-{quality}.png)\n\n{CAPTIONS[name].format(k=k)}\n")
+    write_text(out / "figures.md", "\n".join(page))

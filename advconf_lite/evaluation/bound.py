@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from advconf_lite.evaluation.calibration import Map
-from advconf_lite.support.numbers import one_of, within
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.numbers import one_of, real
 
 # What is promised: one slice, drawn from a new patient, lies above its bound; or all slices of a new patient do.
 UNITS = ("slice", "patient")
@@ -39,6 +40,14 @@ class Bound:
         """Bounds (n,) of slices for which the source's map expects `expected`; NaN without a margin."""
         expected = np.asarray(expected, float)
         return np.full(expected.shape, np.nan) if self.margin is None else np.clip(expected - self.margin, 0, 1)
+
+
+def check_level(level: Any) -> float:
+    """The level as a float; BadInput unless it lies between 0 and 1."""
+    found = real(level)
+    if found is None or not 0 < found < 1:
+        raise BadInput(f"level is {level!r}; give a number between 0 and 1, such as 0.9")
+    return found
 
 
 def rank_of(level: float, people: int) -> int:
@@ -69,8 +78,7 @@ def lower_bound(
     Raises:
         BadInput: the level is not between 0 and 1, or no such unit.
     """
-    level = within(level, "level", 0, 1, above=True)
-    within(1 - level, "1 - level", 0, 1, above=True)
+    level = check_level(level)
     one_of(unit, "unit", UNITS)
     predicted = np.asarray(predicted, float)
     known = np.isfinite(predicted)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite import __version__
-from advconf_lite.evaluation.bound import lower_bound
-from advconf_lite.evaluation.calibration import correct, start_from
+from advconf_lite.evaluation.bound import UNITS, check_level, lower_bound
+from advconf_lite.evaluation.calibration import FITS, correct, start_from
 from advconf_lite.evaluation.predictions import read_predictions
 from advconf_lite.evaluation.release import threshold_for
 from advconf_lite.experiment.decision import weights_of
@@ -57,7 +57,11 @@ def calibrate(
     Raises:
         BadInput: no such run, method or labels, something was not trained yet, or a number that cannot be.
     """
-    within(accept_from, "accept", 0, 1)
+    within(accept_from, "accept", 0, 1)  # all that is wrong with the options is said before something is computed
+    within(0 if risk is None else risk, "risk", 0, 1)
+    check_level(level)
+    one_of(kind, "map", FITS)
+    one_of(unit, "unit", UNITS)
     run = open_run(run_folder, progress)
     one_of(method, "method", run.methods)
     quality = one_of(quality or run.qualities[0], "quality", run.qualities)
