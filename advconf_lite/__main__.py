@@ -1,4 +1,4 @@
-"""python -m advconf_lite {run,tune,predict,pool,artefacts,seat,class,bundle,slides,check}: see the module of each."""
+"""python -m advconf_lite COMMAND, one of `COMMANDS` below: see the module of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ COMMANDS = {
         "advconf_lite.experiment.tune",
         "choose settings by the same number of trials for every method, on validation scanners alone",
     ),
-    "predict": ("advconf_lite.experiment.predict", "predicted scores for images without masks, worst first"),
+    "predict": ("advconf_lite.course.predicting", "predicted scores for images without masks, worst first"),
+    "calibrate": ("advconf_lite.course.clinic", "corrects scores by a few labelled slices of a new scanner, or refuses to"),
+    "triage": ("advconf_lite.course.releasing", "a threshold for a target risk, and what it lets through under shift"),
     "pool": ("advconf_lite.experiment.pool", "runs over the folds of one data set, joined into one table"),
     "artefacts": ("advconf_lite.course.artefacts", "trains what ships with the course, from a commit that it names"),
     "seat": ("advconf_lite.course.seat", "a student's part of the class: both heads, with a seed of one's own"),

@@ -58,12 +58,12 @@ class HeadMethod:
         """The schedule with this method's own settings and length."""
         return schedule
 
-    def build(self, head: nn.Module, segmenter: Segmenter) -> nn.Module:
-        """What is trained and stored, from a new head."""
+    def build(self, head: nn.Module, segmenter: Segmenter, g: Quality) -> nn.Module:
+        """What is trained and stored, from a new head or in its place."""
         return head
 
-    def features(self, head: nn.Module, x: Tensor, z: Tensor, batch: int = 64) -> Tensor:
-        """What the head reads of images x (N, channels, H, W) whose features are z: (N, C, h, w)."""
+    def features(self, head: nn.Module, x: Tensor, z: Tensor, y_hat: Tensor, batch: int = 64) -> Tensor:
+        """What the head reads, (N, C, h, w), of images x (N, channels, H, W) with features z and masks y_hat (N, H, W)."""
         return z
 
     def step(self, turn: Turn, learner: Learner) -> Row:
@@ -236,7 +236,7 @@ def train_heads(
         start = saved["step"]
         for learner in learners:
             learner.load_state_dict(saved["learners"][learner.key])
-    z_val, s_val = validation_targets(segmenter, learners, val, schedule)
+    seen, s_val = validation_targets(segmenter, learners, val, schedule)
 
     bar = tqdm(total=schedule.head_steps, initial=start, desc=f"heads, seed {seed}", disable=not progress)
     for step in range(start, schedule.head_steps):
@@ -254,7 +254,7 @@ def train_heads(
         last = step + 1 == schedule.head_steps
         if (step + 1) % schedule.steps_per_epoch == 0 or last:
             for learner in active:
-                z = learner.method.features(learner.head, val[0], z_val, schedule.segmenter_batch)
+                z = learner.method.features(learner.head, seen.x, seen.z, seen.y_hat, schedule.segmenter_batch)
                 learner.end_of_epoch(z, s_val[learner.key], eligible=step + 1 > learner.settings.warmup_batches)
         bar.update()
         if checkpoint and ((step + 1) % schedule.checkpoint_steps == 0 or last):
@@ -288,12 +288,12 @@ def new_turn(
 @torch.no_grad()
 def validation_targets(
     segmenter: Segmenter, learners: Sequence[Learner], val: Pair, schedule: Schedule
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """z (N, C, h, w) and the true scores (N, classes) per learner's key of the clean validation slices; both stay fixed."""
-    batch = schedule.segmenter_batch
-    halves = [segment(segmenter, x, y) for x, y in zip(val[0].split(batch), val[1].split(batch))]
+) -> tuple[Half, dict[str, Tensor]]:
+    """The clean validation slices after their pass, and the true scores (N, classes) per learner's key; both stay fixed."""
+    halves = [segment(segmenter, *some) for some in zip(*(part.split(schedule.segmenter_batch) for part in val))]
     scores: dict[Quality, Tensor] = {}
     for learner in learners:
         if learner.g not in scores:
             scores[learner.g] = torch.cat([learner.algorithm.true_scores(half) for half in halves])
-    return torch.cat([half.z for half in halves]), {learner.key: scores[learner.g] for learner in learners}
+    whole = Half(*map(torch.cat, zip(*(vars(half).values() for half in halves))))
+    return whole, {learner.key: scores[learner.g] for learner in learners}

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from advconf_lite.strips import Strip, disk_half_widths
+from advconf_lite.support.contours import outline_dices
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.label_maps import MAX_CLASSES, as_spacing, label_pair
 from advconf_lite.support.numbers import whole
@@ -51,13 +52,9 @@ def dice(pred: Tensor, target: Tensor, num_classes: int, include_background: boo
 
 
 def surface_dice(
-    pred: Tensor,
-    target: Tensor,
-    num_classes: int,
-    tolerance: float,
-    spacing: float | Sequence[float] = 1.0,
-    include_background: bool = False,
-) -> Tensor:
+    pred: Tensor, target: Tensor, num_classes: int, tolerance: float, spacing: float | Sequence[float] = 1.0,
+    include_background: bool = False, subvoxel: bool = False,
+) -> Tensor:  # fmt: skip
     """Share of both boundaries that lies within `tolerance` of the other one, of every image and class.
 
     Equals `monai.metrics.compute_surface_dice(..., use_subvoxels=False)` with `spacing` given. A boundary
@@ -68,6 +65,8 @@ def surface_dice(
         tolerance: largest distance that counts as correct, in the unit of `spacing` (millimetres); may be 0.
         spacing: pixel size, one number or (row distance, column distance).
         include_background: also score class 0.
+        subvoxel: of outlines between the pixels, by their length, as DeepMind's surface-distance and MONAI with
+            `use_subvoxels=True` (`support.contours`); one image after another, on the CPU.
 
     Returns:
         (B, classes) float32 on the tensors' device; NaN where both lack the class, 0 where one does.
@@ -76,6 +75,10 @@ def surface_dice(
         BadInput: shapes or devices disagree, not integers, a label out of range, a bad tolerance or spacing.
     """
     pred, target = label_pair(pred, target, num_classes)
+    if subvoxel:
+        disk_half_widths(tolerance, spacing, (1, 1))  # refuses what is no distance
+        labels = range(0 if include_background else 1, num_classes)
+        return outline_dices(pred, target, labels, float(tolerance), as_spacing(spacing))
     strip, edge, near = _boundaries((pred, target), num_classes, tolerance, spacing, include_background)
     # Flip: each boundary meets the other map's dilated one.
     hit = near.view(2, -1).flip(0).flatten().bitwise_and_(edge)
@@ -203,12 +206,9 @@ def _surface_bits(masks: Tensor, g: Quality) -> tuple[Strip, Tensor, Tensor]:
 
 
 def _boundaries(
-    labels: Sequence[Tensor],
-    num_classes: int,
-    tolerance: float | None,
-    spacing: float | Sequence[float],
+    labels: Sequence[Tensor], num_classes: int, tolerance: float | None, spacing: float | Sequence[float],
     include_background: bool,
-) -> tuple[Strip, Tensor, Tensor]:
+) -> tuple[Strip, Tensor, Tensor]:  # fmt: skip
     """Label maps (..., H, W) -> their strip, the boundaries in it, and the boundaries dilated by the tolerance."""
     size = labels[0].shape[-2:]
     disk = disk_half_widths(tolerance, spacing, size)

@@ -29,7 +29,8 @@ from advconf_lite.training import load_checkpoint, train_segmenter
 
 PAIRED = ["random-direction", "random-phase", "segmenter-attack"]
 AUGMENTED = ["strong-augmentation", "oracle-augmentation"]
-ALL = ["plain", "plain-2b", "replay", "adversarial", "adversarial-0.05", "finetuned", *PAIRED, *AUGMENTED]
+CLEAN = ["plain", "plain-2b", "quality-regression"]
+ALL = [*CLEAN, "replay", "adversarial", "adversarial-0.05", "finetuned", *PAIRED, *AUGMENTED]
 FORKS = ["adversarial-after-update"]
 B, WARM, STEPS = SMOKE.settings.batch_size, SMOKE.settings.warmup_batches, SMOKE.head_steps
 
@@ -39,7 +40,7 @@ def new_runs(segmenter, names, **changes):
     runs = {}
     for name in names:
         torch.manual_seed(1)
-        head = find_method(name).build(ConfidenceHead(segmenter.feature_shape(32), 2), segmenter)
+        head = find_method(name).build(ConfidenceHead(segmenter.feature_shape(32), 2), segmenter, Quality("dice", 3))
         settings = replace(find_method(name).adjust(SMOKE).settings, **changes)
         runs[name] = Learner(find_method(name), head, Quality("dice", 3), settings, "cardiac", spacing_mm=4.0)
     for run in runs.values():
@@ -197,7 +198,7 @@ def test_mixed_precision_trains_every_method(segmenter, tmp_path):
     runs = new_runs(segmenter, ALL)
     train_heads(segmenter, list(runs.values()), TRAIN, VAL, profile, 0, tmp_path / "m.pt", progress=False)
     assert all(np.isfinite(row["loss"]) for run in runs.values() for row in run.history)
-    assert all(run.algorithm.x_adv.dtype == torch.float32 for name, run in runs.items() if not name.startswith("plain"))
+    assert all(run.algorithm.x_adv.dtype == torch.float32 for name, run in runs.items() if name not in CLEAN)
 
 
 # ---- fine-tuning
@@ -219,9 +220,10 @@ def test_the_original_gives_the_masks_and_the_copy_the_features(everyone, segmen
     with torch.no_grad():
         (logits, z), (expected, z_frozen), (_, z_copy) = twin(x), segmenter(x), head.copy(x)
     assert torch.equal(logits, expected) and torch.equal(z, z_copy) and not torch.equal(z, z_frozen)
-    assert torch.equal(find_method("finetuned").features(head, x, z_frozen, 3), z_copy)
+    assert torch.equal(find_method("finetuned").features(head, x, z_frozen, logits.argmax(1), 3), z_copy)
     plain = runs["plain"].head
-    assert read_by(plain, segmenter) is segmenter and find_method("plain").features(plain, x, z_frozen) is z_frozen
+    assert find_method("plain").features(plain, x, z_frozen, logits.argmax(1)) is z_frozen
+    assert read_by(plain, segmenter) is segmenter
 
 
 def test_finetuning_has_no_warm_up_and_perturbs(segmenter, tmp_path):

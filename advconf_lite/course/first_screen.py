@@ -13,7 +13,7 @@ from advconf_lite.data.slices import read_slice_set
 from advconf_lite.experiment.networks import is_trained, new_segmenter
 from advconf_lite.experiment.parts import first_look
 from advconf_lite.experiment.run import Run
-from advconf_lite.methods.registry import head_methods
+from advconf_lite.methods.registry import head_methods, seeds_needed
 from advconf_lite.phantom.organs import find_organ
 
 WIDTH = 79
@@ -75,7 +75,8 @@ def _time(run: Run, grid: Grid, classes: int, segmenter_seeds: Sequence[int], he
     """About how many minutes: the steps that are still to do, times the seconds of one, measured now on this machine."""
     segmenter = new_segmenter(run.network, run.profile, classes, 0)
     given = is_trained(segmenter, run.network)
-    new_segmenters = sum(not given and not run.segmenter_path(s).exists() for s in segmenter_seeds)
+    needed = {seed for s in segmenter_seeds for seed in seeds_needed(s, run.methods)}
+    new_segmenters = sum(not given and not run.segmenter_path(s).exists() for s in needed)
     new_heads = sum(
         any(not run.head_path(m, q, s, h).exists() for m in head_methods(run.methods) for q in run.qualities)
         for s in segmenter_seeds

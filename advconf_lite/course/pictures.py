@@ -101,7 +101,7 @@ def judged(
     y_hat, z = torch.cat([label_map(logits) for logits, _ in passes]), torch.cat([z for _, z in passes])
     true = true_scores(run, y_hat, y, quality).tolist()
     predicted = {
-        method: image_scores(run, head_scores(head, find_method(method).features(head, x, z))).tolist()
+        method: image_scores(run, head_scores(head, find_method(method).features(head, x, z, y_hat))).tolist()
         for (method, of), head in (heads or {}).items()
         if of == quality
     }

@@ -54,18 +54,19 @@ def _asked(chosen: argparse.Namespace) -> tuple[Any, Sequence[str], Any]:
     from advconf_lite.experiment.networks import Network, has_dropout
     from advconf_lite.experiment.profiles import find_profile
     from advconf_lite.experiment.tune import tuned_profile
-    from advconf_lite.methods.registry import DEFAULT_METHODS, head_methods, sampled_methods
+    from advconf_lite.methods.registry import DEFAULT_METHODS, sampled_methods
 
     methods = chosen.methods or DEFAULT_METHODS
     profile = tuned_profile(chosen.profile, chosen.tuned, methods) if chosen.tuned else find_profile(chosen.profile)
     network = Network(chosen.network, chosen.weights, chosen.layer) if chosen.network else None
     # Without its weights, which fit the data's own number of classes: any number shows the layers.
     if network and not has_dropout(replace(network, weights=None).build(num_classes=2)):
-        if chosen.methods and (sampled := [method.name for method in sampled_methods(methods)]):
+        sampled = [method.name for method in sampled_methods(methods)]
+        if chosen.methods and sampled:
             raise BadInput(
                 f"the network has no dropout, from whose samples {', '.join(sampled)} are made", argument="methods"
             )
-        methods = head_methods(methods)
+        methods = [name for name in methods if name not in sampled]
         print("the network has no dropout: score agreement, and the lesson on it, are left out", flush=True)
     return profile.on(chosen.settings), methods, network
 

@@ -23,7 +23,7 @@ from advconf_lite.experiment.profiles import profile_from_config
 from advconf_lite.experiment.run import Run
 from advconf_lite.experiment.scoring import done
 from advconf_lite.experiment.weights import load_weights
-from advconf_lite.methods.registry import head_methods, sampled_methods
+from advconf_lite.methods.registry import head_methods
 from advconf_lite.support.alone import alone_in
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
@@ -115,8 +115,9 @@ class ShippedRun(Run):
         return self._predicted(head_methods(self.methods), segmenter_seed, head_seed)
 
     def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
-        """The shipped scores from dropout samples."""
-        return self._predicted([method.name for method in sampled_methods(self.methods)], segmenter_seed, head_seed)
+        """The shipped scores of the methods that train no head."""
+        heads = head_methods(self.methods)
+        return self._predicted([name for name in self.methods if name not in heads], segmenter_seed, head_seed)
 
     def _predicted(self, methods: list[str], s: int, h: int) -> pd.DataFrame:
         there = done(self, methods, s, h)

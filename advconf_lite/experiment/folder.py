@@ -5,6 +5,7 @@ segmenter-S.safetensors                  the network of segmenter seed S
 head-METHOD-QUALITY-sS-hH.safetensors    its heads, of head seed H
 seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head saw in training: clean, perturbed
 history.csv predictions.csv metrics.csv  tables, one key per (stage, quality, method, pair of seeds)
+validation.csv                           predictions for validation slices, if something has asked for them
 checkpoints/ data/ notebooks/ index.html
 """
 
@@ -30,7 +31,7 @@ from advconf_lite.experiment.networks import Network, make_quality
 from advconf_lite.experiment.origins import changed, files_of, refuse_changed_data
 from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment, remarks_on, remarks_on_grid
 from advconf_lite.experiment.profiles import Profile, find_profile
-from advconf_lite.methods.registry import DEFAULT_METHODS, parse_methods
+from advconf_lite.methods.registry import DEFAULT_METHODS, check_methods, parse_methods
 from advconf_lite.quality import QUALITIES, Quality, find_measure
 from advconf_lite.support.alone import alone_in
 from advconf_lite.support.errors import BadInput
@@ -81,6 +82,7 @@ class RunFolder:
         self.profile = find_profile(profile) if isinstance(profile, str) else profile
         self.settings = self.profile.settings
         self.network = network if network is None or isinstance(network, Network) else Network.of(network)
+        check_methods(self.methods, self.qualities, one_network=bool(self.network and self.network.weights))
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.progress = progress
         self.stages: tuple[int, ...] = ()  # steps of the heads' training after which their weights are kept, too
@@ -187,6 +189,10 @@ class RunFolder:
     @property
     def predictions_path(self) -> Path:
         return self.folder / "predictions.csv"
+
+    @property
+    def validation_path(self) -> Path:
+        return self.folder / "validation.csv"
 
     def predictions(self) -> pd.DataFrame:
         return read_predictions(self.predictions_path)

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from advconf_lite.experiment.folder import Key, RunFolder
-from advconf_lite.experiment.networks import new_head
+from advconf_lite.experiment.networks import new_head, seeded
 from advconf_lite.experiment.parts import to_device
 from advconf_lite.experiment.profiles import Profile
 from advconf_lite.experiment.weights import load_weights, save_weights
@@ -42,9 +42,15 @@ def train_missing(run: RunFolder, segmenter: Segmenter, wanted: Sequence[Key], s
 
 def finished_head(run: RunFolder, segmenter: Segmenter, key: Key, s: int, h: int) -> nn.Module:
     """A trained head from its file, in evaluation mode."""
-    head = find_method(key[0]).build(untrained_head(run, segmenter, key[1], h), segmenter)
+    head = built(run, segmenter, key, h, untrained_head(run, segmenter, key[1], h))
     load_weights(head, run.head_path(*key, s, h))
     return head.eval()
+
+
+def built(run: RunFolder, segmenter: Segmenter, key: Key, h: int, head: nn.Module) -> nn.Module:
+    """What a method trains, from a head or in its place; new weights in it are those of the seed `h`."""
+    with seeded("built by a method", h, *key):
+        return find_method(key[0]).build(head, segmenter, run.quality(key[1])).to(run.device)
 
 
 def own_profile(name: str, profile: Profile) -> Profile:
@@ -96,5 +102,5 @@ def _new_learner(run: RunFolder, segmenter: Segmenter, key: Key, s: int, h: int)
     if method.starts_from:
         load_weights(head, run.head_path(method.starts_from, quality, s, h))
     settings, experiment = own_profile(name, run.profile).settings, run.experiment
-    head, organ = method.build(head, segmenter), experiment.slices.organ
+    head, organ = built(run, segmenter, key, h, head), experiment.slices.organ
     return Learner(method, head, run.quality(quality), settings, organ, experiment.spacing_mm)

@@ -121,7 +121,7 @@ class Network:
 def new_segmenter(network: Network | None, profile: Profile, num_classes: int, seed: int) -> Segmenter:
     """The run's segmenter as it is before training: our U-Net with the seed's weights, or a network of one's own."""
     settings = profile.settings
-    with _seeded("segmenter weights", seed):
+    with seeded("segmenter weights", seed):
         if network is not None:
             return network.build(num_classes)
         net = build_unet(profile.channels, num_classes, profile.num_res_units, settings.dropout)
@@ -176,7 +176,7 @@ def new_head(segmenter: Segmenter, experiment: Experiment, settings: Settings, q
     """Heads of one seed and quality start from the same weights, whatever the method."""
     s, shape = settings, segmenter.feature_shape(experiment.train.images.shape[2:])
     num_scores = experiment.num_classes - (0 if s.predict_background else 1)
-    with _seeded("head weights", seed, quality):
+    with seeded("head weights", seed, quality):
         return ConfidenceHead(shape, num_scores, s.head_channels, s.head_hidden, s.head_norm, s.head_bias, s.head_output)
 
 
@@ -192,7 +192,7 @@ def make_quality(name: str, experiment: Experiment, settings: Settings) -> Quali
 
 
 @contextmanager
-def _seeded(*key: int | str) -> Iterator[None]:
+def seeded(*key: int | str) -> Iterator[None]:
     """torch's global generator, seeded by `key` for a while."""
     state = torch.random.get_rng_state()
     torch.manual_seed(derived_seed(*key))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,10 +15,11 @@ from advconf_lite.experiment import scoring
 from advconf_lite.experiment.folder import Key, RunFolder, network_from_config, read_config
 from advconf_lite.experiment.heads import finished_head, train_missing
 from advconf_lite.experiment.networks import check_segmenter, has_dropout, is_trained, new_segmenter
-from advconf_lite.experiment.parts import to_device
+from advconf_lite.experiment.parts import Experiment, Part, to_device
 from advconf_lite.experiment.profiles import profile_from_config
 from advconf_lite.experiment.weights import load_weights, save_weights
-from advconf_lite.methods.registry import head_methods, sampled_methods
+from advconf_lite.methods.passes import Lent
+from advconf_lite.methods.registry import head_methods, pass_methods, sampled_methods, seeds_needed
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
@@ -77,7 +79,29 @@ class Run(RunFolder):
             return scoring.keep(self, scoring.head_tables(self, segmenter, heads, *seeds))
 
     def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
-        """Scores from dropout samples, agreement and entropy, of every evaluated slice; `head_seed` seeds the dropout."""
+        """Scores of every evaluated slice by the methods without a head: from dropout samples, such as agreement, and from
+        plain passes."""
+        seeds = segmenter_seed, head_seed
+        tables = [table for table in (self.predict_samples(*seeds), self.predict_passes(*seeds)) if len(table)]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=PREDICTION_COLUMNS)
+
+    def predict_passes(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
+        """Scores from plain passes, of this segmenter and those that an ensemble needs; no seed changes them."""
+        methods, seeds = pass_methods(self.methods), (segmenter_seed, head_seed)
+        there = scoring.done(self, [method.name for method in methods], *seeds)
+        if there is not None:
+            return there
+        lent = self.lent(segmenter_seed, self.methods)
+        with self.alone():
+            return scoring.keep(self, scoring.pass_tables(self, lent, methods, *seeds))
+
+    def lent(self, segmenter_seed: int, methods: Sequence[str]) -> Lent:
+        """What this run lends to methods that score from passes; segmenters that they need and it lacks are trained."""
+        judged, *others = map(self.segmenter, seeds_needed(segmenter_seed, methods))
+        return Lent(judged, others, lambda: self.experiment.train.images)
+
+    def predict_samples(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
+        """Scores from dropout samples, agreement and entropy; `head_seed` seeds the dropout."""
         methods, seeds = sampled_methods(self.methods), (segmenter_seed, head_seed)
         there = scoring.done(self, [method.name for method in methods], *seeds)
         if there is not None:
@@ -110,6 +134,67 @@ class Run(RunFolder):
     def constant_prediction(self, segmenter_seed: int = 0) -> dict[str, float]:
         """Mean true score on source validation, per quality: the constant whose MAE is the floor."""
         return scoring.constant_prediction(self, self.segmenter(segmenter_seed))
+
+    def validation(self, methods: list[str], pairs: list[tuple[int, int]]) -> pd.DataFrame:
+        """Predictions for slices that trained no weight and test nothing, the source's validation and validation scanners,
+        by methods and pairs of seeds that are trained; kept in validation.csv."""
+        parts = {self.experiment.slices.source_domain: self.experiment.val, **self.experiment.validation}
+        view = Elsewhere(self, parts, self.validation_path, methods)
+        return pd.concat([view.predicted(*pair) for pair in pairs], ignore_index=True)
+
+
+@dataclass
+class _Elsewhere(Experiment):
+    """The same grid and classes; `targets` are all that is evaluated."""
+
+    def evaluated(self) -> dict[str, Part]:
+        return self.targets
+
+
+class Elsewhere(Run):
+    """A finished run that scores other slices than its own, by every method as those. It trains nothing.
+
+    Args:
+        parts: domain -> slices on the run's grid.
+        path: where the predictions are kept, in place of predictions.csv.
+        methods: of the run, those that are wanted.
+
+    Raises:
+        BadInput: by its stages, if they need a network or a head that was not trained yet.
+    """
+
+    def __init__(self, run: Run, parts: dict[str, Part], path: Path, methods: list[str]) -> None:
+        self.__dict__.update(run.__dict__)
+        own = {field.name: getattr(run.experiment, field.name) for field in fields(Experiment)}
+        self.__dict__["experiment"] = _Elsewhere(**{**own, "targets": parts})
+        self.methods, self._path = methods, path
+
+    @property
+    def predictions_path(self) -> Path:
+        return self._path
+
+    def _make_segmenter(self, seed: int) -> Segmenter:
+        raise _missing(self.segmenter_path(seed))
+
+    def heads(self, segmenter_seed: int = 0, head_seed: int = 0) -> dict[Key, nn.Module]:
+        segmenter, seeds = self.segmenter(segmenter_seed), (segmenter_seed, head_seed)
+        wanted = [(method, quality) for method in head_methods(self.methods) for quality in self.qualities]
+        for path in (self.head_path(*key, *seeds) for key in wanted):
+            if not path.exists():
+                raise _missing(path)
+        return {key: finished_head(self, segmenter, key, *seeds) for key in wanted}
+
+    def predicted(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
+        """The rows of all its methods, made if they are not there."""
+        seeds, trained = (segmenter_seed, head_seed), head_methods(self.methods)
+        tables = [self.predict_heads(*seeds)] if trained else []
+        if len(trained) < len(self.methods):
+            tables.append(self.predict_agreement(*seeds))
+        return pd.concat(tables, ignore_index=True)
+
+
+def _missing(path: Path) -> BadInput:
+    return BadInput(f"{path} does not exist; finish the run first with the same command that began it")
 
 
 def open_run(folder: str | Path, progress: bool = True, device: str | None = None) -> Run:

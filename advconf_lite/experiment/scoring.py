@@ -1,4 +1,4 @@
-"""Scores of every evaluated slice, by heads and from samples, as rows of predictions.csv."""
+"""Scores of every evaluated slice, by heads, from samples and from passes, as rows of predictions.csv."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, merge_predic
 from advconf_lite.experiment.folder import Key, RunFolder
 from advconf_lite.experiment.parts import Part, to_device
 from advconf_lite.head import head_scores
-from advconf_lite.methods.registry import SampledMethod, find_method
+from advconf_lite.methods.passes import Lent, PassMethod, pass_scores
+from advconf_lite.methods.registry import SampledMethod, find_method, scored
 from advconf_lite.methods.sampled import sampled_scores
 from advconf_lite.quality import absent_as_right, aggregate
 from advconf_lite.segmenter import Segmenter, decided, label_map
@@ -50,7 +51,7 @@ def head_tables(run: RunFolder, segmenter: Segmenter, heads: dict[Key, nn.Module
     for found in segmented(run, segmenter):
         x = found.part.images.to(run.device)
         for (method, quality), head in heads.items():
-            scores = head_scores(head, find_method(method).features(head, x, found.z))
+            scores = head_scores(head, find_method(method).features(head, x, found.z, found.y_hat))
             scores = scores.masked_fill(~found.decided[:, None], torch.nan)
             tables.append(rows(run, found, quality, method, scores, s, h))
     return tables
@@ -62,6 +63,15 @@ def sampled_tables(run: RunFolder, segmenter: Segmenter, methods: list[SampledMe
     for found in segmented(run, segmenter, "dropout samples"):
         seed = derived_seed("agreement", s, h, found.domain)
         scores = sampled_scores(segmenter, found.part.images, methods, qualities, seed, run.settings.agreement_empty)
+        tables += [rows(run, found, quality, name, score, s, h) for (name, quality), score in scores.items()]
+    return tables
+
+
+def pass_tables(run: RunFolder, lent: Lent, methods: list[PassMethod], s: int, h: int) -> list[pd.DataFrame]:
+    """Scores from plain passes, the same for every `h`."""
+    qualities, tables = [run.quality(quality) for quality in run.qualities], []
+    for found in segmented(run, lent.segmenter, ", ".join(method.name for method in methods)):
+        scores = pass_scores(lent, found.part.images, methods, qualities, run.settings.agreement_empty)
         tables += [rows(run, found, quality, name, score, s, h) for (name, quality), score in scores.items()]
     return tables
 
@@ -119,7 +129,7 @@ def done(run: RunFolder, methods: list[str], s: int, h: int) -> pd.DataFrame | N
     table = run.predictions()
     these = (table["segmenter_seed"] == s) & (table["head_seed"] == h)
     found = table[table["method"].isin(methods) & these & table["quality"].isin(run.qualities)]
-    wanted = len(methods) * len(run.qualities) * len(run.experiment.evaluated())
+    wanted = len(scored(methods, run.qualities)) * len(run.experiment.evaluated())
     return found if len(found.groupby(["method", "quality", "domain"])) == wanted else None
 
 

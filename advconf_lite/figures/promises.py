@@ -13,7 +13,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from advconf_lite.evaluation.predictions import SEEDS
-from advconf_lite.figures.style import BLACK, BROKEN, CLEAN, METHODS, WIDTH, method_cue, ordered, quality_titles, styled
+from advconf_lite.figures.style import (
+    BLACK,
+    BROKEN,
+    CLEAN,
+    METHODS,
+    WIDTH,
+    method_cue,
+    ordered,
+    quality_titles,
+    rank_title,
+    styled,
+)
 from advconf_lite.metrics import METRICS, eaurc, pearson
 from advconf_lite.support.errors import BadInput
 
@@ -85,7 +96,7 @@ def promises(
     for ax in axes[len(names) :]:
         ax.axis("off")
     fig.supxlabel(f"true {title} of a slice{chosen.note}")
-    fig.supylabel(f"predicted {title}" if estimating else "agreement")
+    fig.supylabel(f"predicted {title}" if estimating else rank_title(names))
     handles = [_dots(CLEAN.colour, "o", "source")] if source_domain in set(chosen.rows["domain"]) else []
     handles += [
         _dots(method_cue(name, i).colour, method_cue(name, i).marker, f"{name}, targets") for i, name in enumerate(names)

@@ -14,7 +14,19 @@ from matplotlib.ticker import MaxNLocator
 
 from advconf_lite.evaluation.per_domain import defined, mean_of
 from advconf_lite.evaluation.predictions import CONSTANT, SLICE
-from advconf_lite.figures.style import BLACK, CLEAN, METHODS, SKY, WIDTH, YELLOW, method_cue, ordered, quality_titles, styled
+from advconf_lite.figures.style import (
+    BLACK,
+    CLEAN,
+    METHODS,
+    SKY,
+    WIDTH,
+    YELLOW,
+    method_cue,
+    ordered,
+    quality_titles,
+    rank_title,
+    styled,
+)
 from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.numbers import one_of, whole
@@ -228,7 +240,7 @@ def scatter(
     for ax in axes[len(domains) :]:
         ax.axis("off")
     title = quality_titles([quality])[quality]
-    kind = f"predicted {title}" if rows["estimates"].any() else "agreement"
+    kind = f"predicted {title}" if rows["estimates"].any() else rank_title(methods)
     note = f" (segmenter seed {segmenter_seed}, head seed {head_seed})" if several else ""
     if lost.any():
         note += f"; not drawn: {lost.sum()} without a finite prediction"

@@ -70,6 +70,10 @@ METHODS = {
     "segmenter-attack": Cue(VERMILLION, "P", _LONG, "++++"),
     "strong-augmentation": Cue(VERMILLION, "v", "-.", "**"),
     "oracle-augmentation": Cue(VERMILLION, "*", ":", "//"),
+    "quality-regression": Cue(ORANGE, "^", _LONG, "OO"),
+    "soft-dice": Cue(BLACK, "o", "-", "//"),
+    "ensemble-3": Cue(GREEN, "o", "-", "oo"),
+    "mahalanobis": Cue(PURPLE, "d", "-", "++"),
     "entropy-15": Cue(PURPLE, "X", _DENSE, "||||"),
     "entropy-15-foreground": Cue(PURPLE, "p", _DOTS, "oooo"),
     "constant": CUES[6],
@@ -155,6 +159,11 @@ def ordered(names: Any, known: Any) -> list[str]:
     """Unique names, those in `known` first and in its order, the others as they come."""
     unique, known = list(dict.fromkeys(names)), list(known)
     return sorted(unique, key=lambda name: known.index(name) if name in known else len(known))
+
+
+def rank_title(names: Any) -> str:
+    """What scores that only rank are called on an axis."""
+    return "agreement" if all(name.startswith(("agreement", "ensemble")) for name in names) else "score that only ranks"
 
 
 def quality_titles(names: Any) -> dict[str, str]:

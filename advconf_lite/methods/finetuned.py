@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from advconf_lite.adversarial import segment
 from advconf_lite.head_training import HeadMethod, Learner, Row, Turn
 from advconf_lite.methods.registry import register
+from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.settings import Schedule
 
@@ -36,10 +37,10 @@ class Finetuned(HeadMethod):
         settings = replace(s, head_lr=s.head_lr * s.finetune_lr, alpha=alpha, warmup_batches=0)
         return replace(schedule, head_steps=max(1, round(schedule.head_steps * s.finetune_steps)), settings=settings)
 
-    def build(self, head: nn.Module, segmenter: Segmenter) -> nn.Module:
+    def build(self, head: nn.Module, segmenter: Segmenter, g: Quality) -> nn.Module:
         return FinetunedHead(head, segmenter)
 
-    def features(self, head: nn.Module, x: Tensor, z: Tensor, batch: int = 64) -> Tensor:
+    def features(self, head: nn.Module, x: Tensor, z: Tensor, y_hat: Tensor, batch: int = 64) -> Tensor:
         return head.features(x, batch)
 
     def step(self, turn: Turn, learner: Learner) -> Row:

@@ -1,4 +1,4 @@
-"""Every method by its name: a trained head, or a score from Monte Carlo samples without training.
+"""Every method by its name: a trained head, or a score from Monte Carlo samples or plain passes without training.
 
 A method is one class in a file of this folder, registered under the name that users type.
 """
@@ -14,12 +14,13 @@ from torch import Tensor
 
 from advconf_lite.agreement import Samples
 from advconf_lite.head_training import HeadMethod
+from advconf_lite.methods.passes import PassMethod
 from advconf_lite.quality import Quality
 from advconf_lite.support.errors import BadInput
 
 DEFAULT_METHODS = ("plain", "adversarial", "agreement-2", "agreement-15")
 # what users read -> (what they may type, class)
-_REGISTRY: dict[str, tuple[re.Pattern, type[HeadMethod | SampledMethod]]] = {}
+_REGISTRY: dict[str, tuple[re.Pattern, type[Method]]] = {}
 
 
 def register(shown: str, pattern: str | None = None) -> Callable[[type], type]:
@@ -38,7 +39,7 @@ def register(shown: str, pattern: str | None = None) -> Callable[[type], type]:
 
 
 @cache
-def find_method(name: str) -> HeadMethod | SampledMethod:
+def find_method(name: str) -> Method:
     """The method of a name.
 
     Raises:
@@ -65,7 +66,7 @@ def what_it_is(cls: type) -> str:
     return re.split(r"(?<=\.) (?=[A-Z`])", " ".join(inspect.getdoc(cls).split()))[0]
 
 
-def in_words(method: HeadMethod | SampledMethod) -> str:
+def in_words(method: Method) -> str:
     """What a method is: in the words for its name, `what`, where its class has many names, else those of its class."""
     return getattr(method, "what", None) or what_it_is(type(method))
 
@@ -103,3 +104,40 @@ class SampledMethod:
 def sampled_methods(names: Sequence[str]) -> list[SampledMethod]:
     """Those of `names` that are scores from samples."""
     return [find_method(name) for name in names if isinstance(find_method(name), SampledMethod)]
+
+
+def pass_methods(names: Sequence[str]) -> list[PassMethod]:
+    """Those of `names` that are scores from plain passes."""
+    return [find_method(name) for name in names if isinstance(find_method(name), PassMethod)]
+
+
+def scored(names: Sequence[str], qualities: Sequence[str]) -> list[tuple[str, str]]:
+    """(method, quality) of all that there are scores of: a method may know one quality alone."""
+    return [(name, q) for name in names for q in qualities if getattr(find_method(name), "only", None) in (None, q)]
+
+
+def check_methods(names: Sequence[str], qualities: Sequence[str], one_network: bool = False) -> None:
+    """BadInput if one of `names` can score none of the qualities, or needs others than the `one_network` that is given."""
+    for method in pass_methods(names):
+        if not scored([method.name], qualities):
+            raise BadInput(
+                f"{method.name} scores {method.only} alone, which is not asked for; leave it out, or ask for "
+                f"{method.only} too",
+                argument="methods",
+            )
+        if one_network and method.segmenters > 1:
+            raise BadInput(
+                f"{method.name} needs {method.segmenters} networks that were trained apart, and the weights are those of "
+                "one; leave it out",
+                argument="methods",
+            )
+
+
+Method = HeadMethod | SampledMethod | PassMethod
+
+
+def seeds_needed(seed: int, methods: Sequence[str]) -> list[int]:
+    """Seeds of the segmenters that scores of one's masks need: its own, then for an ensemble the first others, so that the
+    segmenters of a run share them."""
+    k = max((method.segmenters for method in pass_methods(methods)), default=1)
+    return [seed, *[other for other in range(k) if other != seed][: k - 1]]

@@ -1,0 +1,132 @@
+"""The command `calibrate`: from labelled slices to calibration.json, or what labels are worth on the run's own domains."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from advconf_lite.course.exercises.lesson_00 import FAILURE
+from advconf_lite.course.known import known_predictions
+from advconf_lite.evaluation.labels_needed import KS, labels_needed, smallest_k
+from advconf_lite.evaluation.predictions import CONSTANT
+from advconf_lite.evaluation.reliability import held_out_scores, reliability
+from advconf_lite.support.command_line import line_width
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically, write_text
+from advconf_lite.support.progress import bar
+
+DRAWN = ("plain", "adversarial", "soft-dice", "agreement-15")  # what the figures show of a run that has many methods
+CAPTIONS = {
+    "mae": "Mean absolute error on people who are held out, against the number of labelled slices of their scanner; 0: the "
+    "score as it is. `constant` predicts the source's mean. Whiskers: 95 % over people, draws and seeds.",
+    "coverage": "Share of a new person's slices that lie above their lower bound, where people are enough for the level.",
+    "bias": "Predicted minus true score per scanner, without labels (hollow) and with {k} (filled).",
+    "reliability": "Mean true against mean predicted score in bins of as many slices each, of people who are held out: on "
+    "the diagonal, what is predicted is true on average.",
+}
+FILES = ("labels-needed.csv", "smallest-k.csv", "reliability.csv")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", dest="run_folder", required=True, type=Path, metavar="runs/NAME", help="a finished run")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="a slice set of the new scanner, with masks")
+    parser.add_argument("--out", type=Path, metavar="calibration.json", help="with --curve a folder (runs/NAME/calibration)")
+    parser.add_argument("--domain", metavar="NAME", help="of the slice set, if it has several scanners")
+    parser.add_argument("--method", metavar="NAME", help="of the run (adversarial; with --curve all)")
+    parser.add_argument("--quality", metavar="NAME", help="of the run, default its first (with --curve all)")
+    parser.add_argument("--map", dest="kind", default="affine", help="affine or isotonic, which needs more labels")
+    parser.add_argument("--level", type=float, default=0.9, help="of the lower bound")
+    parser.add_argument("--per", dest="unit", default="slice", help="what the bound holds for: slice, or all of a patient")
+    parser.add_argument("--accept", type=float, default=FAILURE, metavar="SCORE", help="lower bound that needs no human")
+    parser.add_argument("--risk", type=float, metavar="R", help="decide by a threshold for this mean risk instead")
+    parser.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
+    parser.add_argument("--head-seed", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn here")
+    parser.add_argument("--curve", action="store_true", help="error, bias and coverage against the number of labels")
+    parser.add_argument("--k", type=int, nargs="+", default=list(KS), metavar="K", help="with --curve: numbers of labels")
+    parser.add_argument(
+        "--source", metavar="DOMAIN", help="with --curve: of predictions.csv, in place of validation, which takes networks"
+    )
+    parser.add_argument("--repeats", type=int, default=50, metavar="N", help="with --curve: draws of people and slices")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    if chosen.curve:
+        return _curve(chosen)
+    for name in ("data", "out"):
+        if getattr(chosen, name) is None:
+            raise BadInput(f"calibrate needs --{name}, or --curve", argument=name)
+    from advconf_lite.experiment.calibrate import calibrate
+
+    found = calibrate(
+        chosen.run_folder, chosen.data, chosen.out, chosen.accept, chosen.method or "adversarial", chosen.quality,
+        chosen.domain, chosen.kind, chosen.level, chosen.unit, chosen.risk, chosen.segmenter_seed, chosen.head_seed,
+        chosen.seed,
+    )  # fmt: skip
+    labels = found["labels"]
+    several = f", as one scanner: {', '.join(labels['domains'])}" if len(labels["domains"]) > 1 else ""
+    people = len(labels["subjects"])
+    print(f"{labels['k']} labelled slices of {people} patient{'' if people == 1 else 's'}{several}")
+    if labels["without_label"]:
+        print(f"{labels['without_label']} slices without a label are left out: the calibration is for slices with the organ")
+    if labels["without_prediction"]:
+        print(f"{labels['without_prediction']} labelled slices have no finite prediction and are left out")
+    print(found["why"])
+    print(found["bound"]["what"])
+    print(f"{chosen.out}: for python -m advconf_lite predict --calibration")
+    return 0
+
+
+def _curve(chosen: argparse.Namespace) -> int:
+    out = chosen.out or chosen.run_folder / "calibration"
+    predictions, validation, source = known_predictions(chosen.run_folder, chosen.method, chosen.quality, chosen.source)
+
+    def watch(jobs: list) -> Sequence:
+        return bar(jobs, desc="methods and domains")
+
+    risk = 0.1 if chosen.risk is None else chosen.risk
+    table = labels_needed(
+        predictions, validation, source, chosen.accept, chosen.k, chosen.level, chosen.kind, risk, chosen.repeats,
+        seed=chosen.seed, watch=watch,
+    )  # fmt: skip
+    k = max(k for k in chosen.k if k <= 20 or k == min(chosen.k))
+    scores = [held_out_scores(predictions, validation, source, each, chosen.kind, chosen.seed) for each in (0, k)]
+    bins = [reliability(each, source) for each in scores]
+    enough = smallest_k(table)
+    for name, each in zip(FILES, (table, enough, pd.concat([each.assign(k=n) for each, n in zip(bins, (0, k))]))):
+        write_atomically(out / name, lambda path, each=each: each.to_csv(path, index=False))
+    _draw(table, bins, k, source, chosen.level, out)
+    shown = table[["quality", "method", "domain", "k", "used", "mae", "gain", "gain_low", "gain_high", "bias", "coverage"]]
+    print(shown.to_string(index=False, float_format="{:.3f}".format, line_width=line_width()))
+    print("\nthe fewest labels with an error below half of that without:")
+    print(enough.to_string(index=False, float_format="{:.3g}".format, line_width=line_width(), na_rep="none"))
+    few = sorted(set(table["domain"]) - set(table.loc[table["coverage"].notna(), "domain"]))
+    if few:
+        print(f"no lower bound at level {chosen.level:g} on {', '.join(few)}: too few people there to learn it from")
+    print(f"{out}: {', '.join(FILES)}, and figures.md with the figures")
+    return 0
+
+
+def _draw(table: pd.DataFrame, bins: list[pd.DataFrame], k: int, source: str, level: float, out: Path) -> None:
+    from advconf_lite.figures.calibrating import bias_by_domain, by_labels, reliability_diagram
+    from advconf_lite.figures.style import png
+
+    there, page = list(dict.fromkeys(table["method"])), []
+    few = [name for name in (*DRAWN, CONSTANT) if name in there] if len(there) > 5 else there
+    table, bins = table[table["method"].isin(few)], [each[each["method"].isin(few)] for each in bins]
+    for quality in dict.fromkeys(table["quality"]):
+        drawn = {
+            "mae": by_labels(table, "mae", source, level, quality),
+            "bias": bias_by_domain(table, k, source, quality),
+            "reliability": reliability_diagram(*bins, k, quality),
+        }
+        if table.loc[table["quality"] == quality, "coverage"].notna().any():
+            drawn["coverage"] = by_labels(table, "coverage", source, level, quality)
+        for name, fig in drawn.items():
+            picture = png(fig)
+            write_atomically(out / f"{name}-{quality}.png", lambda path, picture=picture: path.write_bytes(picture))
+            page.append(f"![{name}, {quality}]({name}-{quality}.png)\n\n{CAPTIONS[name].format(k=k)}\n")
+    write_text(out / "figures.md", "\n".join(page))

@@ -1,0 +1,129 @@
+"""A run's scores on a new scanner, calibrated with a few labelled slices: calibration.json, and decisions made with it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from advconf_lite import __version__
+from advconf_lite.evaluation.bound import UNITS, check_level, lower_bound
+from advconf_lite.evaluation.calibration import FITS, correct, start_from
+from advconf_lite.evaluation.predictions import read_predictions
+from advconf_lite.evaluation.release import threshold_for
+from advconf_lite.experiment.decision import weights_of
+from advconf_lite.experiment.labelled import labelled_parts
+from advconf_lite.experiment.run import Elsewhere, open_run
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_text
+from advconf_lite.support.numbers import one_of, within
+
+
+def calibrate(
+    run_folder: str | Path,
+    data: str | Path,
+    out: str | Path,
+    accept_from: float,
+    method: str = "adversarial",
+    quality: str | None = None,
+    domain: str | None = None,
+    kind: str = "affine",
+    level: float = 0.9,
+    unit: str = "slice",
+    risk: float | None = None,
+    segmenter_seed: int = 0,
+    head_seed: int = 0,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Compare a method's scores with labelled slices of a new scanner, and write down what follows for its other slices.
+
+    Args:
+        accept_from: a slice whose lower bound reaches it needs no human.
+        quality: the run's first by default.
+        domain: of the labelled set, the one to use (default: all of it, as one scanner).
+        risk: decide by the calibrated score instead, and a threshold for this mean risk that the source's validation gives.
+        seed: of the slice by which each patient counts in the bound.
+
+    Returns:
+        What `out` holds: whose scores (weights, method, quality, classes), from which labels, the source's map (`start`),
+        the correction (`map`, `used`, `why`), the lower bound, the rule of decision, versions.
+
+    Raises:
+        BadInput: no such run, method or labels, something was not trained yet, or a number that cannot be.
+    """
+    within(accept_from, "accept", 0, 1)  # all that is wrong with the options is said before something is computed
+    within(0 if risk is None else risk, "risk", 0, 1)
+    check_level(level)
+    one_of(kind, "map", FITS)
+    one_of(unit, "unit", UNITS)
+    run = open_run(run_folder, progress)
+    one_of(method, "method", run.methods)
+    quality = one_of(quality or run.qualities[0], "quality", run.qualities)
+    seeds = segmenter_seed, head_seed
+    weights = weights_of(run, method, quality, *seeds)
+    parts, empty = labelled_parts(run, data, domain)
+    known = _rows(run.validation([method], [seeds]), method, quality, seeds)
+    source = known[known["domain"] == run.experiment.slices.source_domain]
+    if source.empty:
+        raise BadInput(f"{method} gives no scores of {quality}; choose another quality", argument="quality")
+    with tempfile.TemporaryDirectory(prefix="advconf-") as folder:
+        path = Path(folder) / "predictions.csv"
+        Elsewhere(run, parts, path, [method]).predicted(*seeds)
+        labels = _rows(read_predictions(path), method, quality, seeds)
+    x, y = (source[column].to_numpy(float) for column in ("predicted_score", "true_score"))
+    start = start_from(x, y, bool(source["estimates"].iloc[0]))
+    predicted, true = (labels[column].to_numpy(float) for column in ("predicted_score", "true_score"))
+    people = labels["domain"] + "/" + labels["subject"]
+    correction = correct(predicted, true, people.to_numpy(str), start, kind)
+    bound = lower_bound(predicted, true, people.to_numpy(str), start.map, level, unit, seed)
+    rule = {"by": "bound", "accept_from": float(accept_from)}
+    if risk is not None:
+        threshold = threshold_for(start.map(x), y, risk)
+        rule = {"by": "risk", "risk": float(risk), "accept_from": threshold if np.isfinite(threshold) else None}
+    found = {
+        "what": "a calibration by python -m advconf_lite calibrate, for python -m advconf_lite predict --calibration",
+        "run": {"data": run.data, "weights": weights, "segmenter_seed": segmenter_seed, "head_seed": head_seed},
+        "method": method,
+        "quality": quality,
+        "classes": run.experiment.class_names,
+        "labels": {
+            "data": Path(data).name,
+            "domains": sorted(set(labels["domain"])),
+            "k": int(np.isfinite(predicted).sum()),
+            "subjects": sorted(set(people[np.isfinite(predicted)])),
+            "without_label": empty,
+            "without_prediction": int((~np.isfinite(predicted)).sum()),
+        },
+        "start": {**start.map.as_dict(), "noise": start.noise},
+        "map": correction.map.as_dict(),
+        "used": correction.used,
+        "mae": {"without": _number(correction.without), "with": _number(correction.by_map)},
+        "why": correction.sentence,
+        "bound": {
+            "level": bound.level,
+            "unit": bound.unit,
+            "margin": bound.margin,
+            "people": bound.people,
+            "seed": seed,
+            "what": bound.sentence,
+        },
+        "decision": rule,
+        "versions": {"advconf_lite": __version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+    write_text(out, json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _rows(table: pd.DataFrame, method: str, quality: str, seeds: tuple[int, int]) -> pd.DataFrame:
+    same = (table["segmenter_seed"] == seeds[0]) & (table["head_seed"] == seeds[1])
+    return table[same & (table["method"] == method) & (table["quality"] == quality)]

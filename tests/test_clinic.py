@@ -1,0 +1,155 @@
+"""The commands calibrate, predict --calibration and triage on a small run; and their figures."""
+
+import json
+import shutil
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from test_calibration import shifted
+from test_cli import refused
+from test_evaluation import table
+
+from advconf_lite.__main__ import main
+from advconf_lite.course.known import known_predictions
+from advconf_lite.data.slices import read_slice_set, write_slice_set
+from advconf_lite.evaluation.labels_needed import labels_needed
+from advconf_lite.evaluation.reliability import held_out_scores, reliability
+from advconf_lite.experiment.decision import Calibration
+from advconf_lite.experiment.run import Run
+from advconf_lite.figures.calibrating import bias_by_domain, by_labels, reliability_diagram
+from advconf_lite.figures.style import png
+from advconf_lite.support.errors import BadInput
+
+
+def command(*arguments) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.mark.slow
+def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
+    run = Run(tmp_path / "r", str(slice_set), "smoke", None, ["plain", "agreement-2"], progress=False)
+    predict = ["predict", "--run", run.folder, "--data", slice_set, "--out", tmp_path / "s.csv"]
+    calibrate = ["calibrate", "--run", run.folder, "--data", slice_set, "--out", tmp_path / "c.json"]
+    assert "finish the run first" in refused(capsys, *calibrate, "--method", "plain")
+    run.predict_heads(), run.predict_agreement()
+    weights = {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")}
+
+    # A head and agreement alike; agreement becomes an estimate.
+    for method, quality in (("plain", "dice"), ("agreement-2", "surface_dice")):
+        assert command(*calibrate, "--method", method, "--quality", quality, "--level", 0.8, "--accept", 0.5) == 0
+        said = capsys.readouterr().out
+        assert "16 labelled slices of 8 patients" in said and "the correction is" in said and "at least 80" in said
+        found = json.loads((tmp_path / "c.json").read_text())
+        assert (found["method"], found["quality"], found["classes"]) == (method, quality, ["gland"])
+        assert found["labels"]["k"] == 16 and found["bound"]["people"] == 8 and found["labels"]["domains"] == ["here"]
+        assert command(*predict, "--calibration", tmp_path / "c.json", "--sheet", tmp_path / "s.png") == 0
+        assert "for a human to review" in capsys.readouterr().out and (tmp_path / "s.png").stat().st_size > 5000
+        scores = pd.read_csv(tmp_path / "s.csv")
+        made = Calibration(tmp_path / "c.json")
+        assert np.allclose(scores["predicted_score"], scores[f"predicted_{quality}"])
+        assert np.allclose(scores["calibrated_score"], made.map(scores["predicted_score"]))
+        assert (scores["lower_bound"] <= scores["calibrated_score"]).all()
+        assert scores["calibrated_score"].is_monotonic_increasing
+        accepted = (scores["lower_bound"] >= 0.5) & (scores["pixels_gland"] > 0)
+        assert ((scores["decision"] == "accept") == accepted).all() and scores["reason"].str.len().min() > 10
+        volumes = pd.read_csv(tmp_path / "volumes.csv")
+        assert len(volumes) == 8 and volumes["n_review"].sum() == (~accepted).sum()
+    assert {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")} == weights  # nothing was trained
+
+    # Without a calibration agreement predicts too; with few people there is no bound, and all is for review.
+    assert command(*predict, "--method", "agreement-2") == 0
+    assert "decision" not in pd.read_csv(tmp_path / "s.csv")
+    assert command(*calibrate, "--method", "plain") == 0
+    assert "no lower bound at level 0.9: it takes labels of at least 9 patients" in capsys.readouterr().out
+    assert command(*predict, "--calibration", tmp_path / "c.json") == 0
+    scores = pd.read_csv(tmp_path / "s.csv")
+    assert set(scores["decision"]) == {"review"} and scores["reason"].str.contains("at least 9 patients").all()
+    assert command(*calibrate, "--method", "plain", "--risk", 0.99) == 0
+    assert command(*predict, "--calibration", tmp_path / "c.json") == 0
+    assert "calibrated score" in pd.read_csv(tmp_path / "s.csv")["reason"].iloc[-1]
+
+    # Validation is read back, and needs no network then.
+    capsys.readouterr()
+    assert command("triage", "--run", run.folder, "--risk", 0.5, "--out", tmp_path / "t.csv") == 0
+    assert "here (source)" in capsys.readouterr().out
+    found = pd.read_csv(tmp_path / "t.csv")
+    assert set(found["method"]) == {"plain", "agreement-2"} and set(found["quality"]) == {"dice", "surface_dice"}
+    shutil.copytree(run.folder, tmp_path / "read")
+    for path in (tmp_path / "read").glob("*.safetensors"):
+        path.unlink()
+    assert known_predictions(tmp_path / "read", None, None)[2] == "here"
+
+    # What does not fit is refused, and nothing is written.
+    (tmp_path / "s.csv").unlink()
+    path = run.head_path("plain", "dice", 0, 0)
+    path.write_bytes(run.head_path("plain", "surface_dice", 0, 0).read_bytes())
+    assert "with other weights than those in" in refused(capsys, *predict, "--calibration", tmp_path / "c.json")
+    values = json.loads((tmp_path / "c.json").read_text())
+    for change, words in (
+        ({"quality": "volume"}, "is for volume, and .* has none"), ({"method": "adversarial"}, "is for adversarial"),
+        ({"bound": {}}, "is no calibration"), ({"map": {"kind": "affine", "offset": "much"}}, "is no calibration"),
+    ):  # fmt: skip
+        (tmp_path / "d.json").write_text(json.dumps({**values, **change}))
+        with pytest.raises(BadInput, match=words):
+            Calibration(tmp_path / "d.json").check(run)
+    (tmp_path / "d.json").write_text("no json")
+    assert "is no calibration" in refused(capsys, *predict, "--calibration", tmp_path / "d.json")
+    assert "make it with" in refused(capsys, *predict, "--calibration", tmp_path / "nowhere.json")
+    assert not (tmp_path / "s.csv").exists()
+    whole = read_slice_set(slice_set)
+    write_slice_set(tmp_path / "bare", np.asarray(whole.images), None, whole.table, {**whole.info, "source_domain": None})
+    bare = [tmp_path / "bare" if argument == slice_set else argument for argument in calibrate]
+    assert "has no masks.npy; a calibration needs" in refused(capsys, *bare, "--method", "plain")
+    for more, words in (
+        (["--method", "magic"], "method is 'magic'"), (["--level", 1.2], "level"), (["--risk", 3], "risk is 3"),
+        (["--map", "cubic"], "map is 'cubic'"), (["--accept", 7], "accept is 7"), (["--per", "week"], "unit is 'week'"),
+        (["--quality", "volume"], "quality is 'volume'"), (["--domain", "there"], "no domain there; it has here"),
+    ):  # fmt: skip
+        assert words in refused(capsys, *calibrate, "--method", "plain", *more)
+    assert "calibrate needs --data" in refused(capsys, "calibrate", "--run", run.folder)
+    assert "is no .png" in refused(capsys, *predict, "--sheet", tmp_path / "s.gif")
+    assert "give 1 to 48" in refused(capsys, *predict, "--sheet", tmp_path / "s.png", "--sheet-slices", 0)
+    assert "table by volume" in refused(capsys, *predict[:-1], tmp_path / "volumes.csv")
+
+
+def test_the_curve_needs_predictions_alone_and_draws(tmp_path, capsys):
+    folder = tmp_path / "r"
+    folder.mkdir()
+    shifted().to_csv(folder / "predictions.csv", index=False)
+    curve = ["calibrate", "--curve", "--run", folder, "--source", "source", "--repeats", 4, "--k", 5, 12]
+    assert command(*curve) == 0
+    said = capsys.readouterr().out
+    assert "the fewest labels with an error below half" in said and "agreement-2" in said
+    written = {path.name for path in (folder / "calibration").iterdir()}
+    assert written == {
+        "labels-needed.csv", "smallest-k.csv", "reliability.csv", "mae-dice.png", "coverage-dice.png", "bias-dice.png",
+        "reliability-dice.png", "figures.md",
+    }  # fmt: skip
+    page = (folder / "calibration" / "figures.md").read_text()
+    assert page.count("](") == 4 and "with 12 (filled)" in page
+    assert "source is 'elsewhere'" in refused(capsys, *curve[:5], "elsewhere")
+    assert "config.json does not exist" in refused(capsys, *curve[:4])
+    assert "predictions.csv does not exist" in refused(capsys, "triage", "--run", tmp_path / "no")
+
+
+def test_the_figures_have_a_second_cue_and_refuse_nothing():
+    rows = shifted()
+    found = labels_needed(rows, rows, "source", 0.7, (5, 12), repeats=3, resamples=20)
+    with matplotlib.rc_context({"text.usetex": False}):
+        fig = by_labels(found, "mae", "source")
+        lines = [line for line in fig.axes[0].get_lines() if len(line.get_xdata()) > 1]
+        assert len({line.get_marker() for line in lines}) == len({line.get_color() for line in lines}) == 3
+        assert fig.axes[0].get_title() == "source\n(source)" and fig.axes[1].get_title() == "target"
+        bins = [reliability(held_out_scores(rows, rows, "source", k), "source", resamples=10) for k in (0, 12)]
+        for each in (
+            by_labels(found, "coverage", "source"),
+            bias_by_domain(found, 12, "source"),
+            reliability_diagram(*bins, 12),
+        ):
+            assert len(png(each)) > 5000
+    with pytest.raises(BadInput, match="nothing to draw"):
+        by_labels(found[:0])
+    one = labels_needed(table(domains=("source",)), table(domains=("source",)), "source", 0.7, (3,), repeats=2, resamples=5)
+    png(by_labels(one))
