@@ -15,7 +15,9 @@ from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.support.layers import input_channels
 
-WIDTHS = (16, 32, 64, 64)  # channels after each halving of the resolution
+# Channels after each halving of the resolution: few, so that it stays small beside a pass of the quick profile's U-Net, too.
+# In training it takes the segmenter's passes of `plain-2b`, and its own forward and backward beside them.
+WIDTHS = (8, 16, 32, 64)
 
 
 @register("quality-regression")
