@@ -72,7 +72,7 @@ def bounds(run: Run) -> pd.DataFrame:
 
     before, rows = score(x), []
     for size in SIZES:
-        row = {"run": run.folder.name, "size": size}
+        row = {"run": run.folder.name, "size": f"{size:g}"}
         for name, direction in (("gradient", whole), ("through_z", through_z(segmenter))):
             for steps in (1, 5):
                 row[f"{name}_{steps}"] = before - score(x + in_steps(direction, x, y, size, steps))
@@ -87,7 +87,7 @@ def main() -> None:
     chosen = parser.parse_args()
     table = pd.concat([bounds(open_run(folder, progress=False)) for folder in chosen.runs], ignore_index=True)
     print(table.round(3).to_string(index=False))
-    table.round(3).to_csv(chosen.out, index=False)
+    table.to_csv(chosen.out, index=False, float_format="%.3f")
 
 
 if __name__ == "__main__":

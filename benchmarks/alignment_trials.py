@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -77,46 +78,43 @@ class Taught(Algorithm1):
 
 @dataclass(frozen=True)
 class Trial:
-    """What differs from the run's own settings.
+    """What differs from the run's own settings, in words and as values; `lr` times its learning rate.
 
     `shared` settings belong to the batches, so that trials with different ones are trained apart.
     """
 
+    what: str
     settings: dict[str, Any] = field(default_factory=dict)
-    shared: dict[str, Any] = field(default_factory=dict)
-    lr: float = 1.0  # times the run's
+    lr: float = 1.0
     kind: type[Algorithm1] = Algorithm1
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
+START = {"objective": "sum", "alpha": 0.8}  # the paper's
 PROBED = 64  # source validation slices, at even distances
 PROBES = ("fresh_predicted", "fresh_true", "fresh_size", "gradient_predicted", "gradient_true", "squared_error")
 
 TRIALS = {
-    "base": Trial(),
-    "no-lag": Trial(kind=NoLag),
-    "present-only": Trial(kind=PresentOnly),
-    "one-size": Trial({"alpha": 0.02}, kind=OneSize),
-    "taught": Trial({"alpha": 0.02, "eta": 0.0}, kind=Taught),
-    "group-norm": Trial({"head_norm": "group"}),
-    "lr-0.2": Trial(lr=0.2),
-    "sum-0.8": Trial({"objective": "sum", "alpha": 0.8}),
-    "sum-0.8-lr-2": Trial({"objective": "sum", "alpha": 0.8}, lr=2.0),
-    "sum-0.8-lr-0.2": Trial({"objective": "sum", "alpha": 0.8}, lr=0.2),
-    "eta-0.1": Trial({"eta": 0.1}),
-    "wide": Trial({"head_channels": 32}),
-    "wide-sum-0.8": Trial({"head_channels": 32, "objective": "sum", "alpha": 0.8}),
-    "lr-4": Trial(lr=4.0),
-    "one-size-lr-4": Trial({"alpha": 0.02}, lr=4.0, kind=OneSize),
-    "group-lr-4": Trial({"head_norm": "group"}, lr=4.0),
-    "sum-0.8-lr-4": Trial({"objective": "sum", "alpha": 0.8}, lr=4.0),
-    "delta-0.2-lr-4": Trial({"delta_s": 0.2, "alpha": 0.2}, lr=4.0),
-    "wide-lr-4": Trial({"head_channels": 32}, lr=4.0),
-    "group-wide-lr-2": Trial({"head_norm": "group", "head_channels": 32}, lr=2.0),
-    "present-only-lr-4": Trial(lr=4.0, kind=PresentOnly),
-    "lr-10": Trial(lr=10.0),
-    "sum-0.8-lr-10": Trial({"objective": "sum", "alpha": 0.8}, lr=10.0),
-    "batch-32-lr-4": Trial(shared={"batch_size": 32}, lr=4.0),
-    "no-augmentation-lr-4": Trial(shared={"augmentations": ()}, lr=4.0),
+    "base": Trial("nothing, the profile's own settings"),
+    "lr-0.2": Trial("a fifth of the learning rate", lr=0.2),
+    "lr-4": Trial("4 times the learning rate", lr=4.0),
+    "lr-10": Trial("10 times the learning rate", lr=10.0),
+    "no-lag": Trial("x' made by the head that is scored on it", kind=NoLag),
+    "group-norm": Trial("group norm in the head", {"head_norm": "group"}),
+    "group-lr-4": Trial("group norm, 4 times the learning rate", {"head_norm": "group"}, lr=4.0),
+    "present-only": Trial("absent classes left out", kind=PresentOnly),
+    "present-only-lr-4": Trial("absent classes left out, 4 times the learning rate", lr=4.0, kind=PresentOnly),
+    "one-size": Trial("one size for all images", {"alpha": 0.02}, kind=OneSize),
+    "one-size-lr-4": Trial("one size for all images, 4 times the learning rate", {"alpha": 0.02}, 4.0, OneSize),
+    "wide-lr-4": Trial("32 channels in the head, 4 times the learning rate", {"head_channels": 32}, lr=4.0),
+    "delta-0.2-lr-4": Trial("delta_s and start at 0.2, 4 times the learning rate", {"delta_s": 0.2, "alpha": 0.2}, lr=4.0),
+    "sum-0.8": Trial("the paper's start", START),
+    "sum-0.8-lr-2": Trial("the paper's start, 2 times the learning rate", START, lr=2.0),
+    "sum-0.8-lr-4": Trial("the paper's start, 4 times the learning rate", START, lr=4.0),
+    "sum-0.8-lr-10": Trial("the paper's start, 10 times the learning rate", START, lr=10.0),
+    "taught": Trial("the segmenter's own gradient, size 0.02", {"alpha": 0.02, "eta": 0.0}, kind=Taught),
+    "batch-32": Trial("32 images a step", shared={"batch_size": 32}),
+    "no-augmentation": Trial("no augmentation", shared={"augmentations": ()}),
 }
 
 
@@ -135,7 +133,9 @@ def new_learner(run: Run, segmenter: Segmenter, name: str, seed: int) -> Learner
 
 def in_the_loop(learner: Learner, last: int) -> dict[str, float]:
     """Medians over the last steps, as Figure 1 would show them."""
-    rows = pd.DataFrame(learner.history[-last:])
+    rows = pd.DataFrame([row for row in learner.history[-last:] if "true_drop" in row])
+    if rows.empty:  # all of them warm-up
+        return dict.fromkeys(("predicted_drop", "true_drop", "size", "alpha"))
     names = {"predicted_drop": "predicted_drop", "true_drop": "true_drop", "delta_norm": "size"}
     return {new: rows[old].median() for old, new in names.items()} | {"alpha": rows["alpha"].iloc[-1]}
 
@@ -199,7 +199,10 @@ def log(raw: pd.DataFrame) -> pd.DataFrame:
     went.columns = [f"after_{step}" for step in went.columns]
     last = raw.sort_values("step").groupby(keys).last()  # of each column the last value that there is
     last = last[["step", "predicted_drop", "true_drop", "size", "alpha", *PROBES]].rename(columns={"step": "steps"})
-    return last.join(went).round(3).reset_index()
+    table = last.join(went).reset_index()
+    order = [list(TRIALS).index(name) for name in table["trial"]]
+    table.insert(2, "what_differs", [TRIALS[name].what for name in table["trial"]])
+    return table.iloc[np.lexsort((order, table["run"] != raw["run"].iloc[0]))].dropna(axis=1, how="all")
 
 
 def main() -> None:
@@ -217,7 +220,7 @@ def main() -> None:
         each.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     if chosen.verb == "log":
-        log(pd.read_csv(chosen.raw)).to_csv(chosen.out, index=False)
+        log(pd.read_csv(chosen.raw)).to_csv(chosen.out, index=False, float_format="%.3f")
         return
     pd.set_option("display.width", 250, "display.max_columns", 50)
     run_trials(open_run(chosen.run, progress=False), chosen)
