@@ -19,8 +19,8 @@ KEYS = ["dataset", "domain", "quality", "method", *SEEDS]
 # `estimates`: whether predicted_score estimates true_score, or only ranks slices. Who writes the rows knows it.
 PREDICTION_COLUMNS = [*SLICE, "quality", "method", *SEEDS, "estimates", "true_score", "predicted_score"]
 
-# Beside these: true_NAME and predicted_NAME of each class, and which classes the slice's truth lacks. No score says that: 0 is
-# that of a class that was missed, and of one that was drawn where it is not. Tables of older versions do not have it.
+# Beside these: true_NAME and predicted_NAME of each class, and which classes the slice's truth lacks. No score says that: 0
+# is that of a class that was missed, and of one that was drawn where it is not. Tables of older versions do not have it.
 ABSENT, NONE_ABSENT, SEPARATOR = "absent", "-", ";"
 
 CONSTANT = "constant"
