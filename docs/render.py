@@ -142,7 +142,7 @@ def settings() -> str:
     ours, code = Settings(), Settings.published_code()
 
     def published(name: str, why: str) -> str:
-        return "-" if why.startswith("our own control") else as_written(getattr(code, name))
+        return "-" if why.startswith("our own") else as_written(getattr(code, name))
 
     return grid(
         ("setting", "paper", "published code", "ours", "values, or why"),
