@@ -1,6 +1,7 @@
 """What a step of each method costs: passes of the segmenter, counted, and seconds on this machine.
 
-A forward pass of B images counts 1 and a backward pass 2, in units of the batch B of clean images. What all heads of a turn
+A forward pass of B images counts 1, in units of the batch B of clean images, and a backward pass to the images 1 too, for
+the weights are frozen; in the training of a segmenter, whose weights are not, it counts 2. What all heads of a turn
 share, the pass of the clean batch, counts for each of them; the work of the head whose perturbations a control replays does
 not. Weights do not matter for either, so nothing needs to be trained.
 """
@@ -26,7 +27,7 @@ from advconf_lite.methods.sampled import sampled_scores
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.training import train_segmenter
 
-BACKWARD = 2  # times a forward pass
+TRAINING = 3  # passes of a step that changes the segmenter: forward, and back to images and weights
 SOME = 16  # images
 
 
@@ -48,7 +49,7 @@ class Passes:
 
     def taken(self) -> int:
         """Passes times images since this was last asked."""
-        count, self.forward, self.backward = self.forward + BACKWARD * self.backward, 0, 0
+        count, self.forward, self.backward = self.forward + self.backward, 0, 0
         return count
 
     def close(self) -> None:
@@ -86,7 +87,7 @@ def _of_segmenter(run: Run, segmenter: Segmenter) -> list[dict]:
     train(1)  # kernels and memory are found
     one, five = train(1), train(5)
     step = max((five - one) / 4, 1e-9)
-    passes = (1 + BACKWARD) * run.profile.segmenter_batch / run.settings.batch_size
+    passes = TRAINING * run.profile.segmenter_batch / run.settings.batch_size
     return [
         {"what": "segmenter", "quality": "", "seconds": step, "passes": passes},
         {"what": "validation", "quality": "", "seconds": max(one - step, 0.0), "passes": 0},

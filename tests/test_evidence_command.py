@@ -185,8 +185,8 @@ def test_costs_are_counted_in_passes(out):
     costs = pd.read_csv(out / "phantom-prostate-smoke" / "phantom-prostate" / "costs.csv", keep_default_na=False)
     heads = costs[(costs["quality"] == "dice") & costs["what"].isin(FEW)]
     passes = heads.set_index("what")["passes"].to_dict()
-    # clean and perturbed images forward; Algorithm 1 also goes back from z to the clean ones, which counts 2
-    assert passes == {"adversarial": 4, "random-direction": 2, "strong-augmentation": 2}
+    # clean and perturbed images forward; Algorithm 1 also goes back from z to the clean ones
+    assert passes == {"adversarial": 3, "random-direction": 2, "strong-augmentation": 2}
 
 
 def test_sealed_scanners_need_networks_and_a_commit(command, monkeypatch):
