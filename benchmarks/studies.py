@@ -170,7 +170,7 @@ class Study:
             images = sum(map(len, [*e.evaluated().values(), e.val, *e.validation.values()]))
             each = 3 * self._seconds("scoring")  # heads, passes, and the masks that samples are beside
             if sampled_methods(names):
-                each += float(self.costs.loc[self.costs["what"] == "sampling", "seconds"].max())
+                each += self._seconds("sampling", quality)
             return images * each
 
         name = f"predictions of {quality}"

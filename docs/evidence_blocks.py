@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from advconf_lite.evaluation.answer import Compared, answer, labels_said, of_protocol
+from advconf_lite.evaluation.answer import Compared, answer, by_rule, labels_said, of_protocol
 
 TABLES = {
-    "": ("Each domain", "hide=rule"),
-    "history": ("Costs and history", ""),
-    "labels": ("What labels are worth", ""),
-    "seconds": ("Seconds of the parts", ""),
-    "scanners": ("The scanners that were drawn", ""),
+    "": "Each domain",
+    "history": "Costs and history",
+    "labels": "What labels are worth",
+    "seconds": "Seconds of the parts",
+    "scanners": "The scanners that were drawn",
 }
 NOT_YET = "Not run yet."
 
@@ -28,21 +28,26 @@ def protocol(results, stem: str, up: str) -> str:
     name = f"evidence-{stem}"
     if f"{name}.csv" not in results.files:
         return NOT_YET
-    parts = [" ".join(of_protocol(compared(results.files, name))), results.made(f"{name}.csv", up)]
-    differences, rules = f"{name}-differences.csv", {row["rule"] for row in results.files[f"{name}-differences.csv"]}
+    differences = f"{name}-differences.csv"
+    rules = list(dict.fromkeys(row["rule"] for row in results.files[differences]))
+    said = [
+        *of_protocol(compared(results.files, name)),
+        by_rule({rule: compared(results.files, name, rule) for rule in rules}),
+    ]
+    parts = [" ".join(filter(None, said)), results.made(f"{name}.csv", up)]
     hidden = "shift,sealed" + (",rule" if len(rules) == 1 else "")
     parts += [f"Each method minus another ([results/{differences}]({up}results/{differences})):"]
     parts += [results.table(f"{differences} hide={hidden}")]
-    for end, (title, options) in TABLES.items():
+    for end, title in TABLES.items():
         file = f"{name}{'-' + end if end else ''}.csv"
         if file in results.files:
-            said = labels_said(results.files[file]) if end == "labels" else ""
-            table = results.table(f"{file} {options}".strip())
-            parts += [f"<details><summary>{title}</summary>", *([said] if said else []), table, "</details>"]
+            worth = [labels_said(results.files[file])] if end == "labels" else []
+            table = results.table(f"{file}{' hide=rule' if not end and len(rules) == 1 else ''}")
+            parts += [f"<details><summary>{title}</summary>", *worth, table, "</details>"]
     return "\n\n".join(parts)
 
 
-def compared(files: dict[str, Rows], name: str, quality: str = "dice", rule: str = "counted") -> Compared:
+def compared(files: dict[str, Rows], name: str, rule: str = "counted", quality: str = "dice") -> Compared:
     """What `evaluation/answer.py` reads of a protocol."""
     import pandas as pd
 

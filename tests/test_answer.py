@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from advconf_lite.evaluation.answer import RIVALS, Compared, answer, labels_said, of_protocol
+from advconf_lite.evaluation.answer import RIVALS, Compared, answer, by_rule, labels_said, of_protocol
 
 BETTER, OPEN, WORSE = (-0.02, -0.03, -0.01), (-0.01, -0.03, 0.01), (0.02, 0.01, 0.03)
 NOTHING = (float("nan"),) * 3
@@ -73,6 +73,15 @@ def test_what_is_below_a_constant():
     floor = {"method": "new", "against": "constant", "mae": -0.05, "mae_low": -0.06, "mae_high": -0.04}
     found.differences = pd.concat([found.differences, pd.DataFrame([floor, floor | {"method": "old", "mae_high": 0.1}])])
     assert "certainly below the MAE of a constant: new." in of_protocol(found)[0]
+
+
+def test_which_words_depend_on_the_rule():
+    rules = {"counted": protocol("heart", {"new": (BETTER, OPEN)}), "present": protocol("heart", {"new": (BETTER, BETTER)})}
+    text = by_rule(rules)
+    assert text.startswith("Under 2 rules for absent classes 2 of 4 words differ: new against adversarial in MAE: ")
+    assert "counted not told apart, present better" in text and "eAURC" not in text
+    assert by_rule({"counted": rules["counted"], "LV": rules["counted"]}).endswith("0 of 4 words differ.")
+    assert by_rule({"counted": rules["counted"]}) == ""
 
 
 def test_what_labels_are_worth():

@@ -3,8 +3,10 @@
 import csv
 import re
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import evidence
+import evidence_tables
 import hearts
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from studies import Study
 from teaching import predictions
 
 from advconf_lite.data.slices import read_slice_set
+from advconf_lite.evaluation.answer import labels_said
 from advconf_lite.evaluation.levels import MEAN, for_each_head, levels_and_differences
 from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.per_domain import metrics_table
@@ -48,6 +51,18 @@ def test_levels_and_differences_are_those_of_the_run():
     mean = levels[levels["domain"] == MEAN].set_index("method")
     assert mean["mae"].to_dict() == pytest.approx(targets.groupby("method")["mae"].mean().to_dict())
     assert len(for_each_head(table)) == len(table) + (table["method"] == "constant").sum()  # once more, for a second head
+
+
+def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
+    table = predictions(shift=0.3)
+    study = SimpleNamespace(folder=tmp_path, source="t0", predictions=lambda pairs: table)
+    study.validation = lambda pairs: table[table["domain"] == "t0"]
+    rows = evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20)
+    assert len(rows) == 2 * 3 * 2 and set(rows["fold"]) == {1, 2}  # folds, methods with the constant, targets
+    assert len(pd.read_csv(tmp_path / "labels-needed.csv")) > len(rows) / 2
+    high = rows[rows["method"] == "adversarial"]
+    assert (high["mae"].astype(float) > 0.2).all() and set(high["fewest_labels"]) == {"5"}  # a shift that labels take away
+    assert "adversarial on 4 of 4 (5 to 5 labels)" in labels_said(rows.to_dict("records"))
 
 
 # ---- real hearts

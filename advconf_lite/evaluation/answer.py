@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from advconf_lite.evaluation.predictions import CONSTANT
-from advconf_lite.evaluation.verdict import BETTER, ENOUGH_SEGMENTERS, Finding, word_of
+from advconf_lite.evaluation.verdict import BETTER, ENOUGH_SEGMENTERS, UNKNOWN, Finding, word_of
 
 # Named before the first run: what must be beaten, and in what.
 RIVALS = ("adversarial", "strong-augmentation")
@@ -105,6 +105,25 @@ def of_protocol(found: Compared) -> list[str]:
     if seeds.segmenters < ENOUGH_SEGMENTERS:
         text += f" Resampling only {int(seeds.segmenters)} segmenters gives intervals that are too narrow."
     return [text]
+
+
+def by_rule(found: dict[str, Compared]) -> str:
+    """Which words on the endpoints depend on the rule for absent classes: rule -> what was found under it."""
+    words: dict[tuple[str, str, str], dict[str, str]] = {}
+    for rule, each in found.items():
+        for method in each.tried:
+            for metric in ENDPOINTS:
+                for f in each.findings(method, metric):
+                    words.setdefault((method, f.against, metric), {})[rule] = f.word
+    differ = {key: said for key, said in words.items() if len(set(said.values()) - {UNKNOWN}) > 1}
+    if len(found) < 2 or not words:
+        return ""
+    text = f"Under {len(found)} rules for absent classes {len(differ)} of {len(words)} words differ"
+    shown = [
+        f"{method} against {against} in {NAMES[metric]}: {', '.join(f'{rule} {word}' for rule, word in said.items())}"
+        for (method, against, metric), said in differ.items()
+    ]
+    return f"{text}: {'; '.join(shown)}." if shown else f"{text}."
 
 
 def _sealed(chosen: Sequence[Compared]) -> list[str]:
