@@ -56,11 +56,11 @@ class Passes:
         self._hook.remove()
 
 
-def step_costs(run: Run, repeats: int = 3) -> pd.DataFrame:
+def step_costs(run: Run, of_segmenter: bool = True, repeats: int = 3) -> pd.DataFrame:
     """Columns what, quality, seconds, passes: of one step of a method or of the "segmenter", of one of its "validation"s, of
     "scoring" an image, and of "sampling" one for all qualities."""
     segmenter = new_segmenter(run.network, run.profile, run.experiment.num_classes, seed=0).to(run.device)
-    rows = _of_segmenter(run, segmenter)
+    rows = _of_segmenter(run, segmenter) if of_segmenter else []
     segmenter.freeze()
     for quality in run.qualities:
         for name in head_methods(run.methods):

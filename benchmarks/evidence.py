@@ -33,7 +33,7 @@ from pathlib import Path
 import evidence_tables as tables
 import torch
 from hearts import make_sets
-from sealed import NUMBER, changed_since, constants, drawn, frozen_commit, sealed_set
+from sealed import CLONE, NUMBER, changed_since, constants, drawn, frozen_commit, sealed_set
 from studies import Sealed, Study, make_parts, plan
 
 from advconf_lite.evaluation.answer import RIVALS
@@ -134,7 +134,7 @@ class Job:
         ]
 
     def _sealed(self, suffix: str) -> list[Study]:
-        self.frozen = frozen_commit(self.chosen.freeze, Path("results") / "freeze.txt")
+        self.frozen = frozen_commit(self.chosen.freeze, CLONE / "results" / "freeze.txt")
         base = PROTOCOLS[self.protocol.base]
         folder = self.chosen.out / f"{base.name}-{suffix}"
         if not (folder / base.data[0].replace(":", "-") / "config.json").exists():

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from costs import of_method
-from studies import Study, curve
+from studies import Study, curve, newer
 
 from advconf_lite.evaluation.labels_needed import smallest_k
 from advconf_lite.evaluation.levels import levels_and_differences
@@ -96,16 +96,27 @@ def _last_tenth(rows: pd.DataFrame) -> dict[str, float]:
     return pd.DataFrame(medians).median().rename({"delta_norm": "norm"}).to_dict() if medians else {}
 
 
+def kept_curve(study: Study, pairs: Pairs, repeats: int, resamples: int) -> pd.DataFrame:
+    """`curve`, which takes minutes, from labels-needed.csv while that is newer than the predictions."""
+    path, asked = study.folder / "labels-needed.csv", {"repeats": repeats, "resamples": resamples}
+    if newer(path, study.run.predictions_path):
+        there = pd.read_csv(path, dtype={"domain": str})
+        if asked.items() <= there.iloc[0].to_dict().items():
+            return there
+    whole = curve(study, pairs, repeats, resamples).assign(**asked)
+    write_atomically(path, lambda temporary: whole.to_csv(temporary, index=False))
+    return whole
+
+
 def labels_table(studies: Sequence[Study], pairs: Pairs, repeats: int, resamples: int) -> pd.DataFrame:
     """What labels of a target are worth, per fold: the curve whole goes beside the runs, and a row of it here."""
     rows = []
     for number, study in enumerate(studies, start=1):
         try:
-            whole = curve(study, pairs, repeats, resamples)
+            whole = kept_curve(study, pairs, repeats, resamples)
         except BadInput as error:  # too few people to hold somebody out
             print(f"{study.folder}: {error}")
             continue
-        write_atomically(study.folder / "labels-needed.csv", lambda path, whole=whole: whole.to_csv(path, index=False))
         enough = smallest_k(whole)
         for row in enough[enough["domain"] != study.source].itertuples():
             part = whole[

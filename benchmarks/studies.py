@@ -81,7 +81,8 @@ class Study:
             ):
                 return there
         print(f"{self.folder}: measuring steps", flush=True)
-        found = pd.concat([step_costs(run) for run in self.runs.values()], ignore_index=True)
+        found = [step_costs(run, of_segmenter=run is self.run) for run in self.runs.values()]
+        found = pd.concat(found, ignore_index=True)
         found = found.drop_duplicates(["what", "quality"])
         write_atomically(path, lambda temporary: found.to_csv(temporary, index=False))
         return found
@@ -127,7 +128,7 @@ class Study:
                 yield self._heads(quality, pair)
             for quality in self.runs:
                 yield self._predictions(quality, pair)
-        yield Part("metrics.csv", "metrics", lambda: _newer(self.folder / "metrics.csv", self.run.predictions_path),
+        yield Part("metrics.csv", "metrics", lambda: newer(self.folder / "metrics.csv", self.run.predictions_path),
                    lambda: self.run.metrics())  # fmt: skip
 
     def _segmenter(self, seed: int) -> Part:
@@ -330,5 +331,6 @@ def in_words(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min" if minutes else "a minute"
 
 
-def _newer(path: Path, than: Path) -> bool:
+def newer(path: Path, than: Path) -> bool:
+    """Whether a file was made after another one."""
     return path.exists() and than.exists() and path.stat().st_mtime_ns >= than.stat().st_mtime_ns

@@ -55,9 +55,14 @@ def test_levels_and_differences_are_those_of_the_run():
 
 def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
     table = predictions(shift=0.3)
-    study = SimpleNamespace(folder=tmp_path, source="t0", predictions=lambda pairs: table)
+    run = SimpleNamespace(predictions_path=tmp_path / "predictions.csv")
+    run.predictions_path.touch()
+    study = SimpleNamespace(folder=tmp_path, source="t0", run=run, predictions=lambda pairs: table)
     study.validation = lambda pairs: table[table["domain"] == "t0"]
     rows = evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20)
+    before = (tmp_path / "labels-needed.csv").stat().st_mtime_ns
+    pd.testing.assert_frame_equal(rows, evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20))
+    assert (tmp_path / "labels-needed.csv").stat().st_mtime_ns == before  # it is read while it is newer
     assert len(rows) == 2 * 3 * 2 and set(rows["fold"]) == {1, 2}  # folds, methods with the constant, targets
     assert len(pd.read_csv(tmp_path / "labels-needed.csv")) > len(rows) / 2
     high = rows[rows["method"] == "adversarial"]
