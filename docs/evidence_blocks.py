@@ -35,9 +35,11 @@ def protocol(results, stem: str, up: str) -> str:
         by_rule({rule: compared(results.files, name, rule) for rule in rules}),
     ]
     parts = [" ".join(filter(None, said)), results.made(f"{name}.csv", up)]
-    hidden = "shift,sealed" + (",rule" if len(rules) == 1 else "")
     parts += [f"Each method minus another ([results/{differences}]({up}results/{differences})):"]
-    parts += [results.table(f"{differences} hide={hidden}")]
+    parts += [results.table(f"{differences} rule={rules[0]} hide=shift,sealed")]
+    if rules[1:]:
+        others = [f"{rule}:\n\n{results.table(f'{differences} rule={rule} hide=shift,sealed')}" for rule in rules[1:]]
+        parts += ["<details><summary>Under other rules for absent classes</summary>", *others, "</details>"]
     for end, title in TABLES.items():
         file = f"{name}{'-' + end if end else ''}.csv"
         if file in results.files:

@@ -155,13 +155,25 @@ def out(tmp_path_factory):
     return tmp_path_factory.mktemp("evidence")
 
 
-@pytest.fixture
-def command(out, monkeypatch):
-    monkeypatch.setattr(evidence, "METHODS", FEW)
-    monkeypatch.setattr(evidence, "OF_SURFACES", ("adversarial",))
-    monkeypatch.setattr(evidence.Protocol, "seeds_of", lambda self, profile: (2, 1))
+@pytest.fixture(scope="module")
+def command(out):
     few = ["--profile", "smoke", "--resamples", "20", "--repeats", "2", "--out", str(out)]
-    return lambda *arguments: evidence.main([*arguments, *few])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence, "METHODS", FEW)
+        patch.setattr(evidence, "OF_SURFACES", ("adversarial",))
+        patch.setattr(evidence.Protocol, "seeds_of", lambda self, profile: (2, 1))
+        patch.setattr(sealed, "_git", lambda *words: None)  # as where there is no clone, which would not know the commit
+        yield lambda *arguments: evidence.main([*arguments, *few])
+
+
+@pytest.fixture(scope="module")
+def finished(command, out):
+    """The phantom's prostate and its sealed scanners."""
+    assert command("phantom-prostate") == 0
+    before = files(out)
+    assert command("sealed-prostate", "--freeze", COMMIT) == 0
+    assert files(out) == before  # nothing was trained
+    return out
 
 
 def files(folder):
@@ -198,39 +210,33 @@ def test_a_stopped_command_goes_on_and_makes_nothing_twice(command, out, capsys,
     rows = list(csv.DictReader(open(out / "results" / "provenance.csv", encoding="utf-8")))
     assert [row["file"] for row in rows] == ["evidence-phantom-prostate-smoke.csv"]
     assert rows[0]["segmenter_seeds"] == "0 1" and "not-yet" in rows[0]["settings"]
-    assert command("phantom-prostate") == 0 and files(out) == after  # all is done
 
 
-def test_costs_are_counted_in_passes(out):
-    costs = pd.read_csv(out / "phantom-prostate-smoke" / "phantom-prostate" / "costs.csv", keep_default_na=False)
+def test_costs_are_counted_in_passes(finished):
+    costs = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "costs.csv", keep_default_na=False)
     heads = costs[(costs["quality"] == "dice") & costs["what"].isin(FEW)]
     passes = heads.set_index("what")["passes"].to_dict()
     # clean and perturbed images forward; Algorithm 1 also goes back from z to the clean ones
     assert passes == {"adversarial": 3, "random-direction": 2, "strong-augmentation": 2}
 
 
-def test_sealed_scanners_need_networks_and_a_commit(command, monkeypatch):
-    monkeypatch.setattr(sealed, "_git", lambda *words: None)  # as where there is no clone
+def test_sealed_scanners_need_networks_and_a_commit(command):
     with pytest.raises(BadInput, match="needs the networks of phantom-heart"):
         command("sealed-heart", "--freeze", COMMIT)
     with pytest.raises(BadInput, match="no commit"):
         command("sealed-prostate", "--freeze", "frozen")
 
 
-def test_the_scanners_of_a_freeze_are_scored_and_shown(command, out, monkeypatch):
-    monkeypatch.setattr(sealed, "_git", lambda *words: None)
-    before = files(out)
-    assert command("sealed-prostate", "--freeze", COMMIT) == 0
-    assert files(out) == before  # nothing was trained
-    scanners = pd.read_csv(out / "results" / "evidence-sealed-prostate-smoke-scanners.csv")
-    levels = pd.read_csv(out / "results" / "evidence-sealed-prostate-smoke.csv")
+def test_the_scanners_of_a_freeze_are_scored_and_shown_once(command, finished):
+    scanners = pd.read_csv(finished / "results" / "evidence-sealed-prostate-smoke-scanners.csv")
+    levels = pd.read_csv(finished / "results" / "evidence-sealed-prostate-smoke.csv")
     assert set(scanners["name"]) < set(levels["domain"]) and len(set(levels["domain"])) == sealed.NUMBER + 2
     with pytest.raises(BadInput, match="sealed scanners are run once"):
         command("sealed-prostate", "--freeze", COMMIT[::-1])
 
 
-def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(out):
-    results = docs.Results(out / "results")
+def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):
+    results = docs.Results(finished / "results")
     block = docs.evidence_blocks.protocol(results, "phantom-prostate-smoke", "../../")
     assert block.startswith("phantom-prostate-smoke (massive shift; 3 methods, 2 segmenters, 2 pairs of seeds): ")
     assert "| Dice | soft-dice | adversarial |" in block and "| Dice | constant | strong-augmentation |" in block
