@@ -106,7 +106,7 @@ def test_of_a_linear_head_each_image_falls_by_exactly_what_is_asked(steps, objec
     loop.step(Identity(), segment(Identity(), x, y, gradient=True))
     w = loop.head.linear.weight.sum(0) if objective == "sum" else loop.head.linear.weight.mean(0)
     alpha = 0.2 * loop.asked / loop.settings.delta_s
-    assert 0 < loop.asked.min() and loop.asked.max() <= loop.settings.delta_s and len(set(loop.asked.tolist())) == B
+    assert 0 < loop.asked.min() and loop.asked.max() <= 2 * loop.settings.delta_s and len(set(loop.asked.tolist())) == B
     expected = x.flatten(1) - alpha[:, None] * w / w.square().sum()
     assert torch.allclose(loop.x_adv.flatten(1), expected, atol=1e-5)
 
@@ -172,8 +172,8 @@ def test_the_range_grows_as_true_scores_follow_and_shrinks_when_they_do_not():
         most = loop.drops(torch.full((B, 2), 0.9)) / loop.drops(torch.full((B, 2), 0.05)) * 0.05
         tops.append(most.max().item())
         assert 0 <= row["aligned"] <= 1
-    assert tops[0] == pytest.approx(0.1, abs=1e-6) and tops[39] > 0.55 and sorted(tops[:40]) == pytest.approx(tops[:40])
-    assert tops[-1] < 0.25
+    assert tops[0] == pytest.approx(0.2, abs=1e-6) and tops[39] > 0.55 and sorted(tops[:40]) == pytest.approx(tops[:40])
+    assert tops[-1] < 0.3
     assert loop.alpha < 10 and row["asked_drop"] == pytest.approx(loop.delta_s)
 
 
