@@ -90,13 +90,14 @@ class Aimed(Algorithm1):
         self.made = space = self.space(x, derived_seed("space", self.turn.seed, self.turn.number))
         s_hat = self.predicted(self.clean.z.detach())
         before, self.asked = self.aimed_at(s_hat, self.clean), self.drops(s_hat)
-        left, self.p, n = self.alpha * self.asked / self.settings.delta_s, space.start, self.steps()
+        wanted = self.alpha * self.asked / (self.settings.delta_s or 1.0)
+        left, self.p, n = wanted, space.start, self.steps()
         for k in range(n):
             if k:
                 half = self.look(space(self.p))
                 s_hat = self.predicted(half.z)
                 gradient = super().input_gradient(self.aim(s_hat, half), half.x)
-                left = self.alpha * self.asked / self.settings.delta_s - (before - self.aimed_at(s_hat, half))
+                left = wanted - (before - self.aimed_at(s_hat, half))
             slope = self.in_space(gradient)
             length = left / (n - k) / (slope.flatten(1).square().sum(1) + self.eps)
             self.p = space.within(self.p - length[:, None, None, None] * slope)

@@ -20,8 +20,8 @@ class Severe(Aimed):
     """Several steps, and of each image a drop between 0 and a top that grows with what comes true.
 
     `aligned` is the share of the drop that was asked for by which the true scores have fallen, 0 to 1, averaged over about
-    1 / eta turns as alpha is. The top goes with it from delta_s, the range of a head whose fears mean nothing yet, to
-    `severity_top`: no threshold decides, and a loop that no longer aligns is asked for less again.
+    1 / eta turns as alpha is. The top goes with it from twice delta_s, so that at first the mean is what Algorithm 1 asks of
+    each image, to `severity_top`: no threshold decides, and a loop that no longer aligns is asked for less again.
     """
 
     aligned = 0.0
@@ -39,14 +39,14 @@ class Severe(Aimed):
     def drops(self, s_hat: Tensor) -> Tensor:
         """Uniform from 0 to the top, or to the predicted score where that is less: no score can fall below 0."""
         most = self.settings.severity_top
-        least = min(self.settings.delta_s, most)
+        least = min(2 * self.settings.delta_s, most)
         top = s_hat.detach().mean(1).clamp(0.0, least + self.aligned * (most - least))
         return top * torch.rand(len(top), generator=generator("cpu", "severity", self.turn.seed, self.turn.number)).to(top)
 
 
 @register("severity")
 class Severity(AimedMethod):
-    """Algorithm 1 in several steps, each with a new gradient, and with a delta_s per image: from 0 to 0.1, and up to 0.6 as
+    """Algorithm 1 in several steps, each with a new gradient, and with a delta_s per image: from 0 to 0.2, and up to 0.6 as
     true scores follow (`severity_steps`, `severity_top`). Not in the paper."""
 
     algorithm = Severe

@@ -30,8 +30,7 @@ def soft_dice(probabilities: Tensor, masks: Tensor, include_background: bool = F
     labels = torch.arange(first, probabilities.shape[1], device=masks.device)
     m = masks.flatten(1)[:, None] == labels[:, None]
     area = m.sum(2)
-    # A pixel that is certain, or a class that is nowhere, must not make the gradient NaN.
-    absent = torch.log1p(-p.clamp(max=1 - 1e-16)).sum(2).exp()
+    absent = (1 - p).prod(2)  # by logarithms, one certain pixel would make the gradient of every class NaN
     return torch.where(area == 0, absent, 2 * (p * m).sum(2) / (p.sum(2) + area).clamp_min(1e-300)).float()
 
 
