@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import monai
@@ -16,8 +16,9 @@ from costs import of_method
 from studies import Study, curve, newer
 
 from advconf_lite.evaluation.labels_needed import smallest_k
-from advconf_lite.evaluation.levels import levels_and_differences
+from advconf_lite.evaluation.levels import MEAN, levels_and_differences
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
+from advconf_lite.evaluation.rules import COUNTED, rules, under
 from advconf_lite.experiment.run import Run
 from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.support.alone import alone_in
@@ -25,9 +26,6 @@ from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 
 Pairs = list[tuple[int, int]]
-# The same predictions under a rule for classes that are absent from an image. `counted`: a class in neither mask is right,
-# and one that is drawn though absent is wrong.
-RULES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {"counted": lambda predictions: predictions}
 ENDS = ("", "_low", "_high")
 KS, LEVEL = (5, 50), 0.9
 
@@ -45,11 +43,11 @@ def shared_pairs(studies: Sequence[Study]) -> Pairs:
 def metric_tables(
     studies: Sequence[Study], pairs: Pairs, against: Sequence[str], resamples: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Levels and differences, under each rule, as text."""
+    """Levels and differences, under each rule for absent classes, as text; single domains under the first rule alone."""
     predictions, levels, differences = joined(studies, pairs), [], []
-    for rule, under in RULES.items():
-        level, difference = levels_and_differences(under(predictions), studies[0].source, against, resamples)
-        levels.append(level.assign(rule=rule))
+    for rule in rules(predictions):
+        level, difference = levels_and_differences(under(predictions, rule), studies[0].source, against, resamples)
+        levels.append((level if rule == COUNTED else level[level["domain"] == MEAN]).assign(rule=rule))
         differences.append(difference.assign(rule=rule))
     level, difference = (pd.concat(tables, ignore_index=True) for tables in (levels, differences))
     columns = [name + end for name in REPORTED for end in ENDS]

@@ -242,7 +242,7 @@ def with_constants(predictions: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFra
     """With the rows of a constant, the mean score of source validation, for each segmenter and quality."""
     tables = [predictions]
     for seed, part in predictions.groupby("segmenter_seed"):
-        means = {q: mean for run in runs for q, mean in run.constant_prediction(int(seed)).items()}
+        means = {q: mean for run in runs for q, mean in run.constant_predictions(int(seed)).items()}
         tables.append(constant_predictions(part, means))
     return pd.concat(tables, ignore_index=True)
 

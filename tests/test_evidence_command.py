@@ -53,6 +53,20 @@ def test_levels_and_differences_are_those_of_the_run():
     assert len(for_each_head(table)) == len(table) + (table["method"] == "constant").sum()  # once more, for a second head
 
 
+def test_tables_have_every_rule_for_absent_classes():
+    table = predictions()
+    for name, better in (("A", 1.0), ("B", 0.5)):
+        table[f"true_{name}"], table[f"predicted_{name}"] = table["true_score"], better * table["predicted_score"]
+    table["absent"] = np.where(table["slice"] == 0, "B", "-")
+    study = SimpleNamespace(source="t0", predictions=lambda pairs: table)
+    levels, differences = evidence_tables.metric_tables([study], [(0, 0)], ["adversarial"], resamples=10)
+    assert set(differences["rule"]) == set(levels["rule"]) == {"counted", "present", "A", "B"}
+    mean = levels[levels["domain"] == MEAN].set_index(["rule", "method"])
+    assert set(levels.loc[levels["rule"] != "counted", "domain"]) == {MEAN}
+    assert mean.loc[("B", "plain"), "slices"] == 48 and mean.loc[("counted", "plain"), "slices"] == 64  # on two targets
+    assert float(mean.loc[("B", "plain"), "mae"]) > 0.2 > float(mean.loc[("A", "plain"), "mae"])
+
+
 def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
     table = predictions(shift=0.3)
     run = SimpleNamespace(predictions_path=tmp_path / "predictions.csv")
