@@ -78,7 +78,8 @@ class AdversarialStrong(HeadMethod):
         gradient = turn.number >= learner.settings.warmup_batches
 
         def make() -> Turn:
-            return Turn(turn.segmenter, lambda word: (strong(turn, learner), turn.y), turn.number, turn.seed, gradient)
+            pair = strong(turn, learner), turn.y  # drawn here: a turn that held the one that holds it would stay in memory
+            return Turn(turn.segmenter, lambda word: pair, turn.number, turn.seed, gradient)
 
         share = learner.settings.strong_probability, gradient
         return super().step(turn.once(f"strong turn, {share}", make), learner)
