@@ -165,16 +165,20 @@ def settings() -> str:
 
 
 def profiles() -> str:
-    """The profile for the paper's data, which also holds what the paper does not say, beside the quick one: what differs."""
+    """The profile for the paper's data, which also says what the paper does not, beside those for a CPU: what differs."""
     from advconf_lite.experiment.profiles import PROFILES, as_written
 
     def values(name: str) -> dict[str, object]:
         profile = json.loads(json.dumps(dataclasses.asdict(PROFILES[name])))
         return {**{k: v for k, v in profile.items() if k not in ("name", "settings")}, **profile["settings"]}
 
-    paper, quick = values("paper"), values("quick")
-    rows = [(f"`{name}`", as_written(paper[name]), as_written(quick[name])) for name in paper if paper[name] != quick[name]]
-    return grid(("", "profile `paper`", "quick"), rows)
+    paper, medium, quick = map(values, ("paper", "medium", "quick"))
+    rows = [
+        (f"`{name}`", *(as_written(each[name]) for each in (paper, medium, quick)))
+        for name in paper
+        if not paper[name] == medium[name] == quick[name]
+    ]
+    return grid(("", "profile `paper`", "medium", "quick"), rows)
 
 
 def methods() -> str:

@@ -48,7 +48,7 @@ def test_unknown_quality_profile_and_method(capsys, tmp_path):
     text = run_refused(capsys, tmp_path / "r", "--methods", "agreement-1")
     assert "method 'agreement-1' is unknown; choose from plain" in text and text.endswith("(--methods)")
     text = refused(capsys, "run", "--data", "phantom:cardiac", "--profile", "huge", "--out", tmp_path / "r")
-    assert "profile 'huge' is unknown; choose from smoke, quick" in text and text.endswith("(--profile)")
+    assert "profile 'huge' is unknown; choose from smoke, quick, medium, full" in text and text.endswith("(--profile)")
 
 
 def test_method_names():

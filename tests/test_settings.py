@@ -1,7 +1,11 @@
+import argparse
 import dataclasses
+import math
+from pathlib import Path
 
 import pytest
 
+from advconf_lite.experiment.options import add_data_options
 from advconf_lite.experiment.profiles import PROFILES, profile_from_config
 from advconf_lite.phantom.organs import ORGANS
 from advconf_lite.settings import Settings
@@ -76,7 +80,28 @@ def test_profiles_are_plain_values():
     assert PROFILES["paper"].settings == Settings.paper()
     grids = {name: [ORGANS[organ].grid(PROFILES[name].max_size) for organ in ("cardiac", "prostate")] for name in PROFILES}
     assert grids["paper"] == grids["full"] == [(256, 1.0), (384, 0.5)]  # the phantom's; other sets have their own
-    assert grids["quick"] == [(96, 2.0)] * 2 and grids["smoke"] == [(48, 4.0)] * 2
+    assert grids["quick"] == grids["medium"] == [(96, 2.0)] * 2 and grids["smoke"] == [(48, 4.0)] * 2
+
+
+def test_help_and_pages_name_every_profile():
+    parser = argparse.ArgumentParser()
+    add_data_options(parser, "", "")
+    page = (Path(__file__).parent.parent / "docs" / "commands.md").read_text(encoding="utf-8")
+    for name in PROFILES:
+        assert f"{name}" in parser.format_help().split("--profile", 2)[2].split("--out")[0] and f"`{name}`" in page
+
+
+def test_medium_lies_between_quick_and_full():
+    quick, medium, full = (PROFILES[name] for name in ("quick", "medium", "full"))
+    for of in (lambda p: p.channels[0], lambda p: p.segmenter_steps, lambda p: p.head_steps):
+        assert of(quick) < of(medium) < of(full)
+    for length in (medium.segmenter_steps, medium.head_steps):  # every step is validated, and kept for who goes on
+        assert length % medium.steps_per_epoch == 0 and length % medium.checkpoint_steps == 0
+    loop, paper = medium.settings, Settings.paper()
+    assert (loop.objective, loop.alpha, loop.eta, loop.delta_s) == (paper.objective, paper.alpha, paper.eta, paper.delta_s)
+    # By linear theory alpha asks for alpha / classes at first and falls to delta_s within some multiples of 1 / eta steps.
+    to_come_down = math.log(loop.alpha / loop.delta_s) / loop.eta
+    assert medium.head_steps > loop.warmup_batches + 5 * to_come_down
 
 
 def test_description_lists_every_field():

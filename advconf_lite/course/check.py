@@ -123,7 +123,7 @@ def check_device() -> Check:
         properties = torch.cuda.get_device_properties(0)
         found = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
         return Check(True, "device", found, "", f"torch {Version(torch.__version__).public} ({found})")
-    found = f"CPU with {os.cpu_count()} cores (enough for the smoke and quick profiles)"
+    found = f"CPU with {os.cpu_count()} cores (enough for the profiles smoke, quick and, in an hour or two, medium)"
     return Check(True, "device", found, "", f"torch {Version(torch.__version__).public} (CPU, {os.cpu_count()} cores)")
 
 

@@ -15,7 +15,7 @@ def add_data_options(parser: argparse.ArgumentParser, out: str, methods: str) ->
         help="a slice-set folder, or the built-in phantom:cardiac or phantom:prostate",
     )
     parser.add_argument(
-        "--profile", default="quick", help="smoke (seconds), quick (minutes on two cores), full, paper (GPU)"
+        "--profile", default="quick", help="smoke (seconds), quick (minutes on two cores), medium (hours), full, paper (GPU)"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="runs/NAME", help=out)
     parser.add_argument(
