@@ -23,6 +23,7 @@ COMMANDS = {
     "calibrate": ("advconf_lite.course.clinic", "corrects scores by a few labelled slices of a new scanner, or refuses to"),
     "triage": ("advconf_lite.course.releasing", "a threshold for a target risk, and what it lets through under shift"),
     "pool": ("advconf_lite.experiment.pool", "runs over the folds of one data set, joined into one table"),
+    "rules": ("advconf_lite.experiment.by_rule", "which findings depend on what a class that is not there counts"),
     "artefacts": ("advconf_lite.course.artefacts", "trains what ships with the course, from a commit that it names"),
     "seat": ("advconf_lite.course.seat", "a student's part of the class: both heads, with a seed of one's own"),
     "class": ("advconf_lite.course.classroom", "what the seats have handed in, joined: the interval as seeds are added"),

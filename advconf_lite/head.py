@@ -26,16 +26,8 @@ class ConfidenceHead(nn.Module):
         output: "identity" (a prediction may leave [0, 1]) or "sigmoid".
     """
 
-    def __init__(
-        self,
-        features: tuple[int, int, int],
-        num_scores: int,
-        channels: int = 8,
-        hidden: int = 128,
-        norm: str = "batch",
-        bias: bool = True,
-        output: str = "identity",
-    ) -> None:
+    def __init__(self, features: tuple[int, int, int], num_scores: int, channels: int = 8, hidden: int = 128,
+                 norm: str = "batch", bias: bool = True, output: str = "identity") -> None:  # fmt: skip
         super().__init__()
         self.features = tuple(features)
         if len(self.features) != 3:

@@ -43,6 +43,7 @@ class HeadMethod:
         starts_from: the method whose finished head this one goes on from.
         estimates: what it predicts is the quality itself, not only an order of the images.
         needs_gradient: of the predicted score with respect to the shared clean batch.
+        keeps: attributes of its algorithm that a checkpoint must hold beside LOOP.
     """
 
     algorithm: type[Algorithm1] = Algorithm1
@@ -50,6 +51,7 @@ class HeadMethod:
     starts_from: str | None = None
     estimates = True
     needs_gradient = True
+    keeps: tuple[str, ...] = ()
 
     def __init__(self, name: str, *numbers: str) -> None:
         self.name = name
@@ -57,6 +59,10 @@ class HeadMethod:
     def adjust(self, schedule: Schedule) -> Schedule:
         """The schedule with this method's own settings and length."""
         return schedule
+
+    def passes(self, settings: Settings) -> int:
+        """What a step costs alone, in the segmenter's passes over B images: forward counts 1, and back to the images 1."""
+        return 3
 
     def build(self, head: nn.Module, segmenter: Segmenter, g: Quality) -> nn.Module:
         """What is trained and stored, from a new head or in its place."""
@@ -69,7 +75,7 @@ class HeadMethod:
     def step(self, turn: Turn, learner: Learner) -> Row:
         """One optimiser step of `learner`, after a warm-up of plain ones (section 3.2); its row of the history."""
         if turn.number < learner.settings.warmup_batches:
-            return learner.algorithm.plain_step(turn.clean)
+            return learner.algorithm.plain_step(turn.clean) | {"passes": 1}
         return self.loop_step(turn, learner)
 
     def loop_step(self, turn: Turn, learner: Learner) -> Row:
@@ -81,7 +87,8 @@ class HeadMethod:
 class Learner:
     """One head in training, and all that a checkpoint must hold of it.
 
-    `settings` are the method's own (`HeadMethod.adjust`). `pair` is the learner whose perturbations this one replays.
+    `settings` and `steps`, where it stops at the latest, are the method's own (`HeadMethod.adjust`). `pair` is the learner
+    whose perturbations this one replays.
     """
 
     method: HeadMethod
@@ -91,6 +98,7 @@ class Learner:
     organ: str | None = None  # organ and mm per pixel: what a virtual scanner must know of an image
     spacing_mm: float = 1.0
     pair: Learner | None = None
+    steps: float = math.inf
     history: list[Row] = field(default_factory=list)
     seen: dict[str, list[float]] = field(default_factory=lambda: {"clean": [], "perturbed": []})  # true scores
     best_loss: float = math.inf
@@ -110,13 +118,13 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         parts = {name: getattr(self, name).state_dict() for name in PARTS}
-        loop = {name: getattr(self.algorithm, name) for name in LOOP}
+        loop = {name: getattr(self.algorithm, name) for name in (*LOOP, *self.method.keeps)}
         return parts | {"loop": loop} | {name: getattr(self, name) for name in VALUES}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         for name in PARTS:
             getattr(self, name).load_state_dict(saved[name])
-        for name in LOOP:
+        for name in (*LOOP, *self.method.keeps):
             setattr(self.algorithm, name, saved["loop"][name])
         for name in VALUES:
             setattr(self, name, saved[name])
@@ -128,7 +136,7 @@ class Learner:
                 scores = row.pop(half)
                 row[f"mean_score_{half}"] = scores.nanmean().item()
                 self.seen[half] += scores.tolist()
-        self.history.append({"step": step + 1, "epoch": epoch, **row})
+        self.history.append({"step": step + 1, "epoch": epoch, "passes": self.method.passes(self.settings), **row})
 
     def end_of_epoch(self, z_val: Tensor, s_val: Tensor, eligible: bool) -> None:
         """Validate, keep the best weights, stop when nothing has improved for `head_patience` epochs."""
@@ -142,7 +150,9 @@ class Learner:
         elif self.best_epoch == 0 and math.isnan(row["val_loss"]):  # NaN is an answer that is counted; first weights guess
             self.best = copy.deepcopy(self.head.state_dict())
         patience = self.settings.head_patience
-        self.stopped = bool(patience and self.best_epoch and epoch - self.best_epoch >= patience)
+        self.stopped = row["step"] >= self.steps or bool(
+            patience and self.best_epoch and epoch - self.best_epoch >= patience
+        )
 
 
 # What a checkpoint holds of a learner.
@@ -252,8 +262,8 @@ def train_heads(
                     learner.record(row, step, epoch=step // schedule.steps_per_epoch + 1)
 
         last = step + 1 == schedule.head_steps
-        if (step + 1) % schedule.steps_per_epoch == 0 or last:
-            for learner in active:
+        for learner in active:
+            if (step + 1) % schedule.steps_per_epoch == 0 or last or step + 1 == learner.steps:
                 z = learner.method.features(learner.head, seen.x, seen.z, seen.y_hat, schedule.segmenter_batch)
                 learner.end_of_epoch(z, s_val[learner.key], eligible=step + 1 > learner.settings.warmup_batches)
         bar.update()

@@ -181,16 +181,17 @@ class Segmenter(nn.Module):
         """In the precision of the images, where that of the network is another; autocast's own stays."""
         return found.to(x.dtype) if x.is_floating_point() and self._dtype(x) != x.dtype else found
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, whole: bool = False) -> tuple[Tensor, Tensor]:
         """Logits and features of one pass; several threads may call it at once.
 
         Args:
             x: (B, channels, H, W).
+            whole: record what leads to the logits, too.
 
         Returns:
-            logits (B, K, H, W), never with a graph unless the network is being trained, and z (B, C, h, w), with a graph
-            back to x if x requires a gradient. Only what leads to z is recorded: behind the tap, autograd is switched off
-            for the rest of the pass.
+            logits (B, K, H, W), never with a graph unless `whole` or the network is being trained, and z (B, C, h, w), with
+            a graph back to x if x requires a gradient. Only what leads to z is recorded: behind the tap, autograd is
+            switched off for the rest of the pass.
 
         Raises:
             BadInput: as `logits`, or the layer does not run exactly once, or what it gives is not (B, C, h, w).
@@ -209,7 +210,7 @@ class Segmenter(nn.Module):
                 raise BadInput(f"the {self.side} of layer {self.layer} is {_described(z)}; features must be (B, C, h, w)")
             # A copy, for what comes after the tap may work in place, on z itself or on a view of it.
             caught.append(z.clone())
-            if not frozen:
+            if not frozen or whole:
                 return None
             torch.set_grad_enabled(False)
             if not z.requires_grad:

@@ -109,6 +109,8 @@ class Settings:
     strong_probability: float = choice(
         0.5, why="our own control, strong-augmentation: of each transform; MONAI's 0.1 leaves two images of three unchanged"
     )
+    severity_steps: int = choice(3, why="our own methods severity*: gradient steps, each with a pass of its own")
+    severity_top: float = choice(0.6, why="our own methods severity*: the largest drop asked for, once the loop has aligned")
 
     # data
     split: str = choice(
@@ -169,10 +171,8 @@ CHOICES = {
     "normalise": ("image", "domain"),
     "agreement_empty": ("one", "zero", "published"),
 }
-
-
-COUNTS = ("batch_size", "segmenter_batch", "steps_per_epoch", "checkpoint_steps")  # at least 1
-SHARES = ("dropout", "strong_probability")  # at most 1
+COUNTS = ("batch_size", "segmenter_batch", "steps_per_epoch", "checkpoint_steps", "severity_steps")  # at least 1
+SHARES = ("dropout", "strong_probability", "severity_top")  # at most 1
 
 
 @dataclass(frozen=True, kw_only=True)

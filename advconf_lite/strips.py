@@ -49,14 +49,8 @@ class Strip:
     never longer than its input, and two strips are aligned when their middles are.
     """
 
-    def __init__(
-        self,
-        maps: int,
-        size: Sequence[int],
-        num_classes: int,
-        include_background: bool = False,
-        half_widths: Sequence[int] = (0,),
-    ):
+    def __init__(self, maps: int, size: Sequence[int], num_classes: int, include_background: bool = False,
+                 half_widths: Sequence[int] = (0,)):  # fmt: skip
         self.maps, (self.rows, self.columns) = maps, size
         self.num_classes, self.first = num_classes, 0 if include_background else 1
         self.groups = -(-num_classes // 8)

@@ -28,20 +28,47 @@ def recompute(p, s, estimates):
     return found | {"n_unanswered": lost.sum()}
 
 
+def rules(rows):
+    """The rules for absent classes that metrics.csv must have: of predictions that say what each slice lacks."""
+    if not all(row.get("absent") for row in rows):
+        return ["counted"]
+    names = classes(rows[0])
+    lacking = ["present"] if any(row["absent"] != "-" for row in rows) else []
+    return ["counted", *lacking, *(names if len(names) > 1 else [])]
+
+
+def classes(row):
+    return [column[5:] for column in row if column.startswith("true_") and column != "true_score"]
+
+
+def scores(row, rule):
+    """True and predicted score of a slice: as stored, or the mean over classes that the truth has, or one class; or None."""
+    if rule == "counted":
+        return float(row["true_score"]), float(row["predicted_score"] or "nan")
+    names = [c for c in classes(row) if c not in row["absent"].split(";") and row[f"true_{c}"] and rule in ("present", c)]
+    of = [[float(row[f"{kind}_{name}"] or "nan") for name in names] for kind in ("true", "predicted")]
+    return tuple(np.mean(of, 1)) if names else None
+
+
 def main(folder):
     groups, wrong = defaultdict(list), []
-    for row in csv.DictReader(open(f"{folder}/predictions.csv", encoding="utf-8")):
-        groups[tuple(row[k] for k in KEY)].append(row)
-    rows = {tuple(row[k] for k in KEY): row for row in csv.DictReader(open(f"{folder}/metrics.csv", encoding="utf-8"))}
+    files = (open(f"{folder}/{name}.csv", encoding="utf-8") for name in ("predictions", "metrics"))
+    predicted, rows = (list(csv.DictReader(file)) for file in files)
+    wanted = rules(predicted) if "rule" in rows[0] else ["counted"]  # an older version knew no other
+    rows = {(*(row[k] for k in KEY), row.setdefault("rule", "counted")): row for row in rows}
+    for row in predicted:
+        for rule in wanted:
+            if found := scores(row, rule):
+                groups[(*(row[k] for k in KEY), rule)].append(row | {"true_score": found[0], "predicted_score": found[1]})
     for key, group in groups.items():
-        p, s = (np.array([float(row[c] or "nan") for row in group]) for c in ("predicted_score", "true_score"))
+        p, s = (np.array([row[c] for row in group]) for c in ("predicted_score", "true_score"))
         with np.errstate(all="ignore"):
             mine = recompute(p, s, group[0]["estimates"] == "True") | {"n_subjects": len({row["subject"] for row in group})}
         theirs = {name: float(rows[key][name] or "nan") if key in rows else np.nan for name in mine}
         wrong += [(*key, name, mine[name], theirs[name]) for name in mine if not same(mine[name], theirs[name], key in rows)]
     wrong += [(*key, "is not in predictions.csv") for key in rows.keys() - groups.keys()]
     columns = dict.fromkeys(name for row in rows.values() for name in row if not name.endswith(("_low", "_high")))
-    if unknown := [name for name in columns if name not in KEY and name not in mine]:
+    if unknown := [name for name in columns if name not in (*KEY, "rule") and name not in mine]:
         print(f"not recomputed, for want of a formula: {', '.join(unknown)}")
     print(*wrong, f"{folder}: {len(rows)} rows of metrics.csv, {len(wrong)} differences above 1e-6", sep="\n")
     return int(bool(wrong))

@@ -6,8 +6,10 @@
 A page (README.md, docs/, the Markdown of notebooks/) takes its results from results/*.csv, and more from the code:
 
 * a block, all of it rendered: `<!-- table: FILE.csv column=value hide=a,b -->`, `<!-- made: FILE.csv -->` (how the file
-  was made, from results/provenance.csv), `<!-- settings -->`, `<!-- profiles -->`, `<!-- methods -->`, `<!-- lessons -->`
-  (each lesson's own `<!-- makes: ... -->`) or `<!-- cards -->` (what each costs), up to `<!-- end -->`;
+  was made, from results/provenance.csv), `<!-- evidence: STEM -->` and `<!-- answer: SHIFT PROFILE -->` (all that a protocol
+  has found, and the question's answer: docs/evidence_blocks.py), `<!-- settings -->`, `<!-- profiles -->`,
+  `<!-- methods -->`, `<!-- lessons -->` (each lesson's own `<!-- makes: ... -->`) or `<!-- cards -->` (what each costs),
+  up to `<!-- end -->`;
 * in every lesson, its links, its compute card and its set-up cell (advconf_lite/course/opening.py);
 * a number in prose, followed by the cell that it comes from: `0.085<!--=FILE:row/keys:column-->`. The keys are cells of
   one row only. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as the prose gives it.
@@ -32,12 +34,15 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the settings of this checkout, also where another one is installed
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # the settings of this checkout, also where another one is installed
+
+import evidence_blocks  # noqa: E402
 
 from advconf_lite.support.markdown import grid  # noqa: E402
 
 BLOCK = re.compile(
-    r"<!-- (table|made|settings|profiles|methods|lessons|cards)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->", flags=re.S
+    r"<!-- (table|made|evidence|answer|settings|profiles|methods|lessons|cards)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->",
+    flags=re.S,
 )
 SOURCED = re.compile(r"(?P<shown>[+-]?\d[\d.]*(?:e-?\d+)?)(?P<mark><!--=(?P<size>\|?)(?P<source>[^>|]*)\|?-->)")
 MARK = re.compile(r"<!--=.*?-->", flags=re.S)
@@ -142,7 +147,7 @@ def settings() -> str:
     ours, code = Settings(), Settings.published_code()
 
     def published(name: str, why: str) -> str:
-        return "-" if why.startswith("our own control") else as_written(getattr(code, name))
+        return "-" if why.startswith("our own") else as_written(getattr(code, name))
 
     return grid(
         ("setting", "paper", "published code", "ours", "values, or why"),
@@ -279,6 +284,8 @@ class Page:
             return results.table(request)
         if kind == "made":
             return results.made(request, "../" * self.path.count("/"))
+        if kind in evidence_blocks.BLOCKS:
+            return evidence_blocks.BLOCKS[kind](results, request, "../" * self.path.count("/"))
         return {"settings": settings, "profiles": profiles, "methods": methods, "lessons": lessons, "cards": cards}[kind]()
 
 

@@ -43,6 +43,13 @@ def test_nothing_is_fetched_from_elsewhere(book):
         assert not re.search(r"url\(\s*['\"]?(https?:)?//", sheet.read_text(encoding="utf-8", errors="replace")), sheet
 
 
+def test_a_table_that_a_lesson_writes_is_a_table(book):
+    """Lesson 06 makes Markdown of its methods, twice."""
+    text = (book / "notebooks" / "06_ablations_and_controls.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<tr[^>]*>\s*<td><p><code[^>]*>.*?<span class=\"pre\">([\w.-]+)</span>", text)
+    assert {"plain-2b", "replay", "segmenter-attack", "finetuned"} <= set(rows)
+
+
 def test_formulas_are_drawn_and_can_be_read_aloud(book):
     text = (book / "notebooks" / "04_evaluation_across_scanners.html").read_text(encoding="utf-8")
     drawn = re.findall(r'<math alttext="([^"]+)"', text)

@@ -108,7 +108,9 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
         (["--quality", "volume"], "quality is 'volume'"), (["--domain", "there"], "no domain there; it has here"),
     ):  # fmt: skip
         assert words in refused(capsys, *calibrate, "--method", "plain", *more)
-    assert "calibrate needs --data" in refused(capsys, "calibrate", "--run", run.folder)
+    assert "calibrate needs a slice set with masks, or to be asked for the curve (--data)" in refused(
+        capsys, "calibrate", "--run", run.folder
+    )
     assert "is no .png" in refused(capsys, *predict, "--sheet", tmp_path / "s.gif")
     assert "give 1 to 48" in refused(capsys, *predict, "--sheet", tmp_path / "s.png", "--sheet-slices", 0)
     assert "table by volume" in refused(capsys, *predict[:-1], tmp_path / "volumes.csv")

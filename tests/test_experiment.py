@@ -146,7 +146,7 @@ def test_paired_difference_needs_the_same_slices():
 def test_metrics_writes_the_constant_once_and_again_only_when_it_changes(slice_set, tmp_path, monkeypatch):
     run = Run(tmp_path / "r", str(slice_set), "smoke", "dice", ["plain"], progress=False)
     constant = {0: 0.7, 1: 0.1 + 0.2}  # the latter needs all its digits
-    monkeypatch.setattr(run, "constant_prediction", lambda seed=0: {"dice": constant[seed]})
+    monkeypatch.setattr(run, "constant_predictions", lambda seed=0: {"dice": {"predicted_score": constant[seed]}})
     path, other = tmp_path / "r" / "predictions.csv", tmp_path / "other.csv"
     table = pd.concat([predictions(0.2, "plain").assign(segmenter_seed=seed) for seed in (0, 1)])
     table["true_heart"] = table["true_score"]

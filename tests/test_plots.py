@@ -16,8 +16,9 @@ from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.figures.captions import restart_numbers
 from advconf_lite.figures.controls import forest
 from advconf_lite.figures.images import Perturbed, figure4, samples
+from advconf_lite.figures.panels import outline
 from advconf_lite.figures.scores import figure2, figure3, scatter
-from advconf_lite.figures.style import CLASSES, METHODS, WIDTH, half_cue, method_cue, ordered, png, show
+from advconf_lite.figures.style import CLASSES, METHODS, TRUTH, WIDTH, half_cue, method_cue, ordered, png, show
 from advconf_lite.figures.training import figure1, learning_curves, training_scores
 from advconf_lite.support.errors import BadInput
 
@@ -184,6 +185,16 @@ def test_outlines_follow_the_masks():
     assert drawn == [0, 3, 2, 2, 2]  # empty; all three; no RV
     inner = fig.axes[2].collections[-1].get_paths()[0].vertices
     assert inner.min() == pytest.approx(8.5) and inner.max() == pytest.approx(14.5)  # edges of pixels 9 to 14
+
+
+def test_an_outline_is_that_of_contour():
+    mask = np.random.default_rng(0).random((9, 12)) > 0.6  # islands, holes, diagonals, pixels at the border
+    ours, theirs = (Figure(dpi=72).subplots() for _ in range(2))
+    outline(ours, mask, TRUTH)
+    theirs.contour(range(-1, 13), range(-1, 10), np.pad(mask, 1), levels=[0.5])
+    corners = [set(map(tuple, ax.collections[0].get_paths()[0].vertices)) for ax in (ours, theirs)]
+    ends = [(ax.collections[0].get_paths()[0].codes == 79).sum() for ax in (ours, theirs)]
+    assert corners[0] == corners[1] and ends[0] == ends[1] > 3  # as many closed lines
 
 
 def test_cues_differ_without_colour():

@@ -53,7 +53,7 @@ def test_notices_a_wrong_number(name, predictions, tmp_path, capsys):
     metrics.loc[metrics["method"] == "tied", name] += 2e-6
     metrics.to_csv(tmp_path / "metrics.csv", index=False)
     assert recompute_metrics.main(tmp_path) == 1
-    assert f"'tied', '0', '3', '{name}'" in capsys.readouterr().out
+    assert f"'tied', '0', '3', 'counted', '{name}'" in capsys.readouterr().out
 
 
 def test_notices_missing_and_superfluous_rows_and_an_mae_that_means_nothing(predictions, tmp_path):

@@ -21,6 +21,7 @@ from advconf_lite.course.widgets.fooling import (
     DIRECTIONS,
     LOSS,
     OWN,
+    RANDOM,
     direction_of,
     fool_the_segmenter,
     fooled,
@@ -330,6 +331,19 @@ def test_other_heads_and_slices_can_be_given(run):
     assert scanner_console(run, segmenter, cases).explorer.error is None
     with pytest.raises(BadInput, match="at least one"):
         fool_the_segmenter(run, segmenter, {}, cases)
+
+
+def test_a_slice_that_has_been_segmented_is_not_segmented_again(run):
+    segmenter, passes = run.segmenter(), []
+    fooling = fool_the_segmenter(run, segmenter)
+    hook = segmenter.net.register_forward_pre_hook(lambda *_: passes.append(1))
+    counts = []
+    for move in ({"size": 0.05}, {"head": "adversarial"}, {"direction": RANDOM}, {"head": "plain"}):
+        passes.clear()
+        fooling.move(**move)
+        counts.append(len(passes))
+    hook.remove()
+    assert counts == [1, 2, 1, 1]  # what is perturbed; another head's gradient takes a pass of its own
 
 
 def test_stages_of_training_can_be_fooled_where_a_run_has_kept_them(run, monkeypatch):

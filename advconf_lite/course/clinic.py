@@ -56,9 +56,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     if chosen.curve:
         return _curve(chosen)
-    for name in ("data", "out"):
+    for name, what in (("data", "a slice set with masks"), ("out", "a file to write")):
         if getattr(chosen, name) is None:
-            raise BadInput(f"calibrate needs --{name}, or --curve", argument=name)
+            raise BadInput(f"calibrate needs {what}, or to be asked for the curve", argument=name)
     from advconf_lite.experiment.calibrate import calibrate
 
     found = calibrate(

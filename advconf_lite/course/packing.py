@@ -13,8 +13,8 @@ import pandas as pd
 
 from advconf_lite.course.edition import FORMAT, MANIFEST, PAIR, write_array
 from advconf_lite.data.slices import SliceSet, read_slice_set
-from advconf_lite.evaluation.per_domain import metrics_table
-from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
+from advconf_lite.evaluation.predictions import ABSENT, PREDICTION_COLUMNS
+from advconf_lite.evaluation.rules import metrics_by_rule
 from advconf_lite.experiment.compact import packed, pixels, read_weights, write_weights
 from advconf_lite.experiment.folder import read_config
 from advconf_lite.experiment.run import Run
@@ -93,13 +93,13 @@ def _pack_tables(run: Run, folder: Path) -> None:
     kept = history[(history["segmenter_seed"] == PAIR[0]) & ((history["stage"] == "segmenter") | of_heads)]
     _write_table(kept, folder / "history.csv.xz", "%.6g")
     table = run.predictions()
-    classes = [column for column in table if column not in PREDICTION_COLUMNS]
+    classes = [column for column in table if column not in [*PREDICTION_COLUMNS, ABSENT]]
     others = (table["segmenter_seed"] != PAIR[0]) | ~table["head_seed"].isin([PAIR[1]])
     table.loc[others, classes] = np.nan  # the score of an image is kept of all pairs, those of its classes of one
     scores = ["true_score", "predicted_score", *classes]
     table[scores] = table[scores].round(DECIMALS)
     _write_table(table, folder / "predictions.csv.xz", None)
-    metrics = metrics_table(table)  # of the numbers that ship
+    metrics = metrics_by_rule(table)  # of the numbers that ship
     write_atomically(folder / "metrics.csv", lambda path: metrics.to_csv(path, index=False, float_format="%.6g"))
 
 

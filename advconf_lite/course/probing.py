@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from advconf_lite.adversarial import Algorithm1, relative_norm, segment
+from advconf_lite.adversarial import Algorithm1, Half, relative_norm, segment
 from advconf_lite.experiment.parts import Part
 from advconf_lite.experiment.run import Run
 from advconf_lite.figures.images import Lost, Perturbed
@@ -42,9 +42,15 @@ class Effect:
         return (self.true[0] - self.true[1]).mean(1)
 
 
-def apply_delta(segmenter: Segmenter, head: nn.Module, x: Tensor, y: Tensor, delta: Tensor, g: Quality) -> Effect:
-    """What `delta` (B, 1, H, W), of whatever origin, does to the segmentation of x and to the head's prediction."""
-    halves = [segment(segmenter, image, y) for image in (x, x + delta)]
+def apply_delta(
+    segmenter: Segmenter, head: nn.Module, x: Tensor, y: Tensor, delta: Tensor, g: Quality, clean: Half | None = None
+) -> Effect:
+    """What `delta` (B, 1, H, W), of whatever origin, does to the segmentation of x and to the head's prediction.
+
+    Args:
+        clean: the pass of x, where it is known.
+    """
+    halves = [clean or segment(segmenter, x, y), segment(segmenter, x + delta, y)]
     predicted = tuple(head_scores(head, half.z) for half in halves)
     true = tuple(g(half.y_hat, y).nan_to_num(nan=1.0) for half in halves)
     return Effect((x, x + delta), tuple(half.y_hat for half in halves), predicted, true)

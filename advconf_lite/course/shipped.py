@@ -16,6 +16,7 @@ from torch import nn
 from advconf_lite import __version__
 from advconf_lite.course.edition import MANIFEST, PAIR, TRAIN, Stage, check_sums, find_artefacts, read_array, read_manifest
 from advconf_lite.data.slices import write_slice_set
+from advconf_lite.evaluation.rules import counted
 from advconf_lite.experiment.compact import images, read_weights, unpacked, write_weights
 from advconf_lite.experiment.folder import Key, read_config
 from advconf_lite.experiment.heads import untrained_head
@@ -138,7 +139,7 @@ class ShippedRun(Run):
 
     def metrics(self) -> pd.DataFrame:
         """As they were made with the predictions."""
-        return pd.read_csv(self.folder / "metrics.csv", keep_default_na=False, na_values=["", "nan", "NaN"])
+        return counted(pd.read_csv(self.folder / "metrics.csv", keep_default_na=False, na_values=["", "nan", "NaN"]))
 
 
 def _one_of(known: Sequence[str], asked: Sequence[str], what: str) -> list[str]:

@@ -61,15 +61,10 @@ def compare(
     for quality, of_quality in targets.groupby("quality", sort=False):
         found = resampled(of_quality, wanted, resamples)
         for number, method in enumerate(methods, start=1):
-            means = mean_over_seeds(found.values[0] - found.values[number], found.pairs)
-            for name, mean in zip(REPORTED, means):
-                if METRICS[name].needs_estimate and rank_only & {reference, method}:
-                    continue
-                if not METRICS[name].of_order and found.unanswered[[0, number]].any():
-                    mean = np.full_like(mean, np.nan)
-                low, high = percentiles(mean[1:]) if found.estimable else (np.nan, np.nan)
+            ranks_only = bool(rank_only & {reference, method})
+            for name, (value, low, high) in difference(found, 0, number, ranks_only).items():
                 rows.append({
-                    "quality": quality, "method": method, "metric": name, "difference": mean[0], "low": low, "high": high,
+                    "quality": quality, "method": method, "metric": name, "difference": value, "low": low, "high": high,
                     "n_domains": len(found.domains), "n_segmenters": len({pair[0] for pair in found.pairs}),
                     "n_pairs": len(found.pairs),
                 })  # fmt: skip
@@ -88,6 +83,27 @@ class Resampled(NamedTuple):
     domains: list[str]
     pairs: list[tuple[int, int]]
     estimable: bool
+
+
+def difference(found: Resampled, one: int, other: int, ranks_only: bool = False) -> dict[str, tuple[float, float, float]]:
+    """Metric -> `one` minus `other` (places of methods) with the ends of its interval, mean over domains and pairs of seeds;
+    without the metrics that need an estimate, if one of the two only ranks."""
+    means = mean_over_seeds(found.values[one] - found.values[other], found.pairs)
+    return intervals(means, found.unanswered[[one, other]].any(), ranks_only, found.estimable)
+
+
+def intervals(
+    means: np.ndarray, unanswered: bool, ranks_only: bool, estimable: bool
+) -> dict[str, tuple[float, float, float]]:
+    """Metric -> (value, low, high) of means (metrics, 1 + resamples), the data first; NaN where nothing can be said."""
+    found = {}
+    for name, mean in zip(REPORTED, means):
+        if METRICS[name].needs_estimate and ranks_only:
+            continue
+        if not METRICS[name].of_order and unanswered:
+            mean = np.full_like(mean, np.nan)
+        found[name] = (mean[0], *(percentiles(mean[1:]) if estimable else (np.nan, np.nan)))
+    return found
 
 
 def resampled(of_quality: pd.DataFrame, wanted: Sequence[str], resamples: int) -> Resampled:

@@ -19,6 +19,10 @@ KEYS = ["dataset", "domain", "quality", "method", *SEEDS]
 # `estimates`: whether predicted_score estimates true_score, or only ranks slices. Who writes the rows knows it.
 PREDICTION_COLUMNS = [*SLICE, "quality", "method", *SEEDS, "estimates", "true_score", "predicted_score"]
 
+# Beside these: true_NAME and predicted_NAME of each class, and which classes the slice's truth lacks. No score says that: 0
+# is that of a class that was missed, and of one that was drawn where it is not. Tables of older versions do not have it.
+ABSENT, NONE_ABSENT, SEPARATOR = "absent", "-", ";"
+
 CONSTANT = "constant"
 
 
@@ -38,7 +42,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
         raise BadInput(f"{path} cannot be read as a table ({error}); delete it and run the evaluation again") from error
     if "estimates" in table:
         table["estimates"] = table["estimates"].map({"True": True, "False": False})
-    for column in table.columns.difference([*TEXT, "estimates"]):
+    for column in table.columns.difference([*TEXT, "estimates", ABSENT]):
         try:
             # Python's float() is exact, which the default parser of pandas 2 is not: a merge must not move
             # other rows.
@@ -141,10 +145,27 @@ def merge_predictions(path: str | Path, new_rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def constant_predictions(predictions: pd.DataFrame, constant: dict[str, float]) -> pd.DataFrame:
-    """The rows of method "constant": one number per quality as the prediction of every slice, head seed 0."""
+def class_names(predictions: pd.DataFrame) -> list[str]:
+    """The classes whose scores a predictions table has, in its order."""
+    names = [column.removeprefix("true_") for column in predictions if column.startswith("true_") and column != "true_score"]
+    return [name for name in names if f"predicted_{name}" in predictions]
+
+
+def constant_predictions(
+    predictions: pd.DataFrame, constant: dict[str, float] | dict[str, dict[str, float]]
+) -> pd.DataFrame:
+    """The rows of method "constant", head seed 0: one number per quality as the prediction of every slice.
+
+    With numbers for classes too, a quality has them by column: {"predicted_score": 0.8, "predicted_LV": 0.9}.
+    """
     rows = predictions[predictions["quality"].isin(list(constant))]
     # The true score belongs to the segmenter, so one row per slice and segmenter seed is all there is.
-    rows = rows.drop_duplicates([*SLICE, "quality", "segmenter_seed"])[PREDICTION_COLUMNS]
-    predicted = rows["quality"].map(constant).astype(float)
-    return rows.assign(method=CONSTANT, head_seed=0, estimates=True, predicted_score=predicted)
+    rows = rows.drop_duplicates([*SLICE, "quality", "segmenter_seed"])
+    given = {q: one if isinstance(one, dict) else {"predicted_score": one} for q, one in constant.items()}
+    names = [name for name in class_names(rows) if any(f"predicted_{name}" in one for one in given.values())]
+    predicted = {
+        column: rows["quality"].map({quality: one.get(column, np.nan) for quality, one in given.items()}).astype(float)
+        for column in ["predicted_score", *(f"predicted_{name}" for name in names)]
+    }
+    true = [*([ABSENT] if names and ABSENT in rows else []), *(f"true_{name}" for name in names)]
+    return rows[[*PREDICTION_COLUMNS, *true]].assign(method=CONSTANT, head_seed=0, estimates=True, **predicted)

@@ -132,8 +132,10 @@ class RunFolder:
             differences.append("what ships with the package, whose images are too few to train on")
         for key in ("data", "profile", "network"):
             same = {name: old[key][name] for name in old[key]} if isinstance(old[key], dict) else old[key]
-            # What a folder of before does not say of its network is believed.
+            # What a folder of before does not say of its network is believed, and so are settings that are new since.
             now = {name: config[key].get(name) for name in same} if same and isinstance(config[key], dict) else config[key]
+            if key == "profile" and isinstance(same.get("settings"), dict):
+                now["settings"] = {name: now["settings"].get(name) for name in same["settings"]}
             if same != now and not (key == "data" and moved):
                 differences.append(_difference(key, same, now))
         if differences:

@@ -69,7 +69,7 @@ def _train(run: RunFolder, segmenter: Segmenter, group: list[Key], s: int, h: in
     for key, pair in pairs.items():
         learners[key].pair = learners[pair]
     parts = (to_device(part, run.device) for part in (run.experiment.train, run.experiment.val))
-    schedule = replace(run.profile, head_steps=own_profile(group[0][0], run.profile).head_steps)
+    schedule = replace(run.profile, head_steps=max(learner.steps for learner in learners.values()))
 
     def keep(step: int) -> None:
         if step + 1 in run.stages:
@@ -101,6 +101,6 @@ def _new_learner(run: RunFolder, segmenter: Segmenter, key: Key, s: int, h: int)
     method, head = find_method(name), untrained_head(run, segmenter, quality, h)
     if method.starts_from:
         load_weights(head, run.head_path(method.starts_from, quality, s, h))
-    settings, experiment = own_profile(name, run.profile).settings, run.experiment
+    own, experiment = own_profile(name, run.profile), run.experiment
     head, organ = built(run, segmenter, key, h, head), experiment.slices.organ
-    return Learner(method, head, run.quality(quality), settings, organ, experiment.spacing_mm)
+    return Learner(method, head, run.quality(quality), own.settings, organ, experiment.spacing_mm, steps=own.head_steps)

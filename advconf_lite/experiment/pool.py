@@ -18,8 +18,8 @@ import pandas as pd
 
 from advconf_lite import __version__
 from advconf_lite.data.slice_checks import load
-from advconf_lite.evaluation.per_domain import metrics_table
-from advconf_lite.evaluation.predictions import KEYS, PREDICTION_COLUMNS, read_predictions
+from advconf_lite.evaluation.predictions import ABSENT, KEYS, PREDICTION_COLUMNS, read_predictions
+from advconf_lite.evaluation.rules import counted, metrics_by_rule
 from advconf_lite.evaluation.text import comparison, summary_table
 from advconf_lite.experiment.folder import read_config
 from advconf_lite.experiment.origins import refuse_changed_data
@@ -47,7 +47,7 @@ class Fold:
 
     @property
     def classes(self) -> list[str]:
-        return [column for column in self.table.columns if column not in PREDICTION_COLUMNS]
+        return [column for column in self.table.columns if column not in [*PREDICTION_COLUMNS, ABSENT]]
 
 
 @dataclass
@@ -79,10 +79,11 @@ def pool(folders: Sequence[str | Path], out: str | Path, resamples: int = 1000) 
         _refuse_another_kind(folds[0], fold)
     _refuse_overlap(folds)
     predictions = pd.concat([fold.table for fold in folds], ignore_index=True)
-    metrics = metrics_table(predictions, resamples)
+    metrics = metrics_by_rule(predictions, resamples, resamples)
     made = {
         "runs": [str(fold.folder) for fold in folds],
         "data": folds[0].info["name"],
+        "source_domain": folds[0].info["source_domain"],
         "folds": [fold.info.get("fold") for fold in folds],
         "profile": folds[0].profile.as_dict(),
         "version": __version__,
@@ -90,7 +91,7 @@ def pool(folders: Sequence[str | Path], out: str | Path, resamples: int = 1000) 
     write_text(out / "pool.json", json.dumps(made, indent=1) + "\n")
     for name, table in (("predictions", predictions), ("metrics", metrics)):
         write_atomically(out / f"{name}.csv", lambda path, table=table: table.to_csv(path, index=False))
-    return Pooled(predictions, metrics, folds[0].info["source_domain"], folds[0].data, folds[0].reacquired)
+    return Pooled(predictions, counted(metrics), folds[0].info["source_domain"], folds[0].data, folds[0].reacquired)
 
 
 def read_fold(folder: Path) -> Fold:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, constant_predictions, merge_predictions
+from advconf_lite.evaluation.rules import counted, metrics_by_rule
 from advconf_lite.experiment import scoring
 from advconf_lite.experiment.folder import Key, RunFolder, network_from_config, read_config
 from advconf_lite.experiment.heads import finished_head, train_missing
@@ -114,26 +114,33 @@ class Run(RunFolder):
             return scoring.keep(self, scoring.sampled_tables(self, segmenter, methods, *seeds))
 
     def metrics(self) -> pd.DataFrame:
-        """metrics.csv, made anew from predictions.csv, which gets the constant prediction, the MAE's floor, as rows."""
+        """metrics.csv, made anew from predictions.csv, which gets the constant prediction, the MAE's floor, as rows.
+
+        Returned are its rows under the rule `counted`; the file has the others below them.
+        """
         with self.alone():
             return self._make_metrics()
 
     def _make_metrics(self) -> pd.DataFrame:
         table, constants = self.predictions(), []
         for seed in table["segmenter_seed"].unique():
-            constant = self.constant_prediction(int(seed))
+            constant = self.constant_predictions(int(seed))
             constants.append(constant_predictions(table[table["segmenter_seed"] == seed], constant))
         constant = pd.concat(constants, ignore_index=True)
-        there = table[PREDICTION_COLUMNS].tail(len(constant)).reset_index(drop=True)
-        if len(there) < len(constant) or not (there == constant).all(axis=None):
+        there = table[list(constant)].tail(len(constant)).reset_index(drop=True)
+        if len(there) < len(constant) or not ((there == constant) | there.isna() & constant.isna()).all(axis=None):
             table = merge_predictions(self.predictions_path, constant)  # which puts them last
-        table = metrics_table(table)
+        table = metrics_by_rule(table)
         write_atomically(self.folder / "metrics.csv", lambda path: table.to_csv(path, index=False))
-        return table
+        return counted(table)
 
     def constant_prediction(self, segmenter_seed: int = 0) -> dict[str, float]:
         """Mean true score on source validation, per quality: the constant whose MAE is the floor."""
-        return scoring.constant_prediction(self, self.segmenter(segmenter_seed))
+        return {quality: one["predicted_score"] for quality, one in self.constant_predictions(segmenter_seed).items()}
+
+    def constant_predictions(self, segmenter_seed: int = 0) -> dict[str, dict[str, float]]:
+        """The same with the means of the classes, by column of predictions.csv."""
+        return scoring.constant_predictions(self, self.segmenter(segmenter_seed))
 
     def validation(self, methods: list[str], pairs: list[tuple[int, int]]) -> pd.DataFrame:
         """Predictions for slices that trained no weight and test nothing, the source's validation and validation scanners,

@@ -9,7 +9,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS, merge_predictions, unanswered
+from advconf_lite.evaluation.predictions import (
+    ABSENT,
+    NONE_ABSENT,
+    PREDICTION_COLUMNS,
+    SEPARATOR,
+    merge_predictions,
+    unanswered,
+)
 from advconf_lite.experiment.folder import Key, RunFolder
 from advconf_lite.experiment.parts import Part, to_device
 from advconf_lite.head import head_scores
@@ -32,6 +39,7 @@ class Segmented:
     z: Tensor  # (N, C, h, w)
     decided: Tensor  # (N,), False where the logits are not finite: there is no mask to predict a score of
     true: dict[str, Tensor]  # quality -> true scores (N, classes)
+    absent: list[str]  # N cells of the column of that name
 
 
 @torch.no_grad()
@@ -42,7 +50,15 @@ def segmented(run: RunFolder, segmenter: Segmenter, what: str = "predictions") -
         passes = [segmenter(some) for some in x.split(64)]
         y_hat, z = torch.cat([label_map(logits) for logits, _ in passes]), torch.cat([z for _, z in passes])
         good = torch.cat([decided(logits) for logits, _ in passes])
-        yield Segmented(domain, part, y_hat, z, good, {q: run.quality(q)(y_hat, y) for q in run.qualities})
+        true = {q: run.quality(q)(y_hat, y) for q in run.qualities}
+        yield Segmented(domain, part, y_hat, z, good, true, absent_cells(part.masks, run.experiment.class_names))
+
+
+def absent_cells(masks: Tensor, class_names: list[str]) -> list[str]:
+    """For each of the label maps (N, H, W), the foreground classes that it lacks, as predictions.csv writes them."""
+    lacks = torch.stack([~(masks == label).flatten(1).any(1) for label in range(1, len(class_names) + 1)], 1)
+    names = ([name for name, gone in zip(class_names, row) if gone] for row in lacks.tolist())
+    return [SEPARATOR.join(gone) or NONE_ABSENT for gone in names]
 
 
 def head_tables(run: RunFolder, segmenter: Segmenter, heads: dict[Key, nn.Module], s: int, h: int) -> list[pd.DataFrame]:
@@ -88,6 +104,7 @@ def rows(run: RunFolder, found: Segmented, quality: str, method: str, predicted:
         head_seed=h,
         true_score=image_scores(run, absent_as_right(true), known).cpu().numpy(),
         predicted_score=image_scores(run, predicted, known).cpu().numpy(),
+        **{ABSENT: found.absent},
     )
     predicted = predicted.where(predicted.isfinite(), torch.nan)
     first = 1 if run.settings.predict_background else 0
@@ -115,11 +132,22 @@ def true_scores(run: RunFolder, y_hat: Tensor, y: Tensor, quality: str) -> Tenso
     return image_scores(run, absent_as_right(run.quality(quality)(y_hat, y)))
 
 
-def constant_prediction(run: RunFolder, segmenter: Segmenter) -> dict[str, float]:
-    """Mean true score on source validation, per quality: the constant whose MAE is the floor."""
+def constant_predictions(run: RunFolder, segmenter: Segmenter) -> dict[str, dict[str, float]]:
+    """Mean true scores on source validation, per quality and column of predictions.csv: the constant whose MAE is the floor.
+
+    That of a class is over the slices that have it; NaN if none does.
+    """
     x, y = to_device(run.experiment.val, run.device)
-    y_hat = torch.cat([segmenter.masks(part) for part in x.split(64)])
-    return {q: float(true_scores(run, y_hat, y, q).mean()) for q in run.qualities}
+    y_hat, names = torch.cat([segmenter.masks(part) for part in x.split(64)]), run.experiment.class_names
+    labels = {f"predicted_{name}": label for label, name in enumerate(names, start=1)}
+    there = {column: (y == label).flatten(1).any(1) for column, label in labels.items()}
+    found = {}
+    for q in run.qualities:
+        scores = absent_as_right(run.quality(q)(y_hat, y))
+        of_class = scores[:, 1:] if run.settings.predict_background else scores
+        means = {column: of_class[has, label - 1].mean() for (column, label), has in zip(labels.items(), there.values())}
+        found[q] = {"predicted_score": float(image_scores(run, scores).mean())} | {c: float(m) for c, m in means.items()}
+    return found
 
 
 def done(run: RunFolder, methods: list[str], s: int, h: int) -> pd.DataFrame | None:

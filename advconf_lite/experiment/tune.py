@@ -41,7 +41,7 @@ from advconf_lite.support.files import write_atomically, write_text
 TUNABLE = (
     "head_lr", "head_clip", "head_plateau", "head_patience", "head_channels", "head_hidden", "head_norm", "head_bias",
     "head_output", "warmup_batches", "alpha", "eta", "eps", "objective",
-    "finetune_lr", "finetune_steps", "finetune_alpha", "strong_probability",
+    "finetune_lr", "finetune_steps", "finetune_alpha", "strong_probability", "severity_steps", "severity_top",
 )  # fmt: skip
 
 

@@ -86,10 +86,12 @@ class FanFigure:
             fig = Figure(figsize=(7.4, 4.2))
             fig.subplots_adjust(left=0.17, right=0.97, bottom=0.14, top=0.89)  # whatever the numbers on the axis are
             fan_legend(fig, self.reference, "upper center")
-            self.kept = KeptFigure(fig, whole=[fig.subplots()])
-        ax = self.kept.fig.axes[0]
-        for old in (*ax.lines, *ax.collections):  # ticks are the slowest part, and would be cleared, too
+            self.ax = fig.subplots()
+            self.ax.yaxis.set_label_coords(-0.135, 0.5)  # looking for room for it takes long
+            self.kept = KeptFigure(fig)
+        for old in (*self.ax.lines, *self.ax.collections):  # ticks are the slowest part, and would be cleared, too
             old.remove()
-        fan_panel(ax, fan, self.reference, method, metric, self.pairs)
-        ax.set_ylim(*ends)
+        fan_panel(self.ax, fan, self.reference, method, metric, self.pairs)
+        self.ax.set_ylim(*ends)
+        self.kept.moving = [self.ax.yaxis, *self.ax.collections, *self.ax.lines, self.ax.spines.left]  # the other axis stays
         return self.kept.picture()

@@ -71,14 +71,12 @@ class KeptFigure:
     Args:
         fig: with its first content.
         images: on axes that hold nothing else.
-        whole: axes that are drawn anew with ticks and labels, which takes longest.
-        moving: artists of other axes that change; none may leave its axes.
+        moving: artists of other axes that change, in the order in which they are drawn. An axis with its ticks and label
+            can be one, and takes longest.
     """
 
-    def __init__(
-        self, fig: Figure, images: Sequence[KeptImage] = (), whole: Sequence[Axes] = (), moving: Sequence[Artist] = ()
-    ) -> None:
-        self.fig, self.images, self.whole, self.moving = fig, list(images), list(whole), list(moving)
+    def __init__(self, fig: Figure, images: Sequence[KeptImage] = (), moving: Sequence[Artist] = ()) -> None:
+        self.fig, self.images, self.moving = fig, list(images), list(moving)
         self._canvas: FigureCanvasAgg | None = None
         self._given = False
 
@@ -93,7 +91,7 @@ class KeptFigure:
         self.prepare()
         self._canvas.restore_region(self._stays)
         renderer = self._canvas.get_renderer()
-        for artist in (*(part for image in self.images for part in image.parts()), *self.whole, *self.moving):
+        for artist in (*(part for image in self.images for part in image.parts()), *self.moving):
             artist.draw(renderer)
         return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
 
@@ -102,12 +100,11 @@ class KeptFigure:
         if self._canvas is not None:
             return
         self._canvas = FigureCanvasAgg(self.fig)
-        anew = [*(image.ax for image in self.images), *self.whole]
-        for ax in anew:
-            ax.set_visible(False)
+        for image in self.images:
+            image.ax.set_visible(False)
         for artist in self.moving:
             artist.set_animated(True)  # left out of what is drawn as a whole
         self._canvas.draw()
         self._stays = self._canvas.copy_from_bbox(self.fig.bbox)
-        for ax in anew:
-            ax.set_visible(True)
+        for image in self.images:
+            image.ax.set_visible(True)

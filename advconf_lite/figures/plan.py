@@ -28,7 +28,8 @@ def durations(seconds: Mapping[str, float], words: Mapping[str, str]) -> Figure:
     colours = [VERMILLION if value > LESSON else BLUE for value in seconds.values()]
     ax.barh(list(seconds), list(seconds.values()), color=colours, height=0.6, left=0.5)
     for place, (name, value) in enumerate(seconds.items()):
-        ax.annotate(words[name], (value + 0.5, place), xytext=(6, 0), textcoords="offset points", va="center")
+        place, clear = (value + 0.5, place), {"fc": "white", "ec": "none", "pad": 1}  # of the dashed line
+        ax.annotate(words[name], place, xytext=(6, 0), textcoords="offset points", va="center", bbox=clear)
     ax.axvline(LESSON, color="0.3", lw=1, ls="--")
     ax.set_xscale("log")
     ax.set_xlim(0.5, 40 * max(LESSON, *seconds.values()))

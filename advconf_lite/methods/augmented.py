@@ -6,7 +6,7 @@ import torch
 from monai.transforms import Compose, RandAdjustContrast, RandBiasField, RandGaussianNoise, RandGibbsNoise
 from torch import Tensor
 
-from advconf_lite.head_training import Learner, Turn
+from advconf_lite.head_training import HeadMethod, Learner, Row, Turn
 from advconf_lite.methods.controls import Control
 from advconf_lite.methods.registry import register
 from advconf_lite.support.randomness import derived_seed
@@ -64,8 +64,28 @@ class StrongAugmentation(Control):
     simulated scanners enters, so a gain is not knowledge of the test."""
 
     def images(self, turn: Turn, learner: Learner) -> Tensor:
-        def make() -> Tensor:
-            seed = derived_seed("strong augmentation", turn.seed, turn.number)
-            return strongly_augmented(turn.x, seed, learner.settings.strong_probability)
+        return strong(turn, learner)
 
-        return turn.once(self.name, make)
+
+@register("adversarial+strong")
+class AdversarialStrong(HeadMethod):
+    """Algorithm 1 on strongly augmented images: the clean half, which the head sees too, is that of `strong-augmentation`.
+    Not in the paper."""
+
+    needs_gradient = False  # of the shared pass: its own images have a pass of their own
+
+    def step(self, turn: Turn, learner: Learner) -> Row:
+        gradient = turn.number >= learner.settings.warmup_batches
+
+        def make() -> Turn:
+            pair = strong(turn, learner), turn.y  # drawn here: a turn that held the one that holds it would stay in memory
+            return Turn(turn.segmenter, lambda word: pair, turn.number, turn.seed, gradient)
+
+        share = learner.settings.strong_probability, gradient
+        return super().step(turn.once(f"strong turn, {share}", make), learner)
+
+
+def strong(turn: Turn, learner: Learner) -> Tensor:
+    """The clean batch, strongly augmented; the same for all heads with one probability."""
+    probability, seed = learner.settings.strong_probability, derived_seed("strong augmentation", turn.seed, turn.number)
+    return turn.once(f"strong images, {probability}", lambda: strongly_augmented(turn.x, seed, probability))

@@ -46,6 +46,9 @@ class Control(HeadMethod):
     algorithm = OtherImages
     needs_gradient = False
 
+    def passes(self, settings: Settings) -> int:
+        return 2
+
     def loop_step(self, turn: Turn, learner: Learner) -> Row:
         loop = learner.algorithm
         loop.turn, loop.make = turn, lambda: self.images(turn, learner)

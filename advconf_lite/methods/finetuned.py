@@ -17,7 +17,7 @@ from advconf_lite.head_training import HeadMethod, Learner, Row, Turn
 from advconf_lite.methods.registry import register
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter
-from advconf_lite.settings import Schedule
+from advconf_lite.settings import Schedule, Settings
 
 
 @register("finetuned")
@@ -36,6 +36,9 @@ class Finetuned(HeadMethod):
         alpha = s.alpha if s.finetune_alpha is None else s.finetune_alpha
         settings = replace(s, head_lr=s.head_lr * s.finetune_lr, alpha=alpha, warmup_batches=0)
         return replace(schedule, head_steps=max(1, round(schedule.head_steps * s.finetune_steps)), settings=settings)
+
+    def passes(self, settings: Settings) -> int:
+        return 9  # both halves forward through both networks, back to the images, and back to the copy's weights (twice 2)
 
     def build(self, head: nn.Module, segmenter: Segmenter, g: Quality) -> nn.Module:
         return FinetunedHead(head, segmenter)

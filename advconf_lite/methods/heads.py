@@ -9,7 +9,7 @@ import torch
 from advconf_lite.adversarial import Half
 from advconf_lite.head_training import HeadMethod, Learner, Row, Turn
 from advconf_lite.methods.registry import register
-from advconf_lite.settings import Schedule
+from advconf_lite.settings import Schedule, Settings
 
 
 @register("plain")
@@ -17,6 +17,9 @@ class Plain(HeadMethod):
     """The head without Algorithm 1: B clean images a step (paper, section 3.1; the baseline of Figure 3, as published)."""
 
     needs_gradient = False
+
+    def passes(self, settings: Settings) -> int:
+        return 1
 
     def step(self, turn: Turn, learner: Learner) -> Row:
         return learner.algorithm.plain_step(turn.clean)
@@ -27,6 +30,9 @@ class Plain2B(Plain):
     """`plain` on 2B fresh images a step, as many as Algorithm 1 sees. The first B are the clean batch that all heads share.
 
     The published script computes this batch size for its baseline, and then does not pass it on."""
+
+    def passes(self, settings: Settings) -> int:
+        return 2
 
     def step(self, turn: Turn, learner: Learner) -> Row:
         return learner.algorithm.plain_step(joined(turn.clean, turn.second()))

@@ -30,8 +30,8 @@ def soft_dice(probabilities: Tensor, masks: Tensor, include_background: bool = F
     labels = torch.arange(first, probabilities.shape[1], device=masks.device)
     m = masks.flatten(1)[:, None] == labels[:, None]
     area = m.sum(2)
-    absent = torch.log1p(-p).sum(2).exp()
-    return torch.where(area == 0, absent, 2 * (p * m).sum(2) / (p.sum(2) + area)).float()
+    absent = (1 - p).prod(2)  # by logarithms, one certain pixel would make the gradient of every class NaN
+    return torch.where(area == 0, absent, 2 * (p * m).sum(2) / (p.sum(2) + area).clamp_min(1e-300)).float()
 
 
 @register("soft-dice")

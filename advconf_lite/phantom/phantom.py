@@ -10,6 +10,7 @@ every image size, and results do not depend on the number of workers, on threads
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from advconf_lite import __version__
 from advconf_lite.data.slices import SliceSet, write_slice_set
 from advconf_lite.data.splits import split_by_subject
 from advconf_lite.phantom.organs import find_organ
+from advconf_lite.phantom.scanner import Scanner
 from advconf_lite.phantom.scanner_tables import source_scanner, target_scanners, validation_scanners
 from advconf_lite.phantom.subject import make_subject
 from advconf_lite.support.errors import BadInput
@@ -41,6 +43,7 @@ def make_phantom(
     seed: int = 0,
     progress: bool = True,
     workers: int | None = None,
+    targets: Sequence[Scanner] | None = None,
 ) -> SliceSet:
     """Make the phantom and write it as a slice set.
 
@@ -52,6 +55,7 @@ def make_phantom(
         subjects: how many, as {"source": n, "validation": n per scanner, "target": n per scanner}.
         seed: everything follows from it.
         workers: processes, default one per core; the result does not depend on it.
+        targets: scanners in the place of the organ's own test scanners; their names choose their patients.
 
     Returns:
         The `SliceSet`. Source subjects are split by subject; validation scanners have split "val", target
@@ -66,7 +70,7 @@ def make_phantom(
     table = {
         "source": (source_scanner(organ),),
         "validation": validation_scanners(organ),
-        "target": target_scanners(organ),
+        "target": target_scanners(organ) if targets is None else tuple(targets),
     }
     jobs, rows = [], []
     for role in ROLES:

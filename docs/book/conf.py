@@ -19,6 +19,7 @@ exclude_patterns = ["notebooks/student"]
 root_doc = "README"
 nb_execution_mode = "off"  # what is stored is shown; a test holds it against the lessons
 nb_mime_priority_overrides = [("html", "text/html", 1)]  # a figure with its caption and words, and no bare PNG
+nb_render_markdown_format = "myst"  # as the lessons' own text: the default knows no tables
 nb_ipywidgets_js = {}  # a slider needs a kernel; its first picture stands beside it
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from advconf_lite.adversarial import relative_norm
+from advconf_lite.adversarial import Half, relative_norm, segment
 from advconf_lite.course.explore import Slider
 from advconf_lite.course.probing import Effect, apply_delta, head_delta
 from advconf_lite.course.widgets.widget import Case, Widget, good_cases, on_device
@@ -51,10 +51,17 @@ def direction_of(
 
 
 def fooled(
-    segmenter: Segmenter, head: nn.Module, x: Tensor, y: Tensor, direction: Tensor, size: float, g: Quality
+    segmenter: Segmenter,
+    head: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    direction: Tensor,
+    size: float,
+    g: Quality,
+    clean: Half | None = None,
 ) -> Effect:
-    """What x + delta does, with ||delta|| = size ||x|| in the direction (1, 1, H, W)."""
-    return apply_delta(read_by(head, segmenter), head, x, y, with_norms(direction, size * x), g)
+    """What x + delta does, with ||delta|| = size ||x|| in the direction (1, 1, H, W); `clean` as for `apply_delta`."""
+    return apply_delta(read_by(head, segmenter), head, x, y, with_norms(direction, size * x), g, clean)
 
 
 class Fooling(Widget):
@@ -70,6 +77,7 @@ class Fooling(Widget):
         self.title = self.g.measure.title
         self.figure = FoolingFigure(run.experiment.class_names, run.experiment.spacing_mm, self.title)
         self._directions: dict[tuple[int, str, str], Tensor] = {}
+        self._clean: dict[tuple[int, bool | str], Half] = {}  # one for all heads that read the segmenter's own features
         self.size = 0.0
 
     @property
@@ -88,11 +96,15 @@ class Fooling(Widget):
         return {"grade": self.grade_lost, "dice": self.quality_lost} if self.size > 0 else None
 
     def draw(self, slice: int, head: str, direction: str, size: float) -> tuple[Figure | np.ndarray, str]:
-        case, self.size = self.cases[slice - 1], size
+        case, self.size, judge = self.cases[slice - 1], size, self.heads[head]
         key = (slice, "" if direction in (RANDOM, LOSS) else head, direction)  # whatever the size; the slowest part
         if key not in self._directions:
-            self._directions[key] = direction_of(direction, self.segmenter, self.heads[head], case.x, case.y, self.settings)
-        self.now = fooled(self.segmenter, self.heads[head], case.x, case.y, self._directions[key], size, self.g)
+            self._directions[key] = direction_of(direction, self.segmenter, judge, case.x, case.y, self.settings)
+        net = read_by(judge, self.segmenter)
+        if (place := (slice, net is self.segmenter or head)) not in self._clean:
+            self._clean[place] = segment(net, case.x, case.y)
+        way, clean = self._directions[key], self._clean[place]
+        self.now = fooled(self.segmenter, judge, case.x, case.y, way, size, self.g, clean)
         images = [each[0, 0].cpu().numpy() for each in self.now.x]
         masks = [each[0].cpu().numpy() for each in (case.y, *self.now.y_hat)]
         fig = self.figure.draw(*images, *masks, self.grade_lost, self.quality_lost, head)

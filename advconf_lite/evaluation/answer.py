@@ -1,0 +1,205 @@
+"""Does anything beat Algorithm 1 and strong augmentation? In words, from the intervals of results/evidence-*.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from advconf_lite.evaluation.predictions import CONSTANT
+from advconf_lite.evaluation.verdict import BETTER, ENOUGH_SEGMENTERS, UNKNOWN, Finding, word_of
+
+# Named before the first run: what must be beaten, and in what.
+RIVALS = ("adversarial", "strong-augmentation")
+ENDPOINTS = ("eaurc", "mae")
+WITHIN = 0.03  # of the level, what a bound's coverage may be off
+NAMES = {"eaurc": "eAURC", "mae": "MAE"}
+
+
+@dataclass
+class Compared:
+    """What one protocol has found, as its files in results/ have it.
+
+    Attributes:
+        stem: the files' name, such as evidence-phantom-prostate-quick.
+        shift: how far the targets lie from the source, in a word.
+        sealed: run once, after all settings were frozen.
+        differences: method, against, of each metric its value, _low and _high, segmenters, pairs_of_seeds; one quality, one
+            rule.
+        costs: method -> (segmenter passes in training, passes an image in use).
+    """
+
+    stem: str
+    shift: str
+    sealed: bool
+    differences: pd.DataFrame
+    costs: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.stem.removeprefix("evidence-")
+
+    @property
+    def tried(self) -> list[str]:
+        return [name for name in dict.fromkeys(self.differences["method"]) if name not in (*RIVALS, CONSTANT)]
+
+    def findings(self, method: str, metric: str) -> list[Finding]:
+        """`method` against each rival; none where one of the two only ranks."""
+        found = []
+        for row in self.differences[self.differences["method"] == method].itertuples():
+            value, low, high = (getattr(row, metric + end, float("nan")) for end in ("", "_low", "_high"))
+            if row.against in RIVALS and value == value:
+                word = word_of(metric, low, high)
+                found.append(Finding(self.name, "dice", method, row.against, metric, value, low, high, word))
+        return found
+
+    def beats(self, method: str, *metrics: str) -> bool:
+        """Whether every interval against every rival lies on the good side of 0, in each of the metrics."""
+        found = [self.findings(method, metric) for metric in metrics]
+        return all(len(each) == len(RIVALS) and all(f.word == BETTER for f in each) for each in found)
+
+    def winners(self, *metrics: str) -> list[str]:
+        return [name for name in self.tried if self.beats(name, *metrics)]
+
+
+def answer(protocols: Sequence[Compared], shift: str = "massive") -> list[str]:
+    """Sentences: yes or no over all protocols of a kind of shift, then each of them."""
+    chosen = [each for each in protocols if each.shift == shift]
+    if not chosen:
+        return [f"No protocol with {shift} shift has been run yet, so the question is open."]
+    winners = {each.name: each.winners(*ENDPOINTS) for each in chosen}
+    everywhere = [name for name in chosen[0].tried if all(name in each for each in winners.values())]
+    somewhere = [name for name in dict.fromkeys(sum(winners.values(), [])) if name not in everywhere]
+    asked = f"both Algorithm 1 and strong augmentation in eAURC and in MAE under {shift} shift"
+    places = _listed(list(winners))
+    if everywhere:
+        first = f"Yes: {_listed(everywhere)} beat{'s' if len(everywhere) == 1 else ''} {asked} ({places})."
+    elif somewhere:
+        where = [f"{name} on {_listed([p for p, won in winners.items() if name in won])}" for name in somewhere]
+        first = f"Not everywhere: {_listed(where)}, of {places}; no method beats {asked} in all of them."
+    else:
+        first = f"No: nothing beats {asked} ({places})."
+    return [first, *(sentence for each in chosen for sentence in of_protocol(each)), *_sealed(chosen)]
+
+
+def of_protocol(found: Compared) -> list[str]:
+    """What one protocol says, for any kind of shift."""
+    both, tried = found.winners(*ENDPOINTS), found.tried
+    seeds = found.differences.iloc[0] if len(found.differences) else None
+    if seeds is None or not tried:
+        return [f"{found.name}: nothing to compare."]
+    counts = f"{len(tried)} methods, {int(seeds.segmenters)} segmenters, {int(seeds.pairs_of_seeds)} pairs of seeds"
+    head = f"{found.name} ({found.shift} shift; {counts}):"
+    parts = [f"{name} beats both in both ({_numbers(found, name, *ENDPOINTS)}; {_cost(found, name)})" for name in both]
+    for metric in ENDPOINTS:
+        alone = [name for name in found.winners(metric) if name not in both]
+        if alone:
+            shown = [f"{name} ({_numbers(found, name, metric)}; {_cost(found, name)})" for name in alone]
+            parts.append(f"in {NAMES[metric]} alone {_listed(shown)} beat{'s' if len(alone) == 1 else ''} both")
+    if not both:
+        parts.insert(0, "no method beats both in both with 95 % certainty")
+    below = [name for name in dict.fromkeys(found.differences["method"]) if _below_floor(found, name)]
+    parts.append(f"certainly below the MAE of a constant: {_listed(below) if below else 'none'}")
+    text = f"{head} {'; '.join(parts)}."
+    if seeds.segmenters < ENOUGH_SEGMENTERS:
+        text += f" Resampling only {int(seeds.segmenters)} segmenters gives intervals that are too narrow."
+    return [text]
+
+
+def by_rule(found: dict[str, Compared]) -> str:
+    """Which words on the endpoints depend on the rule for absent classes: rule -> what was found under it."""
+    words: dict[tuple[str, str, str], dict[str, str]] = {}
+    for rule, each in found.items():
+        for method in each.tried:
+            for metric in ENDPOINTS:
+                for f in each.findings(method, metric):
+                    words.setdefault((method, f.against, metric), {})[rule] = f.word
+    differ = {key: said for key, said in words.items() if len(set(said.values()) - {UNKNOWN}) > 1}
+    if len(found) < 2 or not words:
+        return ""
+    text = f"Under {len(found)} rules for absent classes {len(differ)} of {len(words)} words differ"
+    shown = [
+        f"{method} against {against} in {NAMES[metric]}: {', '.join(f'{rule} {word}' for rule, word in said.items())}"
+        for (method, against, metric), said in differ.items()
+    ]
+    return f"{text}: {'; '.join(shown)}." if shown else f"{text}."
+
+
+def _sealed(chosen: Sequence[Compared]) -> list[str]:
+    """Whether what was found on scanners that were known held on those that were not."""
+    known = list(dict.fromkeys(sum((each.winners(*ENDPOINTS) for each in chosen if not each.sealed), [])))
+    sentences = []
+    for each in (each for each in chosen if each.sealed):
+        if known:
+            words = [f"{name} {'holds' if each.beats(name, *ENDPOINTS) else 'does not hold'}" for name in known]
+            sentences.append(f"On the sealed scanners, run once ({each.name}): {_listed(words)}.")
+        else:
+            sentences.append(f"There was nothing to confirm on the sealed scanners ({each.name}).")
+    return sentences
+
+
+def _numbers(found: Compared, method: str, *metrics: str) -> str:
+    """Each difference as the interval has it, "eAURC against adversarial -0.012, -0.020 to -0.004, against ..."."""
+    parts = []
+    for metric in metrics:
+        parts.append(NAMES[metric] + "".join(f" against {f.against} {f.numbers()}," for f in found.findings(method, metric)))
+    return " ".join(parts).rstrip(",")
+
+
+def _cost(found: Compared, method: str) -> str:
+    ours, theirs = found.costs.get(method), found.costs.get(RIVALS[0])
+    if not ours or not theirs or not theirs[0]:
+        return "cost not measured"
+    training = f"{ours[0] / theirs[0]:.1f} times Algorithm 1's passes in training" if ours[0] else "no head to train"
+    return f"{training}, {ours[1]:g} pass{'' if ours[1] == 1 else 'es'} an image in use"
+
+
+def labels_said(rows: Sequence[dict[str, str]], level: float = 0.9, quality: str = "dice") -> str:
+    """What `calibrate --curve` gave on the targets: when labels halve the error, whether the bound holds, whether few harm.
+
+    Args:
+        rows: of results/evidence-*-labels.csv: method, mae, fewest_labels, and for numbers of labels K mae_K, used_K
+            and coverage_K; empty where something could not be measured.
+    """
+    rows = [row for row in rows if row["quality"] == quality]
+    if not rows:
+        return ""
+    few, many = sorted(int(name.removeprefix("mae_")) for name in rows[0] if name.removeprefix("mae_").isdigit())
+    halved = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == method]
+        ks = sorted(int(row["fewest_labels"]) for row in mine if row["fewest_labels"])
+        shown = f" ({ks[0]} to {ks[-1]} labels)" if ks else ""
+        halved.append(f"{method} on {len(ks)} of {len(mine)}{shown}")
+    parts = [f"Labels halve the MAE of {_listed(halved)} targets"]
+    covered = [float(row[f"coverage_{many}"]) for row in rows if row[f"coverage_{many}"]]
+    if covered:
+        within = sum(abs(each - level) <= WITHIN + 1e-9 for each in covered)
+        parts.append(
+            f"with {many} labels the {level:.0%} bound covers {sum(covered) / len(covered):.3f} of held-out people's slices "
+            f"on average ({min(covered):.3f} to {max(covered):.3f} by method and target), within {100 * WITHIN:.0f} points "
+            f"on {within} of {len(covered)}"
+        )
+    else:
+        parts.append(f"no bound could be measured with {many} labels")
+    measured = [row for row in rows if row[f"mae_{few}"] and row["mae"]]
+    worse = [row for row in measured if float(row[f"mae_{few}"]) > float(row["mae"])]
+    used = [float(row[f"used_{few}"]) for row in measured if row[f"used_{few}"]]
+    if measured:
+        parts.append(
+            f"with {few} labels the MAE is larger than without on {len(worse)} of {len(measured)}, and the correction is "
+            f"refused in {1 - sum(used) / len(used):.0%} of the draws"
+        )
+    return "; ".join(parts) + "."
+
+
+def _below_floor(found: Compared, method: str) -> bool:
+    rows = found.differences
+    rows = rows[(rows["method"] == method) & (rows["against"] == CONSTANT)]
+    return len(rows) == 1 and word_of("mae", float(rows["mae_low"].iloc[0]), float(rows["mae_high"].iloc[0])) == BETTER
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,176 @@
+"""From finished parts to results/evidence-*.csv: five small tables of a protocol, and its line in provenance.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import monai
+import numpy as np
+import pandas as pd
+import torch
+from costs import of_method
+from studies import Study, curve, newer
+
+from advconf_lite.evaluation.labels_needed import smallest_k
+from advconf_lite.evaluation.levels import MEAN, levels_and_differences
+from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
+from advconf_lite.evaluation.rules import COUNTED, rules, under
+from advconf_lite.experiment.run import Run
+from advconf_lite.metrics import METRICS, REPORTED
+from advconf_lite.support.alone import alone_in
+from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_atomically, write_text
+
+Pairs = list[tuple[int, int]]
+ENDS = ("", "_low", "_high")
+KS, LEVEL = (5, 50), 0.9
+
+
+def joined(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
+    """Predictions of all folds: each subject is tested in one of them, by that fold's networks."""
+    return pd.concat([study.predictions(pairs) for study in studies], ignore_index=True)
+
+
+def shared_pairs(studies: Sequence[Study]) -> Pairs:
+    """Pairs of seeds that every fold has finished."""
+    return [pair for pair in studies[0].pairs if all(pair in study.finished for study in studies)]
+
+
+def metric_tables(
+    studies: Sequence[Study], pairs: Pairs, against: Sequence[str], resamples: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Levels and differences, under each rule for absent classes, as text; single domains under the first rule alone."""
+    predictions, levels, differences = joined(studies, pairs), [], []
+    for rule in rules(predictions):
+        level, difference = levels_and_differences(under(predictions, rule), studies[0].source, against, resamples)
+        levels.append((level if rule == COUNTED else level[level["domain"] == MEAN]).assign(rule=rule))
+        differences.append(difference.assign(rule=rule))
+    level, difference = (pd.concat(tables, ignore_index=True) for tables in (levels, differences))
+    columns = [name + end for name in REPORTED for end in ENDS]
+    level["true_score"] = level["true_score"].map("{:.3f}".format)
+    for name in columns:
+        metric = METRICS[name.removesuffix("_low").removesuffix("_high")]
+        level[name] = level[name].map(lambda value: _text(value, "{:.3f}"))
+        difference[name] = difference[name].map(lambda value, metric=metric: _text(value, f"{{:+.{metric.digits}f}}"))
+    level.loc[level["method"] == CONSTANT, [f"pearson{end}" for end in ENDS]] = ""  # it has one value for each segmenter
+    return (
+        level[["rule", "quality", "domain", "method", "subjects", "slices", "true_score", *columns]],
+        difference[["rule", "quality", "method", "against", *columns, "segmenters", "pairs_of_seeds"]],
+    )
+
+
+def _text(value: float, form: str) -> str:
+    return form.format(value) if np.isfinite(value) else ""
+
+
+def history_table(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
+    """Of each method its cost, and of those with perturbed images the medians of the last tenth of their steps."""
+    rows = []
+    for quality, names in studies[0].questions.items():
+        run: Run = getattr(studies[0], "base", studies[0]).runs[quality]
+        history = pd.concat([getattr(study, "base", study).run.history() for study in studies], ignore_index=True)
+        history = history[(history["quality"] == quality) & history.set_index(SEEDS).index.isin(pairs)]
+        for name in names:
+            cost = of_method(studies[0].costs, run, name, quality)
+            rows.append({"quality": quality, "method": name, **cost, **_last_tenth(history[history["method"] == name])})
+    table = pd.DataFrame(rows)
+    forms = {"steps": "{:.0f}", "passes_a_step": "{:.2f}", "training_passes": "{:.0f}", "seconds_a_step": "{:.3f}",
+             "predicted_drop": "{:.3f}", "true_drop": "{:.3f}", "norm": "{:.4f}"}  # fmt: skip
+    for column, form in forms.items():
+        table[column] = table[column].map(lambda value, form=form: _text(value, form)) if column in table else ""
+    return table[["quality", "method", "passes_in_use", *forms]]
+
+
+def _last_tenth(rows: pd.DataFrame) -> dict[str, float]:
+    """Medians over pairs of seeds, each of the last tenth of its steps that had perturbed images."""
+    medians = []
+    for _, steps in rows.groupby(SEEDS):
+        steps = steps[steps["delta_norm"].notna()]
+        medians.append(steps.tail(max(1, len(steps) // 10))[["predicted_drop", "true_drop", "delta_norm"]].median())
+    return pd.DataFrame(medians).median().rename({"delta_norm": "norm"}).to_dict() if medians else {}
+
+
+def kept_curve(study: Study, pairs: Pairs, repeats: int, resamples: int) -> pd.DataFrame:
+    """`curve`, which takes minutes, from labels-needed.csv while that is newer than the predictions."""
+    path, asked = study.folder / "labels-needed.csv", {"repeats": repeats, "resamples": resamples}
+    if newer(path, study.run.predictions_path):
+        there = pd.read_csv(path, dtype={"domain": str})
+        if asked.items() <= there.iloc[0].to_dict().items():
+            return there
+    whole = curve(study, pairs, repeats, resamples).assign(**asked)
+    write_atomically(path, lambda temporary: whole.to_csv(temporary, index=False))
+    return whole
+
+
+def labels_table(studies: Sequence[Study], pairs: Pairs, repeats: int, resamples: int) -> pd.DataFrame:
+    """What labels of a target are worth, per fold: the curve whole goes beside the runs, and a row of it here."""
+    rows = []
+    for number, study in enumerate(studies, start=1):
+        try:
+            whole = kept_curve(study, pairs, repeats, resamples)
+        except BadInput as error:  # too few people to hold somebody out
+            print(f"{study.folder}: {error}")
+            continue
+        enough = smallest_k(whole)
+        for row in enough[enough["domain"] != study.source].itertuples():
+            part = whole[
+                (whole["quality"] == row.quality) & (whole["method"] == row.method) & (whole["domain"] == row.domain)
+            ]
+            part = part.set_index("k")
+            line = {"fold": number if len(studies) > 1 else "", "quality": row.quality, "method": row.method,
+                    "domain": row.domain, "mae": _text(row.mae, "{:.3f}"), "fewest_labels": _text(row.k, "{:.0f}"),
+                    "mae_then": _text(row.mae_at_k, "{:.3f}")}  # fmt: skip
+            for k in KS:
+                there = part.loc[k] if k in part.index else pd.Series(dtype=float)
+                for name in ("mae", "used", "worse", "coverage"):
+                    line[f"{name}_{k}"] = _text(there.get(name, np.nan), "{:.3f}")
+            rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def seconds_table(logs: Sequence[Path]) -> pd.DataFrame:
+    """Seconds of each kind of part."""
+    whole = pd.concat([pd.read_csv(log) for log in logs if log.exists()], ignore_index=True)
+    rows = [
+        {"part": kind, "made": len(part), "seconds": f"{part['seconds'].sum():.0f}",
+         "of_which_resumed": int(part["resumed"].astype(bool).sum())}
+        for kind, part in whole.groupby("kind", sort=False)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def publish(results: Path, stem: str, tables: dict[str, pd.DataFrame], provenance: dict[str, str]) -> list[Path]:
+    """Write each table as STEM[-NAME].csv and the protocol's line of provenance.csv, which others may be writing, too."""
+    results.mkdir(parents=True, exist_ok=True)
+    written = []
+    with alone_in(results, wait=True):
+        for name, table in ((name, table) for name, table in tables.items() if len(table)):
+            path = results / f"{stem}{'-' + name if name else ''}.csv"
+            written.append(write_atomically(path, lambda path, table=table: table.to_csv(path, index=False)))
+        path = results / "provenance.csv"
+        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))) if path.exists() else []
+        row = {"file": f"{stem}.csv", **provenance}
+        columns = list(lines[0]) if lines else list(row)
+        place = next((number for number, line in enumerate(lines) if line["file"] == row["file"]), len(lines))
+        lines[place : place + 1] = [row]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+        write_text(path, text.getvalue())
+    return [*written, path]
+
+
+def versions() -> str:
+    own = {"torch": torch.__version__, "monai": monai.__version__, "numpy": np.__version__}
+    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version}" for name, version in own.items())])
+
+
+def commits(logs: Sequence[Path]) -> str:
+    """Of all parts, in the order in which they were made."""
+    found = [pd.read_csv(log)["commit"].dropna().astype(str) for log in logs if log.exists()]
+    return " ".join(dict.fromkeys(name[:7] + name[40:] for each in found for name in each))

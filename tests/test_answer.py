@@ -1,0 +1,101 @@
+"""The evidence's answer: yes, no, or not everywhere, as the intervals have it, with tables made by hand for each."""
+
+import pandas as pd
+import pytest
+
+from advconf_lite.evaluation.answer import RIVALS, Compared, answer, by_rule, labels_said, of_protocol
+
+BETTER, OPEN, WORSE = (-0.02, -0.03, -0.01), (-0.01, -0.03, 0.01), (0.02, 0.01, 0.03)
+NOTHING = (float("nan"),) * 3
+
+
+def protocol(name, methods, shift="massive", sealed=False, segmenters=5):
+    """`methods`: name -> (eAURC, MAE) against both rivals."""
+    rows = []
+    for method, (eaurc, mae) in methods.items():
+        for other in RIVALS:
+            row = {"method": method, "against": other, "segmenters": segmenters, "pairs_of_seeds": 15}
+            for metric, values in (("eaurc", eaurc), ("mae", mae)):
+                row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), values))
+            rows.append(row)
+    costs = {"adversarial": (2000.0, 1.0), "new": (3000.0, 1.0), "many": (0.0, 16.0)}
+    return Compared(f"evidence-{name}", shift, sealed, pd.DataFrame(rows), costs)
+
+
+def test_yes_with_numbers_and_cost():
+    first, said, *rest = answer([protocol("prostate", {"new": (BETTER, BETTER), "old": (OPEN, BETTER)})])
+    assert first.startswith(
+        "Yes: new beats both Algorithm 1 and strong augmentation in eAURC and in MAE under massive shift"
+    )
+    assert "eAURC against adversarial -0.0200, -0.0300 to -0.0100, against strong-augmentation -0.0200" in said
+    assert "MAE against adversarial" in said
+    assert "1.5 times Algorithm 1's passes in training, 1 pass an image in use" in said
+    assert "in MAE alone old (" in said and rest == [] and "2 methods, 5 segmenters, 15 pairs" in said
+
+
+@pytest.mark.parametrize("eaurc, mae", [(OPEN, BETTER), (BETTER, OPEN), (BETTER, WORSE), (BETTER, NOTHING), (WORSE, WORSE)])
+def test_three_of_four_are_no_answer(eaurc, mae):
+    first, said, *_ = answer([protocol("prostate", {"new": (eaurc, mae)})])
+    assert first.startswith("No: nothing beats") and "no method beats both in both with 95 % certainty" in said
+
+
+def test_against_one_rival_alone_is_no_answer():
+    found = protocol("prostate", {"new": (BETTER, BETTER)})
+    found.differences.loc[found.differences["against"] == "adversarial", "mae_high"] = 0.001
+    assert answer([found])[0].startswith("No:")
+
+
+def test_a_method_that_only_ranks_can_win_in_ranking():
+    _, said, *_ = answer([protocol("prostate", {"many": (BETTER, NOTHING)})])
+    assert "in eAURC alone many (" in said and "no head to train, 16 passes an image in use" in said
+
+
+def test_not_everywhere_and_what_the_sealed_scanners_say():
+    known, hidden = {"new": (BETTER, BETTER), "luck": (BETTER, BETTER)}, {"new": (BETTER, BETTER), "luck": (BETTER, OPEN)}
+    text = answer([protocol("prostate", known), protocol("hidden", hidden, sealed=True)])
+    assert text[0].startswith("Yes: new beats") and "new holds and luck does not hold" in text[-1]
+    text = answer(
+        [protocol("prostate", {"luck": (BETTER, BETTER)}), protocol("hidden", {"luck": (BETTER, OPEN)}, sealed=True)]
+    )
+    assert text[0].startswith("Not everywhere: luck on prostate, of prostate and hidden")
+    text = answer([protocol("prostate", {"new": (OPEN, OPEN)}), protocol("hidden", {"new": (BETTER, BETTER)}, sealed=True)])
+    assert "nothing to confirm" in text[-1]
+
+
+def test_other_shifts_say_nothing_of_a_massive_one():
+    heart = protocol("heart", {"new": (BETTER, BETTER)}, shift="moderate", segmenters=3)
+    assert answer([heart]) == ["No protocol with massive shift has been run yet, so the question is open."]
+    assert of_protocol(heart)[0].endswith("Resampling only 3 segmenters gives intervals that are too narrow.")
+
+
+def test_what_is_below_a_constant():
+    found = protocol("prostate", {"new": (OPEN, OPEN)})
+    floor = {"method": "new", "against": "constant", "mae": -0.05, "mae_low": -0.06, "mae_high": -0.04}
+    found.differences = pd.concat([found.differences, pd.DataFrame([floor, floor | {"method": "old", "mae_high": 0.1}])])
+    assert "certainly below the MAE of a constant: new." in of_protocol(found)[0]
+
+
+def test_which_words_depend_on_the_rule():
+    rules = {"counted": protocol("heart", {"new": (BETTER, OPEN)}), "present": protocol("heart", {"new": (BETTER, BETTER)})}
+    text = by_rule(rules)
+    assert text.startswith("Under 2 rules for absent classes 2 of 4 words differ: new against adversarial in MAE: ")
+    assert "counted not told apart, present better" in text and "eAURC" not in text
+    assert by_rule({"counted": rules["counted"], "LV": rules["counted"]}).endswith("0 of 4 words differ.")
+    assert by_rule({"counted": rules["counted"]}) == ""
+
+
+def test_what_labels_are_worth():
+    row = {"quality": "dice", "method": "new", "mae": "0.200", "fewest_labels": "10", "mae_5": "0.210", "used_5": "0.500",
+           "coverage_5": "", "mae_50": "0.050", "used_50": "1.000", "coverage_50": "0.920"}  # fmt: skip
+    text = labels_said([row, row | {"fewest_labels": "", "mae_5": "0.100", "coverage_50": "0.800"}])
+    assert text.startswith(
+        "Labels halve the MAE of new on 1 of 2 (10 to 10 labels) targets; with 50 labels the 90% bound covers"
+    )
+    assert (
+        "0.860 of held-out people's slices on average (0.800 to 0.920 by method and target), within 3 points on 1 of 2"
+        in text
+    )
+    assert text.endswith(
+        "with 5 labels the MAE is larger than without on 1 of 2, and the correction is refused in 50% of the draws."
+    )
+    assert labels_said([row | {"quality": "surface_dice"}]) == ""

@@ -1,0 +1,266 @@
+"""The evidence's command: finished parts are kept, tables come from what is there, sealed scanners from a commit alone."""
+
+import csv
+import re
+from dataclasses import asdict
+from types import SimpleNamespace
+
+import evidence
+import evidence_tables
+import hearts
+import numpy as np
+import pandas as pd
+import pytest
+import sealed
+from pages import docs
+from studies import Study
+from teaching import predictions
+
+from advconf_lite.data.slices import read_slice_set
+from advconf_lite.evaluation.answer import labels_said
+from advconf_lite.evaluation.levels import MEAN, for_each_head, levels_and_differences
+from advconf_lite.evaluation.paired import compare
+from advconf_lite.evaluation.per_domain import metrics_table
+from advconf_lite.evaluation.predictions import constant_predictions
+from advconf_lite.phantom.scanner_tables import RANGES
+from advconf_lite.support.errors import BadInput
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+# ---- numbers
+
+
+def test_levels_and_differences_are_those_of_the_run():
+    table = predictions(seeds=((0, 0), (0, 1), (1, 0), (1, 1)))
+    table["predicted_score"] += np.random.default_rng(0).normal(0, 0.1, len(table))
+    source = table["domain"].iloc[0]
+    table = pd.concat([table, constant_predictions(table, {"dice": 0.6})], ignore_index=True)
+    levels, differences = levels_and_differences(table, source, ["adversarial", "constant"], resamples=50)
+    theirs = compare(table[table["method"] != "constant"], "adversarial", ["plain"], source, 50).set_index("metric")
+    (ours,) = differences[(differences["method"] == "plain") & (differences["against"] == "adversarial")].itertuples()
+    for name, row in theirs.iterrows():
+        shown = [getattr(ours, name + end) for end in ("", "_low", "_high")]
+        assert shown == pytest.approx([-row["difference"], -row["high"], -row["low"]])
+    assert (ours.segmenters, ours.pairs_of_seeds) == (2, 4)
+    metrics = metrics_table(table, resamples=0)
+    for row in levels[levels["domain"] != MEAN].itertuples():
+        same = metrics[(metrics["domain"] == row.domain) & (metrics["method"] == row.method)]
+        assert row.mae == pytest.approx(same["mae"].mean()) and row.slices == same["n_slices"].iloc[0]
+        assert row.mae_low <= row.mae <= row.mae_high
+    targets = levels[~levels["domain"].isin([MEAN, source])]
+    mean = levels[levels["domain"] == MEAN].set_index("method")
+    assert mean["mae"].to_dict() == pytest.approx(targets.groupby("method")["mae"].mean().to_dict())
+    assert len(for_each_head(table)) == len(table) + (table["method"] == "constant").sum()  # once more, for a second head
+
+
+def test_tables_have_every_rule_for_absent_classes():
+    table = predictions()
+    for name, better in (("A", 1.0), ("B", 0.5)):
+        table[f"true_{name}"], table[f"predicted_{name}"] = table["true_score"], better * table["predicted_score"]
+    table["absent"] = np.where(table["slice"] == 0, "B", "-")
+    study = SimpleNamespace(source="t0", predictions=lambda pairs: table)
+    levels, differences = evidence_tables.metric_tables([study], [(0, 0)], ["adversarial"], resamples=10)
+    assert set(differences["rule"]) == set(levels["rule"]) == {"counted", "present", "A", "B"}
+    mean = levels[levels["domain"] == MEAN].set_index(["rule", "method"])
+    assert set(levels.loc[levels["rule"] != "counted", "domain"]) == {MEAN}
+    assert mean.loc[("B", "plain"), "slices"] == 48 and mean.loc[("counted", "plain"), "slices"] == 64  # on two targets
+    assert float(mean.loc[("B", "plain"), "mae"]) > 0.2 > float(mean.loc[("A", "plain"), "mae"])
+
+
+def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
+    table = predictions(shift=0.3)
+    run = SimpleNamespace(predictions_path=tmp_path / "predictions.csv")
+    run.predictions_path.touch()
+    study = SimpleNamespace(folder=tmp_path, source="t0", run=run, predictions=lambda pairs: table)
+    study.validation = lambda pairs: table[table["domain"] == "t0"]
+    rows = evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20)
+    before = (tmp_path / "labels-needed.csv").stat().st_mtime_ns
+    pd.testing.assert_frame_equal(rows, evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20))
+    assert (tmp_path / "labels-needed.csv").stat().st_mtime_ns == before  # it is read while it is newer
+    assert len(rows) == 2 * 3 * 2 and set(rows["fold"]) == {1, 2}  # folds, methods with the constant, targets
+    assert len(pd.read_csv(tmp_path / "labels-needed.csv")) > len(rows) / 2
+    high = rows[rows["method"] == "adversarial"]
+    assert (high["mae"].astype(float) > 0.2).all() and set(high["fewest_labels"]) == {"5"}  # a shift that labels take away
+    assert "adversarial on 4 of 4 (5 to 5 labels)" in labels_said(rows.to_dict("records"))
+
+
+# ---- real hearts
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Six patients of the source, one of another maker, one volunteer at two levels of motion."""
+    people = [("ACDC", f"p{k}") for k in range(6)]
+    people += [("M&Ms Siemens", "A1"), ("motion-1", "P001-1"), ("motion-4", "P001-4")]
+    rows = [(*who, phase, number) for who in people for phase in ("ED", "ES") for number in (1, 2, 3)]
+    yy, xx = np.mgrid[:48, :48]
+    distance = np.hypot(yy - 24, xx - 24)
+    mask = np.where(distance < 8, 1, np.where(distance < 12, 2, np.where((distance < 18) & (xx < 20), 3, 0))).astype(
+        np.uint8
+    )
+    rng = np.random.default_rng(0)
+    images = np.clip(60 * mask + rng.normal(40, 10, (len(rows), 48, 48)), 0, 255).astype(np.uint8)
+    domain, subject, phase, number = (np.array(column) for column in zip(*rows))
+    keys = dict(image=images, mask=np.tile(mask, (len(rows), 1, 1)), domain=domain, subject=subject, phase=phase)
+    np.savez(tmp_path / "hearts.npz", **keys, slice=number.astype(np.int16))
+    return tmp_path / "hearts.npz"
+
+
+def test_hearts_become_slice_sets_once(npz, tmp_path):
+    made = hearts.make_sets(npz, tmp_path / "sets")
+    folds = [read_slice_set(made[f"acdc-fold-{k}"]) for k in (1, 2, 3)]
+    tested = [name for fold in folds for name in set(fold.table.loc[fold.table["split"] == "test", "subject"])]
+    assert sorted(tested) == [f"p{k}" for k in range(6)] and {fold.info["fold"] for fold in folds} == {"1/3", "2/3", "3/3"}
+    assert all(set(fold.table["domain"]) == {"ACDC"} for fold in folds)
+    dev = read_slice_set(made["hearts-dev"])
+    assert dev.target_domains == ["M&Ms Siemens", "motion-1", "motion-4"] and dev.class_names == ["LV", "MYO", "RV"]
+    motion = dev.table[dev.table["domain"].str.startswith("motion")]
+    assert set(motion["subject"]) == {"P001"} and set(motion["split"]) == {"test"}
+    assert set(dev.table.loc[dev.table["domain"] == "ACDC", "split"]) == {"train", "val", "test"}
+    before = (made["hearts-dev"] / "dataset.json").stat().st_mtime_ns
+    assert hearts.make_sets(None, tmp_path / "sets") == made  # the file is no longer needed
+    assert (made["hearts-dev"] / "dataset.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("spoilt", ["missing", "other keys", "no source", "text", "none given"])
+def test_hearts_that_cannot_be_read_are_one_sentence(npz, tmp_path, spoilt):
+    arrays = dict(np.load(npz))
+    if spoilt == "missing":
+        npz.unlink()
+    elif spoilt == "other keys":
+        np.savez(npz, image=arrays["image"])
+    elif spoilt == "no source":
+        np.savez(npz, **arrays | {"domain": np.full(len(arrays["domain"]), "elsewhere")})
+    elif spoilt == "text":
+        npz.write_text("no archive")
+    with pytest.raises(BadInput, match=r"keys image, mask|no slice of ACDC|no file to make it from"):
+        hearts.make_sets(None if spoilt == "none given" else npz, tmp_path / "sets")
+    assert not (tmp_path / "sets").exists()
+
+
+# ---- sealed scanners
+
+
+@pytest.mark.parametrize("organ", ["cardiac", "prostate"])
+def test_sealed_scanners_follow_from_the_commit_alone(organ):
+    one, again, other = (sealed.drawn(organ, commit) for commit in (COMMIT, COMMIT, COMMIT[::-1]))
+    assert one == again and not {scanner.snr for scanner in one} & {scanner.snr for scanner in other}
+    low, high = RANGES[organ]["resolution_mm"]
+    assert all(low <= scanner.resolution_mm <= high for scanner in one)
+    table = sealed.constants(one)
+    assert len(table) == sealed.NUMBER and table["snr"].iloc[0] == round(asdict(one[0])["snr"], 3)
+    assert "sequence" not in table  # the same of all
+
+
+def test_a_freeze_is_a_commit(tmp_path):
+    (tmp_path / "freeze.txt").write_text("HEAD~2 of last week")
+    for given, file in ((None, tmp_path / "freeze.txt"), ("main", tmp_path), (None, tmp_path / "gone.txt")):
+        with pytest.raises(BadInput, match="no commit|is not there"):
+            sealed.frozen_commit(given, file)
+
+
+# ---- the command, with few methods
+
+FEW = ("adversarial", "random-direction", "strong-augmentation", "soft-dice", "agreement-2", "not-yet")
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("evidence")
+
+
+@pytest.fixture(scope="module")
+def command(out):
+    few = ["--profile", "smoke", "--resamples", "20", "--repeats", "2", "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence, "METHODS", FEW)
+        patch.setattr(evidence, "OF_SURFACES", ("adversarial",))
+        patch.setattr(evidence.Protocol, "seeds_of", lambda self, profile: (2, 1))
+        patch.setattr(sealed, "_git", lambda *words: None)  # as where there is no clone, which would not know the commit
+        yield lambda *arguments: evidence.main([*arguments, *few])
+
+
+@pytest.fixture(scope="module")
+def finished(command, out):
+    """The phantom's prostate and its sealed scanners."""
+    assert command("phantom-prostate") == 0
+    before = files(out)
+    assert command("sealed-prostate", "--freeze", COMMIT) == 0
+    assert files(out) == before  # nothing was trained
+    return out
+
+
+def files(folder):
+    return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+
+
+def test_a_stopped_command_goes_on_and_makes_nothing_twice(command, out, capsys, monkeypatch):
+    assert command("phantom-prostate", "--only", "table") == 0
+    assert "no pair of seeds is finished yet" in capsys.readouterr().out
+    make = Study._heads
+
+    def stop(self, quality, pair):
+        part = make(self, quality, pair)
+        if pair == (1, 0):
+            part.make = lambda: (_ for _ in ()).throw(KeyboardInterrupt)
+        return part
+
+    monkeypatch.setattr(Study, "_heads", stop)
+    with pytest.raises(KeyboardInterrupt):
+        command("phantom-prostate")
+    said = capsys.readouterr().out
+    assert "left out, for this version has no such method: not-yet" in said and "left: about" in said
+    before = files(out)
+    assert len(before) == 2 + 3 + 1  # two segmenters; of one, three heads for Dice and one for surface Dice
+    assert command("phantom-prostate", "--only", "table") == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 pairs of seeds are finished" in said
+    monkeypatch.setattr(Study, "_heads", make)
+    assert command("phantom-prostate") == 0
+    after = files(out)
+    assert before.items() <= after.items() and len(after) > len(before)
+    log = pd.read_csv(out / "phantom-prostate-smoke" / "seconds.csv")
+    assert not log["part"].duplicated().any()
+    rows = list(csv.DictReader(open(out / "results" / "provenance.csv", encoding="utf-8")))
+    assert [row["file"] for row in rows] == ["evidence-phantom-prostate-smoke.csv"]
+    assert rows[0]["segmenter_seeds"] == "0 1" and "not-yet" in rows[0]["settings"]
+
+
+def test_costs_are_counted_in_passes(finished):
+    costs = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "costs.csv", keep_default_na=False)
+    heads = costs[(costs["quality"] == "dice") & costs["what"].isin(FEW)]
+    passes = heads.set_index("what")["passes"].to_dict()
+    # clean and perturbed images forward; Algorithm 1 also goes back from z to the clean ones
+    assert passes == {"adversarial": 3, "random-direction": 2, "strong-augmentation": 2}
+
+
+def test_sealed_scanners_need_networks_and_a_commit(command):
+    with pytest.raises(BadInput, match="needs the networks of phantom-heart"):
+        command("sealed-heart", "--freeze", COMMIT)
+    with pytest.raises(BadInput, match="no commit"):
+        command("sealed-prostate", "--freeze", "frozen")
+
+
+def test_the_scanners_of_a_freeze_are_scored_and_shown_once(command, finished):
+    scanners = pd.read_csv(finished / "results" / "evidence-sealed-prostate-smoke-scanners.csv")
+    levels = pd.read_csv(finished / "results" / "evidence-sealed-prostate-smoke.csv")
+    assert set(scanners["name"]) < set(levels["domain"]) and len(set(levels["domain"])) == sealed.NUMBER + 2
+    with pytest.raises(BadInput, match="sealed scanners are run once"):
+        command("sealed-prostate", "--freeze", COMMIT[::-1])
+
+
+def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):
+    results = docs.Results(finished / "results")
+    block = docs.evidence_blocks.protocol(results, "phantom-prostate-smoke", "../../")
+    assert block.startswith("phantom-prostate-smoke (massive shift; 3 methods, 2 segmenters, 2 pairs of seeds): ")
+    assert "| Dice | soft-dice | adversarial |" in block and "| Dice | constant | strong-augmentation |" in block
+    docs.evidence_blocks.protocol(results, "sealed-prostate-smoke", "../../")
+    assert list(results.unshown()) == []
+    text = docs.evidence_blocks.answered(results, "massive smoke")
+    assert re.match(r"(Yes|No|Not everywhere): .*phantom-prostate-smoke", text) and "sealed" in text
+    assert docs.evidence_blocks.protocol(results, "acdc-folds-quick", "../../") == "Not run yet."
+
+
+def test_a_protocol_that_does_not_exist(command):
+    with pytest.raises(BadInput, match="protocol 'lungs' is unknown; choose from phantom-heart"):
+        command("lungs")
