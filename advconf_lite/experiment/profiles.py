@@ -112,7 +112,7 @@ PROFILES = {
         checkpoint_steps=50,
         settings=QUICK,
     ),
-    "medium": Profile(  # an hour or so on two CPU cores for a segmenter and six heads
+    "medium": Profile(  # 40 minutes of one core for a segmenter and six heads
         name="medium",
         max_size=96,
         channels=(16, 32, 64, 128),
