@@ -63,13 +63,13 @@ class Algorithm1:
         # 3. Compute next iteration's adversarial perturbations (lines 18-24).
         row = {"loss": loss.item(), "clean": s.nanmean(1), "perturbed": s_adv.nanmean(1)}
         if self.s_hat_before is not None:
-            row |= {"delta_norm": self.norm_before.mean().item(), "true_drop": (self.s_before - s_adv).nanmean().item(),
-                    "predicted_drop": (self.s_hat_before - s_hat[B:].detach()).mean().item()}  # fmt: skip
-            self.alpha -= self.eta * (self.drop(row) - self.delta_s)  # line 20
-        row["alpha"] = self.alpha
+            drop = (self.s_hat_before - s_hat[B:].detach()).mean().item()  # C(z) - C(z')
+            row |= {"predicted_drop": drop, "true_drop": (self.s_before - s_adv).nanmean().item(),
+                    "delta_norm": self.norm_before.mean().item()}  # fmt: skip
+            self.alpha -= self.eta * (self.fallen(row) - self.delta_s)  # line 20
         self.x_adv, self.y_adv = self.next_images(x, gradient), clean.y  # lines 21-23
         self.s_hat_before, self.s_before, self.norm_before = s_hat[:B].detach(), s, relative_norm(self.delta, x)
-        return row
+        return row | {"alpha": self.alpha}
 
     def plain_step(self, clean: Half) -> dict[str, Tensor | float]:
         """A step on clean images alone: the warm-up (section 3.2), and the plain head."""
@@ -91,8 +91,8 @@ class Algorithm1:
         C = s_hat.sum() if self.objective == "sum" else s_hat.mean(1).sum()
         return torch.autograd.grad(C, x, retain_graph=True)[0]
 
-    def drop(self, row: dict[str, Tensor | float]) -> float:
-        return row["predicted_drop"]  # C(z) - C(z')
+    def fallen(self, row: dict[str, Tensor | float]) -> float:
+        return row["predicted_drop"]  # what line 20 holds against delta_s
 
     def next_images(self, x: Tensor, gradient: Tensor) -> Tensor:
         """x' = x + delta (line 21); the norm is taken per image, so that a linear C falls by exactly alpha."""

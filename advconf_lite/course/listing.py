@@ -46,7 +46,7 @@ LISTING = {
     18: Line("for all (x, y) ∈ C", 1),
     19: Line("∇ₓ ← ∂C_φ(z_θ(x)) / ∂x", 2, ("gradient = self.input_gradient(",)),
     20: Line(
-        "ε_Δ ← C_φ(z) − C_φ(z′) − Δₛ, α ← α − η ε_Δ", 2, ("drop = (self.s_hat_before", "self.alpha -= self.eta * (drop")
+        "ε_Δ ← C_φ(z) − C_φ(z′) − Δₛ, α ← α − η ε_Δ", 2, ("drop = (self.s_hat_before", "self.alpha -= self.eta * (")
     ),
     21: Line("δ ← −α ∇ₓ / (‖∇ₓ‖² + ε), x′ ← x + δ", 2, ("self.delta = -self.alpha", "return x + self.delta")),
     22: Line("end for", 1),

@@ -28,7 +28,7 @@ def check_scores(run: Run) -> str:
     heads = run.heads(*PAIR)
     now = pd.concat(head_tables(run, run.segmenter(PAIR[0]), heads, *PAIR))
     both = now.merge(run.predictions(), on=[*SLICE, "quality", "method", *SEEDS], suffixes=("", "_was"))
-    scores = [column for column in now if f"{column}_was" in both]
+    scores = [column for column in now if column.startswith(("true_", "predicted_"))]
     worst = max(float(np.abs(both[name] - both[f"{name}_was"]).max()) for name in scores)
     if len(both) != len(now) or not worst <= SAME:
         what = f"differ by up to {worst:.4f}" if len(both) == len(now) else f"lack {len(now) - len(both)} slices"

@@ -42,7 +42,7 @@ class Overconfident(Aimed):
     def look(self, x: Tensor) -> WholeHalf:
         return segment_whole(self.segmenter, x, self.clean.y)
 
-    def drop(self, row: Row) -> float:
+    def fallen(self, row: Row) -> float:
         """By how much predicted minus true score has risen; delta_s where no image has a true score."""
         rise = row["true_drop"] - row["predicted_drop"]
         return rise if math.isfinite(rise) else self.delta_s
