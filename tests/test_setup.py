@@ -111,7 +111,7 @@ def test_the_core_imports_only_what_the_core_asks_for_and_each_extra_its_own():
     of_book = [course / "deck.py"]  # which the command slides needs beside the lessons' extra
     core = [path for path in (ROOT / "advconf_lite").rglob("*.py") if path not in of_lab + of_book]
     used = {canonicalize_name(name) for name in third_party(core)}
-    # matplotlib brings Pillow and contourpy; where figures are shown by IPython, it is running already; `explore` does without ipywidgets.
+    # matplotlib brings Pillow and contourpy. IPython is running where it shows figures; `explore` does without ipywidgets.
     assert {"torch", "monai", "safetensors"} <= used <= names["core"] | {"pil", "contourpy", "ipython", "ipywidgets"}
     assert {canonicalize_name(name) for name in third_party(of_lab)} <= names["core"] | names["lab"]
     assert {canonicalize_name(name) for name in third_party(of_book)} <= names["lab"] | names["book"]

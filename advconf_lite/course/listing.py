@@ -45,9 +45,7 @@ LISTING = {
     17: Line("3. the next perturbations", 1, heading=True),
     18: Line("for all (x, y) ∈ C", 1),
     19: Line("∇ₓ ← ∂C_φ(z_θ(x)) / ∂x", 2, ("gradient = self.input_gradient(",)),
-    20: Line(
-        "ε_Δ ← C_φ(z) − C_φ(z′) − Δₛ, α ← α − η ε_Δ", 2, ("drop = (self.s_hat_before", "self.alpha -= self.eta * (")
-    ),
+    20: Line("ε_Δ ← C_φ(z) − C_φ(z′) − Δₛ, α ← α − η ε_Δ", 2, ("drop = (self.s_hat_before", "self.alpha -= self.eta * (")),
     21: Line("δ ← −α ∇ₓ / (‖∇ₓ‖² + ε), x′ ← x + δ", 2, ("self.delta = -self.alpha", "return x + self.delta")),
     22: Line("end for", 1),
     23: Line("ADV_BUFFER[i + 1] ← (x′ᵢ, yᵢ)", 1, ("self.x_adv, self.y_adv = self.next_images(",)),
