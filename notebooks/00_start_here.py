@@ -14,8 +14,8 @@
 #
 # Next: [01 data preparation](01_data_preparation.ipynb)
 #
-# **To read:** about 10 minutes; exercises and widgets come on top. **To run:** 15 seconds where the run's folder is
-# filled (measured on 2 cores without a GPU, with 700 MB of memory).
+# **To read:** about 10 minutes; exercises and widgets come on top. **To run:** 20 seconds where the run's folder is
+# filled (measured on 2 cores without a GPU, busy with other work, with 700 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb
@@ -57,7 +57,7 @@ if importlib.util.find_spec("advconf_lite") is None:
 
 # %% tags=["parameters"]
 data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
-profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
+profile: str = "quick"  # smoke (seconds), quick (minutes), medium (hours), full, paper (GPU)
 out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-quick
 use: str = "shipped"  # what the course brings along; trained where that lacks, or with train
 

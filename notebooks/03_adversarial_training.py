@@ -15,8 +15,8 @@
 # Previous: [02 pretraining](02_pretraining.ipynb) ·
 # Next: [04 evaluation across scanners](04_evaluation_across_scanners.ipynb)
 #
-# **To read:** about 28 minutes; exercises and widgets come on top. **To run:** 50 seconds where the run's folder is
-# filled (measured on 2 cores without a GPU, with 1300 MB of memory).
+# **To read:** about 28 minutes; exercises and widgets come on top. **To run:** 55 seconds where the run's folder is
+# filled (measured on 2 cores without a GPU, busy with other work, with 1300 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/03_adversarial_training.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/03_adversarial_training.ipynb
@@ -58,7 +58,7 @@ if importlib.util.find_spec("advconf_lite") is None:
 
 # %% tags=["parameters", "pipeline"]
 data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
-profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
+profile: str = "quick"  # smoke (seconds), quick (minutes), medium (hours), full, paper (GPU)
 out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-quick
 use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
 quality: str = "dice"  # qualities g to predict, separated by spaces

@@ -15,8 +15,8 @@
 # Previous: [05 score agreement](05_score_agreement.ipynb) ·
 # Next: [07 your own images](07_your_own_images.ipynb)
 #
-# **To read:** about 15 minutes; exercises and widgets come on top. **To run:** 60 seconds where the run's folder is
-# filled (measured on 2 cores without a GPU, with 900 MB of memory).
+# **To read:** about 15 minutes; exercises and widgets come on top. **To run:** 65 seconds where the run's folder is
+# filled (measured on 2 cores without a GPU, busy with other work, with 900 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb
@@ -62,7 +62,7 @@ if importlib.util.find_spec("advconf_lite") is None:
 
 # %% tags=["parameters", "one-head-seed"]
 data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
-profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
+profile: str = "quick"  # smoke (seconds), quick (minutes), medium (hours), full, paper (GPU)
 out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-quick
 use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
 quality: str = "dice"  # qualities g to predict, separated by spaces; two double the work

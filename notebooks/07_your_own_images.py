@@ -15,8 +15,8 @@
 # Previous: [06 ablations and controls](06_ablations_and_controls.ipynb) ·
 # Next: [08 the papers scale](08_the_papers_scale.ipynb)
 #
-# **To read:** about 11 minutes; exercises and widgets come on top. **To run:** 20 seconds where the run's folder is
-# filled (measured on 2 cores without a GPU, with 1000 MB of memory).
+# **To read:** about 11 minutes; exercises and widgets come on top. **To run:** 25 seconds where the run's folder is
+# filled (measured on 2 cores without a GPU, busy with other work, with 1000 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/07_your_own_images.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/07_your_own_images.ipynb
@@ -64,7 +64,7 @@ if importlib.util.find_spec("advconf_lite") is None:
 
 # %% tags=["parameters"]
 data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
-profile: str = "quick"  # smoke (seconds), quick (minutes on two cores), full, paper (GPU)
+profile: str = "quick"  # smoke (seconds), quick (minutes), medium (hours), full, paper (GPU)
 out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-quick
 use: str = "train"  # train what the folder lacks; or shipped: what the course brings along (quick, Dice)
 quality: str = "dice"  # qualities g to predict, separated by spaces
@@ -101,7 +101,7 @@ export = an_export()
 show(
     quality_grid(as_outlined(export), ["label 1", "label 2"]),
     "The export, slices 1 to 15, with the outlines that came along.",
-    "A grid of 15 small noisy images with a bright spot each, most of them outlined.",
+    "A grid of 15 small noisy images, one of them black, each with outlines.",
 )
 
 # %%
