@@ -64,7 +64,7 @@ def step_costs(run: Run, of_segmenter: bool = True, repeats: int = 3) -> pd.Data
     segmenter.freeze()
     for quality in run.qualities:
         for name in head_methods(run.methods):
-            rows.append({"what": name, "quality": quality, **_of_step(run, segmenter, name, quality, repeats)})
+            rows.append({"what": name, "quality": quality, **of_step(run, segmenter, name, quality, repeats)})
     images = run.experiment.train.images[:SOME]
     seconds = _timed(lambda: segmenter.masks(images.to(run.device))) / len(images)
     rows.append({"what": "scoring", "quality": "", "seconds": seconds, "passes": 1})
@@ -94,7 +94,7 @@ def _of_segmenter(run: Run, segmenter: Segmenter) -> list[dict]:
     ]
 
 
-def _of_step(run: Run, segmenter: Segmenter, name: str, quality: str, repeats: int) -> dict[str, float]:
+def of_step(run: Run, segmenter: Segmenter, name: str, quality: str, repeats: int) -> dict[str, float]:
     method = find_method(name)
     learner = _learner(run, segmenter, name, quality)
     learners = [learner]
@@ -105,9 +105,10 @@ def _of_step(run: Run, segmenter: Segmenter, name: str, quality: str, repeats: i
     augment, counted, times = Augmenter(run.settings.augmentations), Passes(segmenter.net), []
     for step in range(1 + repeats):  # the first one warms up
         turn = new_turn(segmenter, learners, train, augment, own_profile(name, run.profile), 0, step)
-        seconds = _timed(lambda turn=turn: turn.clean)
-        passes = counted.taken()
-        if learner.pair:
+        seconds = passes = 0
+        if learner.pair:  # its own work does not count, and the pass that both share does
+            seconds = _timed(lambda turn=turn: turn.clean)
+            passes = counted.taken()
             learner.pair.method.step(turn, learner.pair)
             counted.taken()
         seconds += _timed(lambda turn=turn: method.step(turn, learner))

@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import costs
 import evidence
 import evidence_tables
 import hearts
@@ -22,6 +23,10 @@ from advconf_lite.evaluation.levels import MEAN, for_each_head, levels_and_diffe
 from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.per_domain import metrics_table
 from advconf_lite.evaluation.predictions import constant_predictions
+from advconf_lite.experiment.heads import own_profile
+from advconf_lite.experiment.networks import new_segmenter
+from advconf_lite.experiment.run import open_run
+from advconf_lite.methods.registry import find_method, head_methods, known_names
 from advconf_lite.phantom.scanner_tables import RANGES
 from advconf_lite.support.errors import BadInput
 
@@ -227,11 +232,22 @@ def test_a_stopped_command_goes_on_and_makes_nothing_twice(command, out, capsys,
 
 
 def test_costs_are_counted_in_passes(finished):
-    costs = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "costs.csv", keep_default_na=False)
-    heads = costs[(costs["quality"] == "dice") & costs["what"].isin(FEW)]
+    table = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "costs.csv", keep_default_na=False)
+    heads = table[(table["quality"] == "dice") & table["what"].isin(FEW)]
     passes = heads.set_index("what")["passes"].to_dict()
     # clean and perturbed images forward; Algorithm 1 also goes back from z to the clean ones
     assert passes == {"adversarial": 3, "random-direction": 2, "strong-augmentation": 2}
+
+
+@pytest.mark.parametrize(
+    "name", [one for one in head_methods(n for n in known_names() if " " not in n) if one != "finetuned"]
+)
+def test_what_a_method_says_of_its_passes_is_what_is_counted(finished, name):
+    """`finetuned` goes on from another one's head, and most of its passes are through a copy."""
+    run = open_run(finished / "phantom-prostate-smoke" / "phantom-prostate", progress=False)
+    segmenter = new_segmenter(run.network, run.profile, run.experiment.num_classes, seed=0).freeze()
+    counted = costs.of_step(run, segmenter, name, "dice", 1)["passes"]
+    assert counted == find_method(name).passes(own_profile(name, run.profile).settings)
 
 
 def test_sealed_scanners_need_networks_and_a_commit(command):

@@ -108,6 +108,9 @@ class SegmenterAttack(PairedControl):
     without asking the head. Not in the paper; perturbing the segmenter rather than the predictor follows ObsNet (Besnier et
     al. 2021)."""
 
+    def passes(self, settings: Settings) -> int:
+        return 4  # one there and one back more, for the direction
+
     def delta(self, turn: Turn, adversarial: Tensor, settings: Settings) -> Tensor:
         def direction() -> Tensor:
             return segmenter_direction(turn.segmenter.logits, turn.x, turn.y, settings.dice_background)
