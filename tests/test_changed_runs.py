@@ -19,7 +19,6 @@ from advconf_lite.experiment.networks import Network
 from advconf_lite.experiment.pool import read_fold
 from advconf_lite.experiment.predict import predict
 from advconf_lite.experiment.run import Run, open_run
-from advconf_lite.experiment.tune import tune
 from advconf_lite.support.errors import BadInput
 
 MODULE = """
@@ -264,14 +263,15 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from advconf_lite.support.alone import alone_in
-with alone_in(Path(sys.argv[1])):
+with alone_in(Path(sys.argv[1]), work=sys.argv[3]):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
 """
 
 
-def holder(folder, seconds):
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True)
+def holder(folder, seconds, work=""):
+    command = [sys.executable, "-c", HOLDER, str(folder), str(seconds), work]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     return process
 
@@ -284,21 +284,21 @@ def test_a_second_command_on_a_folder_is_refused_and_a_killed_one_blocks_nobody(
         assert main([verb, *command, str(folder)]) == 2
         text = capsys.readouterr().err
         assert "another process is at work in" in text and text.endswith("or choose another folder (--out)\n")
-    assert [path.name for path in tmp_path.glob("[rt]/*")] == ["notebooks"]  # nothing was written
+    assert [path.name for path in tmp_path.glob("[rt]/[!.]*")] == ["notebooks"]  # nothing was written
     for process in (first, second):
         process.kill()
         process.wait()
-    assert len(tune(tmp_path / "t", str(slice_set), "smoke", ["plain"], "dice", ["head_lr=1e-3"], progress=False))
+    assert main(["tune", *command, str(tmp_path / "t"), "--set", "head_lr=1e-3"]) == 0
     assert not list((tmp_path / "t").glob(".*"))
 
 
 def test_a_lesson_waits_for_what_another_process_makes(slice_set, tmp_path, capsys):
     run = new_run(tmp_path / "r", slice_set)
-    process, began = holder(tmp_path / "r", 2), time.time()
+    process, began = holder(tmp_path / "r", 2, "segmenter-0"), time.time()
     run.segmenter(0)
     assert time.time() - began > 1 and "is at work in" in capsys.readouterr().out
     process.wait()
-    process = holder(tmp_path / "r", 60)
+    process = holder(tmp_path / "r", 60, "segmenter-0")
     run.segmenter(0)  # it is there: nobody waits
     assert "is at work" not in capsys.readouterr().out
     process.kill()

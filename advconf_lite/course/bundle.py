@@ -29,8 +29,8 @@ from advconf_lite.course.commit import commit
 from advconf_lite.course.notebooks import CLONE, is_clone
 from advconf_lite.support.alone import alone_in
 from advconf_lite.support.command_line import PACKAGE
-from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import cannot_write, write_atomically, write_text
+from advconf_lite.support.errors import BadInput, cannot_write
+from advconf_lite.support.files import write_atomically, write_text
 
 EXTRAS = "data,lab"
 RECORD = "bundle.json"

@@ -19,8 +19,8 @@ import pandas as pd
 from advconf_lite.data.slice_checks import FILES, IMAGE_TYPE, MASK_TYPE, load_and_check, recover, replaced
 from advconf_lite.data.slice_info import COLUMNS, complete
 from advconf_lite.data.slice_input import as_labels, as_pixels, as_rows
-from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import cannot_write, sha256
+from advconf_lite.support.errors import BadInput, cannot_write
+from advconf_lite.support.files import sha256
 
 
 class SliceSetWriter:

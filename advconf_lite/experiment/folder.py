@@ -7,6 +7,7 @@ seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head s
 history.csv predictions.csv metrics.csv  tables, one key per (stage, quality, method, pair of seeds)
 validation.csv                           predictions for validation slices, if something has asked for them
 checkpoints/ data/ notebooks/ index.html
+.alone-WORK                              while a process does it (`support.alone`)
 """
 
 from __future__ import annotations
@@ -86,11 +87,12 @@ class RunFolder:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.progress = progress
         self.stages: tuple[int, ...] = ()  # steps of the heads' training after which their weights are kept, too
-        self._holding = False
+        self._holding: set[str] = set()
         if read_only:
             refuse_changed_data(self.folder, read_config(self.folder))
         else:
-            self._write_config()
+            with self.alone("config"):
+                self._write_config()
 
     def _write_config(self) -> None:
         path = self.folder / "config.json"
@@ -146,21 +148,26 @@ class RunFolder:
             )
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """The one process that makes something in this folder; another one is waited for."""
-        if self._holding:
+    def alone(self, work: str) -> Iterator[None]:
+        """The one process that does some work in this folder; another one that does it is waited for, and then its result is
+        there: look again. Processes that do other work are not.
+
+        Who does one work may ask for a later one of this list alone, or two processes would wait for each other: config,
+        metrics, scores-..., heads-..., segmenter-..., data, tables.
+        """
+        if work in self._holding:
             yield
             return
-        with alone_in(self.folder, wait=True):
-            self._holding = True
+        with alone_in(self.folder, wait=True, work=work):
+            self._holding.add(work)
             try:
                 yield
             finally:
-                self._holding = False
+                self._holding.discard(work)
 
     @cached_property
     def experiment(self) -> Experiment:
-        with self.alone():  # it may have to be made
+        with self.alone("data"):  # it may have to be made
             return load_experiment(self.data, self.folder, self.profile, self.progress)
 
     def quality(self, name: str) -> Quality:
@@ -212,13 +219,14 @@ class RunFolder:
         """Add rows to history.csv, in place of older ones of the same key (stage, quality, method, seeds)."""
         path = self.folder / "history.csv"
         new = pd.DataFrame(rows).assign(**key)
-        if path.exists():
-            old = _read_history(path)
-            same = np.logical_and.reduce([old[k] == v if k in old else np.zeros(len(old), bool) for k, v in key.items()])
-            new = pd.concat([old[~same], new], ignore_index=True)
-        first = ["stage", "quality", "method", "segmenter_seed", "head_seed"]
-        new = new[[c for c in first if c in new] + [c for c in new if c not in first]]
-        write_atomically(path, lambda temporary: new.to_csv(temporary, index=False))
+        with self.alone("tables"):
+            if path.exists():
+                old = _read_history(path)
+                same = np.logical_and.reduce([old[k] == v if k in old else np.zeros(len(old), bool) for k, v in key.items()])
+                new = pd.concat([old[~same], new], ignore_index=True)
+            first = ["stage", "quality", "method", "segmenter_seed", "head_seed"]
+            new = new[[c for c in first if c in new] + [c for c in new if c not in first]]
+            write_atomically(path, lambda temporary: new.to_csv(temporary, index=False))
 
     def remarks(self) -> list[str]:
         """Sentences that belong beside this run's numbers."""

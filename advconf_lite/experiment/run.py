@@ -33,7 +33,7 @@ class Run(RunFolder):
         """The frozen segmenter of a seed; trained first if the folder has none, and no weights were given."""
         path, own = self.segmenter_path(seed), self.network
         if not path.exists():
-            with self.alone():
+            with self.alone(f"segmenter-{seed}"):
                 if not path.exists():  # still, after waiting
                     return self._make_segmenter(seed)
         stored = replace(own, weights=None) if own else None  # those in the folder are enough
@@ -64,19 +64,18 @@ class Run(RunFolder):
         segmenter = self.segmenter(segmenter_seed)
         wanted = [(method, quality) for method in head_methods(self.methods) for quality in self.qualities]
         if not all(self.has_head(*key, segmenter_seed, head_seed) for key in wanted):
-            with self.alone():
+            with self.alone(f"heads-s{segmenter_seed}-h{head_seed}"):
                 train_missing(self, segmenter, wanted, segmenter_seed, head_seed)
         return {key: finished_head(self, segmenter, key, segmenter_seed, head_seed) for key in wanted}
 
     def predict_heads(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
         """Predicted and true scores of every evaluated slice by every head; kept in predictions.csv."""
         seeds = segmenter_seed, head_seed
-        there = scoring.done(self, head_methods(self.methods), *seeds)
-        if there is not None:
-            return there
-        segmenter, heads = self.segmenter(segmenter_seed), self.heads(*seeds)
-        with self.alone():
-            return scoring.keep(self, scoring.head_tables(self, segmenter, heads, *seeds))
+
+        def make() -> list[pd.DataFrame]:
+            return scoring.head_tables(self, self.segmenter(segmenter_seed), self.heads(*seeds), *seeds)
+
+        return scoring.kept(self, "heads", head_methods(self.methods), *seeds, make)
 
     def predict_agreement(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
         """Scores of every evaluated slice by the methods without a head: from dropout samples, such as agreement, and from
@@ -88,12 +87,11 @@ class Run(RunFolder):
     def predict_passes(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
         """Scores from plain passes, of this segmenter and those that an ensemble needs; no seed changes them."""
         methods, seeds = pass_methods(self.methods), (segmenter_seed, head_seed)
-        there = scoring.done(self, [method.name for method in methods], *seeds)
-        if there is not None:
-            return there
-        lent = self.lent(segmenter_seed, self.methods)
-        with self.alone():
-            return scoring.keep(self, scoring.pass_tables(self, lent, methods, *seeds))
+
+        def make() -> list[pd.DataFrame]:
+            return scoring.pass_tables(self, self.lent(segmenter_seed, self.methods), methods, *seeds)
+
+        return scoring.kept(self, "passes", [method.name for method in methods], *seeds, make)
 
     def lent(self, segmenter_seed: int, methods: Sequence[str]) -> Lent:
         """What this run lends to methods that score from passes; segmenters that they need and it lacks are trained."""
@@ -103,22 +101,25 @@ class Run(RunFolder):
     def predict_samples(self, segmenter_seed: int = 0, head_seed: int = 0) -> pd.DataFrame:
         """Scores from dropout samples, agreement and entropy; `head_seed` seeds the dropout."""
         methods, seeds = sampled_methods(self.methods), (segmenter_seed, head_seed)
-        there = scoring.done(self, [method.name for method in methods], *seeds)
-        if there is not None:
-            return there
-        segmenter = self.segmenter(segmenter_seed)
-        if not has_dropout(segmenter):
-            names = ", ".join(method.name for method in methods)
-            raise BadInput(f"the network has no dropout, from whose samples {names} are made; leave them out of the methods")
-        with self.alone():
-            return scoring.keep(self, scoring.sampled_tables(self, segmenter, methods, *seeds))
+        names = [method.name for method in methods]
+
+        def make() -> list[pd.DataFrame]:
+            segmenter = self.segmenter(segmenter_seed)
+            if not has_dropout(segmenter):
+                raise BadInput(
+                    f"the network has no dropout, from whose samples {', '.join(names)} are made; leave them out of the "
+                    "methods"
+                )
+            return scoring.sampled_tables(self, segmenter, methods, *seeds)
+
+        return scoring.kept(self, "samples", names, *seeds, make)
 
     def metrics(self) -> pd.DataFrame:
         """metrics.csv, made anew from predictions.csv, which gets the constant prediction, the MAE's floor, as rows.
 
         Returned are its rows under the rule `counted`; the file has the others below them.
         """
-        with self.alone():
+        with self.alone("metrics"):
             return self._make_metrics()
 
     def _make_metrics(self) -> pd.DataFrame:
@@ -129,7 +130,8 @@ class Run(RunFolder):
         constant = pd.concat(constants, ignore_index=True)
         there = table[list(constant)].tail(len(constant)).reset_index(drop=True)
         if len(there) < len(constant) or not ((there == constant) | there.isna() & constant.isna()).all(axis=None):
-            table = merge_predictions(self.predictions_path, constant)  # which puts them last
+            with self.alone("tables"):
+                table = merge_predictions(self.predictions_path, constant)  # which puts them last
         table = metrics_by_rule(table)
         write_atomically(self.folder / "metrics.csv", lambda path: table.to_csv(path, index=False))
         return counted(table)

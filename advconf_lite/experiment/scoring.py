@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -161,12 +161,25 @@ def done(run: RunFolder, methods: list[str], s: int, h: int) -> pd.DataFrame | N
     return found if len(found.groupby(["method", "quality", "domain"])) == wanted else None
 
 
+def kept(
+    run: RunFolder, kind: str, methods: list[str], s: int, h: int, make: Callable[[], list[pd.DataFrame]]
+) -> pd.DataFrame:
+    """The rows of these methods: those of predictions.csv, or what `make` makes, which is then kept there."""
+    there = done(run, methods, s, h)
+    if there is None:
+        with run.alone(f"scores-{kind}-s{s}-h{h}"):
+            there = done(run, methods, s, h)  # after waiting
+            return keep(run, make()) if there is None else there
+    return there
+
+
 def keep(run: RunFolder, tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Put new rows into predictions.csv."""
     new = pd.concat(tables, ignore_index=True)
     estimates = new["method"].map(lambda name: find_method(name).estimates)
     new.insert(PREDICTION_COLUMNS.index("estimates"), "estimates", estimates)
-    merge_predictions(run.predictions_path, new)
+    with run.alone("tables"):
+        merge_predictions(run.predictions_path, new)
     for sentence in unanswered(new):
         print(sentence, flush=True)
     return new

@@ -45,6 +45,11 @@ def remedy(error: OSError) -> str:
     return "see whether the disk is well, or choose another folder, then run the same command again"
 
 
+def cannot_write(path: object, error: OSError) -> BadInput:
+    """The sentence on a disk that is full, or a folder that cannot be written."""
+    return BadInput(f"cannot write {path}: {reason(error)}; {remedy(error)}", argument="folder")
+
+
 def mended(error: Exception, otherwise: str) -> str:
     """What helps against a file that cannot be read: the permission if that is what lacks, and no new file."""
     return "give yourself the permission to read it" if isinstance(error, PermissionError) else otherwise

@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from advconf_lite.support.errors import BadInput, reason, remedy
+from advconf_lite.support.alone import refuse_if_taken
+from advconf_lite.support.errors import cannot_write
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
@@ -18,7 +19,8 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
     SIGKILL, finds the old file or the new one, never half of one.
 
     Raises:
-        BadInput: see `cannot_write`; what `path` held before is still there.
+        BadInput: see `cannot_write`, or another process was given the folder (`alone`); what `path` held before is still
+            there.
     """
     path = Path(path)
     temporary = None
@@ -32,6 +34,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())  # rename may otherwise reach the disk before the contents do
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600, which nobody else in a course could read
+        refuse_if_taken(path)
         os.replace(temporary, path)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -39,11 +42,6 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
     return path
-
-
-def cannot_write(path: Path, error: OSError) -> BadInput:
-    """The sentence on a disk that is full, or a folder that cannot be written."""
-    return BadInput(f"cannot write {path}: {reason(error)}; {remedy(error)}", argument="folder")
 
 
 def _umask() -> int:

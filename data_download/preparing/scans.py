@@ -21,8 +21,8 @@ from tqdm import tqdm
 import advconf_lite
 from advconf_lite.data.resampling import centre_crop_or_pad, resample_in_plane, resampled_shape
 from advconf_lite.data.usual import LARGEST_SIDE
-from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import cannot_write, write_atomically
+from advconf_lite.support.errors import BadInput, cannot_write
+from advconf_lite.support.files import write_atomically
 from advconf_lite.support.processes import in_processes
 from data_download.preparing.header import said_in_words
 from data_download.preparing.inventory import Scan
