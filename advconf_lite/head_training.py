@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,9 @@ from advconf_lite.head import head_scores
 from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.settings import Schedule, Settings
+from advconf_lite.support.checkpoints import load_checkpoint, save_checkpoint
 from advconf_lite.support.progress import bar as tqdm
-from advconf_lite.training import Pair, autocast, check_pair, draw_batch, load_checkpoint, save_checkpoint
+from advconf_lite.training import Pair, autocast, check_pair, draw_batch
 
 Row = dict[str, Any]  # of the history
 
@@ -138,11 +139,11 @@ class Learner:
                 self.seen[half] += scores.tolist()
         self.history.append({"step": step + 1, "epoch": epoch, "passes": self.method.passes(self.settings), **row})
 
-    def end_of_epoch(self, z_val: Tensor, s_val: Tensor, eligible: bool) -> None:
-        """Validate, keep the best weights, stop when nothing has improved for `head_patience` epochs."""
+    def end_of_epoch(self, s_hat: Tensor, s_val: Tensor, eligible: bool) -> None:
+        """Compare scores (N, classes), keep the best weights, stop when `head_patience` epochs have improved nothing."""
         row = self.history[-1]
         epoch = row["epoch"]
-        row["val_loss"] = score_loss(head_scores(self.head, z_val), s_val).item()
+        row["val_loss"] = score_loss(s_hat, s_val).item()
         self.plateau.step(row["val_loss"])
         if eligible and row["val_loss"] < self.best_loss:
             self.best_loss, self.best_epoch = row["val_loss"], epoch
@@ -246,7 +247,8 @@ def train_heads(
         start = saved["step"]
         for learner in learners:
             learner.load_state_dict(saved["learners"][learner.key])
-    seen, s_val = validation_targets(segmenter, learners, val, schedule)
+    seen = Validation(segmenter, val, schedule.segmenter_batch)
+    s_val = seen.targets(learners)
 
     bar = tqdm(total=schedule.head_steps, initial=start, desc=f"heads, seed {seed}", disable=not progress)
     for step in range(start, schedule.head_steps):
@@ -264,8 +266,7 @@ def train_heads(
         last = step + 1 == schedule.head_steps
         for learner in active:
             if (step + 1) % schedule.steps_per_epoch == 0 or last or step + 1 == learner.steps:
-                z = learner.method.features(learner.head, seen.x, seen.z, seen.y_hat, schedule.segmenter_batch)
-                learner.end_of_epoch(z, s_val[learner.key], eligible=step + 1 > learner.settings.warmup_batches)
+                learner.end_of_epoch(seen.scores(learner), s_val[learner.key], step + 1 > learner.settings.warmup_batches)
         bar.update()
         if checkpoint and ((step + 1) % schedule.checkpoint_steps == 0 or last):
             save_checkpoint(checkpoint, {"step": step + 1, "learners": {one.key: one.state_dict() for one in learners}})
@@ -295,15 +296,33 @@ def new_turn(
     return Turn(segmenter, draw, step, seed, gradient)
 
 
-@torch.no_grad()
-def validation_targets(
-    segmenter: Segmenter, learners: Sequence[Learner], val: Pair, schedule: Schedule
-) -> tuple[Half, dict[str, Tensor]]:
-    """The clean validation slices after their pass, and the true scores (N, classes) per learner's key; both stay fixed."""
-    halves = [segment(segmenter, *some) for some in zip(*(part.split(schedule.segmenter_batch) for part in val))]
-    scores: dict[Quality, Tensor] = {}
-    for learner in learners:
-        if learner.g not in scores:
-            scores[learner.g] = torch.cat([learner.algorithm.true_scores(half) for half in halves])
-    whole = Half(*map(torch.cat, zip(*(vars(half).values() for half in halves))))
-    return whole, {learner.key: scores[learner.g] for learner in learners}
+class Validation:
+    """The clean validation slices after their pass, in pieces: kept, or made anew each time if they are read from a disk."""
+
+    def __init__(self, segmenter: Segmenter, val: Pair, batch: int) -> None:
+        self.segmenter, self.val, self.batch = segmenter, val, batch
+        self.kept = list(self.made()) if isinstance(val[0], Tensor) else None
+
+    @torch.no_grad()
+    def made(self) -> Iterator[Half]:
+        many = math.lcm(64, self.batch)  # so that networks and heads see the batches that they would see of one piece
+        for piece in zip(*(part.split(many) for part in self.val)):
+            halves = [segment(self.segmenter, *some) for some in zip(*(part.split(self.batch) for part in piece))]
+            yield Half(*map(torch.cat, zip(*(vars(half).values() for half in halves))))
+
+    def __iter__(self) -> Iterator[Half]:
+        return iter(self.kept) if self.kept is not None else self.made()
+
+    @torch.no_grad()
+    def targets(self, learners: Sequence[Learner]) -> dict[str, Tensor]:
+        """The true scores (N, classes) per learner's key; they stay fixed."""
+        scores: dict[Quality, list[Tensor]] = {}
+        for half in self:
+            for g, learner in {learner.g: learner for learner in learners[::-1]}.items():
+                scores.setdefault(g, []).append(learner.algorithm.true_scores(half))
+        return {learner.key: torch.cat(scores[learner.g]) for learner in learners}
+
+    def scores(self, learner: Learner) -> Tensor:
+        """What a learner's head predicts, (N, classes)."""
+        head, features = learner.head, learner.method.features
+        return torch.cat([head_scores(head, features(head, half.x, half.z, half.y_hat, self.batch)) for half in self])

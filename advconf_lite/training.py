@@ -9,7 +9,6 @@ checkpoint could miss.
 from __future__ import annotations
 
 import copy
-import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,36 +24,17 @@ from advconf_lite.augmentation import Augmenter
 from advconf_lite.quality import dice
 from advconf_lite.segmenter import Segmenter, as_logits, label_map
 from advconf_lite.settings import Schedule
+from advconf_lite.support.checkpoints import load_checkpoint, save_checkpoint
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.files import write_atomically
 from advconf_lite.support.progress import bar as tqdm
 from advconf_lite.support.randomness import derived_seed, generator
 
-Pair = tuple[Tensor, Tensor]  # images (N, channels, H, W) and masks (N, H, W)
-
-
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a nested dict of tensors and numbers, whole or not at all."""
-    data = io.BytesIO()
-    torch.save(state, data)
-    write_atomically(path, lambda temporary: temporary.write_bytes(data.getbuffer()))
-
-
-def load_checkpoint(path: Path | None, device: torch.device | str) -> dict[str, Any] | None:
-    """The checkpoint at `path`, or None if there is none; one that cannot be read is as good as none, and is said."""
-    if not path or not path.exists():
-        return None
-    try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        print(f"{path} cannot be read ({reason}): what it had kept is made anew", flush=True)
-        return None
+Pair = tuple[Tensor, Tensor]  # images (N, channels, H, W), masks (N, H, W); or what reads rows of them from a disk
 
 
 def check_pair(pair: Pair, name: str) -> Pair:
     """The same images (N, channels, H, W) and label maps (N, H, W), or BadInput: shapes or types do not fit."""
-    x, y = (torch.as_tensor(part) for part in pair)
+    x, y = (part if hasattr(part, "split") else torch.as_tensor(part) for part in pair)
     if x.ndim != 4 or y.shape != (len(x), *x.shape[2:]) or len(x) == 0:
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
         raise BadInput(f"{name} has shapes {shapes}; give images (N, channels, H, W) and label maps (N, H, W)")

@@ -8,7 +8,7 @@ from kill_resume import same
 
 from advconf_lite.augmentation import Augmenter
 from advconf_lite.experiment.profiles import PROFILES
-from advconf_lite.head import ConfidenceHead
+from advconf_lite.head import ConfidenceHead, head_scores
 from advconf_lite.head_training import Learner, train_heads
 from advconf_lite.methods.registry import find_method
 from advconf_lite.quality import Quality
@@ -153,7 +153,7 @@ def test_best_weights_are_kept_and_patience_ends_training():
         with torch.no_grad():  # the first epoch's last layer is best: every later one is pushed away from the target
             run.head.score[4].bias += 0.0 if epoch == 1 else 5.0
         run.history.append({"step": epoch, "epoch": epoch})
-        run.end_of_epoch(z, s, eligible=True)
+        run.end_of_epoch(head_scores(run.head, z), s, eligible=True)
         best = best or {k: v.clone() for k, v in run.best.items()}
         assert run.stopped == (epoch >= 3)
     assert run.best_epoch == 1 and same(run.best, best)
@@ -162,7 +162,7 @@ def test_best_weights_are_kept_and_patience_ends_training():
 def test_warm_up_epochs_cannot_be_the_best():
     run = Learner(find_method("plain"), ConfidenceHead((8, 4, 4), 2), Quality("dice", 3), SMOKE.settings)
     run.history.append({"step": 1, "epoch": 1})
-    run.end_of_epoch(torch.randn(5, 8, 4, 4), torch.rand(5, 2), eligible=False)
+    run.end_of_epoch(torch.rand(5, 2), torch.rand(5, 2), eligible=False)
     assert run.best_epoch == 0 and run.history[-1]["val_loss"] > 0
 
 

@@ -46,7 +46,7 @@ def labels_lost(slices: Labelled, grid: Grid) -> str | None:
     needed = [grid.rows, grid.columns]
     several = slices.table["domain"].nunique() > 1
     names = slices.table["subject"].astype(str) + (" of " + slices.table["domain"] if several else "")
-    for rows, from_mm in blocks(slices.table, grid.spacing_mm):
+    for rows, from_mm in blocks(slices.table["spacing_mm"], grid.spacing_mm):
         stored = np.asarray(slices.masks[rows]) > 0
         masks = resample_in_plane(stored, from_mm, grid.spacing_mm, "nearest")  # (n, H, W)
         inside = centre_crop_or_pad(masks, (grid.rows, grid.columns))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from advconf_lite.data.on_disk import forget
 from advconf_lite.data.slice_info import COLUMNS, read_info
 from advconf_lite.support.errors import BadInput, mended
 
@@ -20,9 +21,9 @@ BLOCK = 64  # slices read at a time: 16 MiB at 256 x 256, however large the set 
 IMAGE_TYPE, MASK_TYPE = np.dtype("<f4"), np.dtype("u1")
 
 
-def blocks(table: pd.DataFrame, to_mm: float | None) -> Iterator[tuple[np.ndarray, float]]:
-    """(positions, their spacing) of at most BLOCK rows, all of one spacing when there is resampling to do."""
-    spacings = table["spacing_mm"].to_numpy() if to_mm is not None else np.ones(len(table))
+def blocks(spacings: np.ndarray, to_mm: float | None) -> Iterator[tuple[np.ndarray, float]]:
+    """(positions, their spacing) of at most BLOCK of the rows with these spacings, all of one when there is resampling."""
+    spacings = np.asarray(spacings) if to_mm is not None else np.ones(len(spacings))
     for from_mm in np.unique(spacings):
         rows = np.flatnonzero(spacings == from_mm)
         for start in range(0, len(rows), BLOCK):
@@ -171,6 +172,8 @@ def _check_pixels(images: np.ndarray, masks: np.ndarray | None, table: pd.DataFr
                 f"{_name(table, start + inside)}; labels are 0 to {largest} "
                 f"({', '.join(info['class_names'])})"
             )
+        forget(images)
+        forget(masks)
 
 
 def _name(table: pd.DataFrame, row: int) -> str:

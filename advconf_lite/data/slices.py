@@ -24,6 +24,7 @@ import torch
 
 from advconf_lite.data.cropping import labels_lost
 from advconf_lite.data.grid import TOLERANCE_PIXELS, Grid, check_scale, find_grid
+from advconf_lite.data.on_disk import OnDisk, forget
 from advconf_lite.data.resampling import Size, as_pair, fit, z_score
 from advconf_lite.data.slice_checks import BLOCK, SPLITS, blocks, load_and_check
 from advconf_lite.data.slice_info import complete
@@ -46,6 +47,8 @@ class SliceSet:
         self.folder, self.info = Path(folder), info
         self._images, self._masks, self._whole_table = images, masks, table
         self._rows = np.arange(len(table)) if rows is None else rows
+        self._spacings = table["spacing_mm"].to_numpy()
+        self._statistics: dict[tuple, tuple[float, float]] = {}  # of whole domains, which views share
         self.table = table if rows is None else table.iloc[rows].reset_index(drop=True)
         self.images = images if rows is None else _Rows(images, rows)
         self.masks = masks if rows is None or masks is None else _Rows(masks, rows)
@@ -129,7 +132,9 @@ class SliceSet:
         rows = np.asarray(list(rows), dtype=np.int64)
         if rows.size and not (-len(self) <= rows.min() and rows.max() < len(self)):
             raise BadInput(f"row {rows.max() if rows.max() >= len(self) else rows.min()} of {len(self)} slices is none")
-        return SliceSet(self.folder, self._images, self._masks, self._whole_table, self.info, self._rows[rows])
+        view = SliceSet(self.folder, self._images, self._masks, self._whole_table, self.info, self._rows[rows])
+        view._statistics = self._statistics
+        return view
 
     def tensors(
         self, size: Size, spacing_mm: float | None = None, normalise: str = "image"
@@ -151,39 +156,67 @@ class SliceSet:
             BadInput: a size, spacing or normalisation that is none, or a spacing at which next to nothing of the images is
                 left.
         """
+        self._check(size, spacing_mm, normalise)
+        masks = None if self._masks is None else self._read_masks(self._rows, size, spacing_mm)
+        return self._read_images(self._rows, size, spacing_mm, normalise), masks
+
+    def on_disk(self, size: Size, spacing_mm: float | None = None, normalise: str = "image") -> tuple[OnDisk, OnDisk | None]:
+        """`tensors` that are made when rows of them are asked for: for sets that do not fit into memory."""
+        self._check(size, spacing_mm, normalise)
+
+        def images(rows: np.ndarray) -> torch.Tensor:
+            return self._read_images(rows, size, spacing_mm, normalise)
+
+        def masks(rows: np.ndarray) -> torch.Tensor:
+            return self._read_masks(rows, size, spacing_mm)
+
+        reads = [images] if self._masks is None else [images, masks]
+        found = [OnDisk(read, self._rows, read(self._rows[:1])) for read in reads]
+        return found[0], found[1] if len(found) > 1 else None
+
+    def _check(self, size: Size, spacing_mm: float | None, normalise: str) -> None:
         if normalise not in ("image", "domain"):
             raise BadInput(f"there is no normalisation {normalise!r}; choose from: image, domain")
         _check_size(size)
         if spacing_mm is not None:
             within(spacing_mm, "spacing_mm", 0, above=True)
             check_scale(self.images.shape[1:], self.table["spacing_mm"].unique(), spacing_mm, str(self.folder))
-        images = torch.zeros(len(self), 1, *as_pair(size))
-        masks = None if self._masks is None else torch.zeros(len(self), *as_pair(size), dtype=torch.int64)
-        statistics = {}
-        if normalise == "domain":
-            statistics = {name: self._domain_statistics(name, size, spacing_mm) for name in self.domains}
-        for rows, from_mm in blocks(self.table, spacing_mm):
-            source = self._rows[rows]
+
+    def _read_images(self, stored: np.ndarray, size: Size, spacing_mm: float | None, normalise: str) -> torch.Tensor:
+        """(n, 1, rows, columns) of stored rows (n,), each as it is whatever is read with it."""
+        images = torch.zeros(len(stored), 1, *as_pair(size))
+        for rows, from_mm in blocks(self._spacings[stored], spacing_mm):
+            source = stored[rows]
             x = fit(self._images[source], from_mm, spacing_mm, size, "bilinear")  # (n, rows, columns)
             if normalise == "image":
-                std, mean = torch.std_mean(x.double(), dim=(1, 2), correction=0)
+                # Never one image alone, whose sum several threads would share, and round otherwise.
+                std, mean = torch.std_mean(x.double().expand(max(2, len(x)), -1, -1), dim=(1, 2), correction=0)
+                std, mean = std[: len(x)], mean[: len(x)]
             else:
-                each = [statistics[name] for name in self.table["domain"].iloc[rows]]
+                each = [self._domain_statistics(name, size, spacing_mm) for name in self._whole_table["domain"].iloc[source]]
                 mean, std = torch.tensor(each, dtype=torch.float64).T
             images[rows, 0] = z_score(x, mean, std)
-            if masks is not None:
-                y = fit(self._masks[source], from_mm, spacing_mm, size, "nearest")
-                masks[rows] = y.long()
-        return images, masks
+        forget(self._images)
+        return images
+
+    def _read_masks(self, stored: np.ndarray, size: Size, spacing_mm: float | None) -> torch.Tensor:
+        masks = torch.zeros(len(stored), *as_pair(size), dtype=torch.int64)
+        for rows, from_mm in blocks(self._spacings[stored], spacing_mm):
+            masks[rows] = fit(self._masks[stored[rows]], from_mm, spacing_mm, size, "nearest").long()
+        forget(self._masks)
+        return masks
 
     def _domain_statistics(self, domain: str, size: Size, spacing_mm: float | None) -> tuple[float, float]:
-        whole = SliceSet(self.folder, self._images, self._masks, self._whole_table, self.info).select(domain)
-        count, total, squares = 0, 0.0, 0.0
-        for rows, from_mm in blocks(whole.table, spacing_mm):
-            x = fit(self._images[whole._rows[rows]], from_mm, spacing_mm, size, "bilinear").double()
-            count, total, squares = count + x.numel(), total + float(x.sum()), squares + float((x * x).sum())
-        mean = total / count
-        return mean, float(np.sqrt(max(squares / count - mean**2, 0.0)))
+        key = domain, as_pair(size), spacing_mm
+        if key not in self._statistics:
+            stored = np.flatnonzero((self._whole_table["domain"] == domain).to_numpy())
+            count, total, squares = 0, 0.0, 0.0
+            for rows, from_mm in blocks(self._spacings[stored], spacing_mm):
+                x = fit(self._images[stored[rows]], from_mm, spacing_mm, size, "bilinear").double()
+                count, total, squares = count + x.numel(), total + float(x.sum()), squares + float((x * x).sum())
+            mean = total / count
+            self._statistics[key] = mean, float(np.sqrt(max(squares / count - mean**2, 0.0)))
+        return self._statistics[key]
 
 
 def _check_size(size: Size) -> None:

@@ -30,7 +30,7 @@ from advconf_lite import __version__
 from advconf_lite.evaluation.predictions import read_predictions
 from advconf_lite.experiment.networks import Network, make_quality
 from advconf_lite.experiment.origins import changed, files_of, refuse_changed_data
-from advconf_lite.experiment.parts import Experiment, check_spec, load_experiment, remarks_on, remarks_on_grid
+from advconf_lite.experiment.parts import SHARE, Experiment, check_spec, load_experiment, remarks_on, remarks_on_grid
 from advconf_lite.experiment.profiles import Profile, find_profile
 from advconf_lite.methods.registry import DEFAULT_METHODS, check_methods, parse_methods
 from advconf_lite.quality import QUALITIES, Quality, find_measure
@@ -61,6 +61,7 @@ class RunFolder:
     """
 
     shipped: str | None = None  # which edition, of a folder that was filled with what ships (`course/shipped.py`)
+    share = SHARE  # of the memory, for the experiment's images; 0: they stay on the disk
 
     def __init__(
         self,
@@ -168,7 +169,7 @@ class RunFolder:
     @cached_property
     def experiment(self) -> Experiment:
         with self.alone("data"):  # it may have to be made
-            return load_experiment(self.data, self.folder, self.profile, self.progress)
+            return load_experiment(self.data, self.folder, self.profile, self.progress, self.share)
 
     def quality(self, name: str) -> Quality:
         return make_quality(name, self.experiment, self.settings)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from advconf_lite.data.cropping import labels_lost
 from advconf_lite.data.grid import Grid, assumed
+from advconf_lite.data.on_disk import OnDisk
 from advconf_lite.data.resampling import Size
 from advconf_lite.data.slice_checks import BLOCK, load
 from advconf_lite.data.slices import SliceSet, read_slice_set
@@ -22,7 +23,10 @@ from advconf_lite.phantom.offered import has_own_scanners
 from advconf_lite.phantom.organs import ORGANS, find_organ
 from advconf_lite.phantom.phantom import make_phantom
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.memory import memory_bytes
 
+SHARE = 0.25  # of the memory, for the images and masks of an experiment
+PIECE = 512  # slices that are scored at a time, with all their features; a multiple of the 64 of a pass
 OTHER_WORDS = {"heart": "cardiac", "lv": "cardiac", "myocardium": "cardiac", "prostate gland": "prostate"}
 
 
@@ -30,12 +34,21 @@ OTHER_WORDS = {"heart": "cardiac", "lv": "cardiac", "myocardium": "cardiac", "pr
 class Part:
     """Slices of one domain and split: images (N, 1, H, W), masks (N, H, W), and their rows of slices.csv."""
 
-    images: Tensor
-    masks: Tensor
+    images: Tensor | OnDisk
+    masks: Tensor | OnDisk
     table: pd.DataFrame
 
     def pair(self) -> tuple[Tensor, Tensor]:
         return self.images, self.masks
+
+    def starts(self) -> range:
+        """Where its pieces begin."""
+        return range(0, len(self), PIECE)
+
+    def piece(self, start: int) -> Part:
+        """At most PIECE of its slices, as tensors."""
+        rows = slice(start, start + PIECE)
+        return Part(self.images[rows], self.masks[rows], self.table.iloc[rows].reset_index(drop=True))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -158,12 +171,13 @@ def outlined(slices: SliceSet) -> tuple[list[str], list[str], list[str]]:
     return *kept, sentences
 
 
-def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
+def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = True, share: float = SHARE) -> Experiment:
     """The data behind a SPEC.
 
     Args:
         spec: "phantom:NAME" or a slice-set folder with masks.
         folder: the run's folder; what has to be made (a phantom, re-acquired targets) is kept in it.
+        share: as in `assemble`.
 
     Raises:
         BadInput: no such phantom or folder; or a slice set without masks, without source subjects for a split, or whose
@@ -185,11 +199,16 @@ def load_experiment(spec: str, folder: Path, profile: Profile, progress: bool = 
             f"{spec} has no masks.npy, so nothing can be trained on it; to score its images use "
             "python -m advconf_lite predict"
         )
-    return assemble(slices, folder, profile, progress)
+    return assemble(slices, folder, profile, progress, share)
 
 
-def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = True) -> Experiment:
-    """Tensors of every part; single-domain sets get their targets by re-acquisition."""
+def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = True, share: float = SHARE) -> Experiment:
+    """Tensors of every part; single-domain sets get their targets by re-acquisition.
+
+    Args:
+        share: of the memory that all parts together may take. A part that does not fit stays on the disk, and is read batch
+            by batch (`data.on_disk`): the same numbers, more slowly.
+    """
     settings = profile.settings
     labels_lost(slices, slices.grid)  # refuses a grid that cuts off too much
     grid = slices.grid.within(profile.max_size)
@@ -197,15 +216,21 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
     if settings.split == "slice":  # the published protocol, to show what leaks
         slices = resplit_by_slice(slices)
 
+    room = share * memory_bytes()
+
     def part(of: SliceSet, domain: str, split: str) -> Part:
+        nonlocal room
         chosen = of.select(domain=domain, split=split)
         if len(chosen) == 0:
             raise BadInput(
                 f"{of.folder / 'slices.csv'} has no slices with domain {domain} and split {split}; "
                 "give every split at least one subject"
             )
-        images, masks = chosen.tensors(grid.size, grid.spacing_mm, settings.normalise)
-        keep = masks.flatten(1).any(1)  # the paper reports non-empty slices
+        needed = len(chosen) * grid.rows * grid.columns * (4 + 8)  # float32 images and int64 masks
+        fits, form = needed <= room, (grid.size, grid.spacing_mm, settings.normalise)
+        room -= needed if fits else 0
+        _, masks = chosen.on_disk(*form)
+        keep = torch.cat([some.flatten(1).any(1) for some in masks.split(BLOCK)])  # the paper reports non-empty slices
         if gone := int((labelled(chosen) & ~keep.numpy()).sum()):
             notes.append(
                 f"{gone} labelled slices of domain {domain} and split {split} have no labelled pixel left as {grid}"
@@ -217,10 +242,12 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
                 f"{of.folder} has no label on any slice with domain {domain} and split {split}, as {grid}; label some, "
                 "or choose a larger profile if the labelled parts are smaller than a pixel"
             )
-        return Part(images[keep], masks[keep], chosen.table[keep.numpy()].reset_index(drop=True))
+        kept = chosen.take(np.flatnonzero(keep))
+        return Part(*(kept.tensors(*form) if fits else kept.on_disk(*form)), kept.table)
 
     train, val, test = (part(slices, source, split) for split in ("train", "val", "test"))
-    unknown = set(range(1, slices.num_classes)) - set(train.masks.unique().tolist())
+    shown = {label for some in train.masks.split(BLOCK) for label in some.unique().tolist()}
+    unknown = set(range(1, slices.num_classes)) - shown
     if unknown:
         names = ", ".join(slices.class_names[label - 1] for label in sorted(unknown))
         raise BadInput(

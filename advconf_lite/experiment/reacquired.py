@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from advconf_lite.data.slices import SliceSet, read_slice_set, write_slice_set
+from advconf_lite.data.slice_checks import BLOCK
+from advconf_lite.data.slice_writer import SliceSetWriter
+from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.phantom.offered import offered_scanners
 from advconf_lite.phantom.reacquire import reacquire
 from advconf_lite.phantom.scanner import Receiver
@@ -38,21 +39,20 @@ def reacquire_held_out(slices: SliceSet, folder: Path, spacing_mm: float, progre
         )
     # The held-out slices as they are come first: a slice set has a source domain.
     jobs = [(split, scanner) for split in scanners for scanner in (None, *scanners[split])]
-    images, masks, tables = [], [], []
-    for split, scanner in tqdm(jobs, desc="re-acquiring held-out subjects", disable=not progress):
-        chosen = slices.select(domain=source, split=split)
-        images += [
-            chosen.images[row] if scanner is None else reacquired_image(chosen, row, scanner) for row in range(len(chosen))
-        ]
-        masks.append(np.asarray(chosen.masks[:]))
-        tables.append(chosen.table.assign(domain=source if scanner is None else scanner.name))
     info = {
         **slices.info,
         "validation_domains": [scanner.name for scanner in scanners["val"]],
         "target_domains": [scanner.name for scanner in scanners["test"]],
         "how_made": f"held-out subjects of {slices.info['name']}, re-acquired by virtual scanners",
     }
-    return write_slice_set(made, np.stack(images), np.concatenate(masks), pd.concat(tables, ignore_index=True), info)
+    with SliceSetWriter(made, info) as writer:
+        for split, scanner in tqdm(jobs, desc="re-acquiring held-out subjects", disable=not progress):
+            chosen = slices.select(domain=source, split=split)
+            table = chosen.table.assign(domain=source if scanner is None else scanner.name)
+            for rows in (range(start, min(start + BLOCK, len(chosen))) for start in range(0, len(chosen), BLOCK)):
+                images = [chosen.images[row] if scanner is None else reacquired_image(chosen, row, scanner) for row in rows]
+                writer.add(np.stack(images), chosen.masks[np.asarray(rows)], table.iloc[rows])
+    return read_slice_set(made)
 
 
 def reacquired_image(chosen: SliceSet, row: int, scanner: Receiver) -> np.ndarray:

@@ -31,9 +31,10 @@ from advconf_lite.support.randomness import derived_seed
 
 @dataclass
 class Segmented:
-    """An evaluated domain after the segmenter's pass."""
+    """An evaluated domain, or a piece of a large one, after the segmenter's pass."""
 
     domain: str
+    first: int  # slice of the domain, a multiple of 64
     part: Part
     y_hat: Tensor  # (N, H, W)
     z: Tensor  # (N, C, h, w)
@@ -44,14 +45,17 @@ class Segmented:
 
 @torch.no_grad()
 def segmented(run: RunFolder, segmenter: Segmenter, what: str = "predictions") -> Iterator[Segmented]:
-    """Each evaluated domain, one after the other."""
-    for domain, part in tqdm(run.experiment.evaluated().items(), desc=what, disable=not run.progress):
+    """Each evaluated domain, one after the other, in pieces that fit into memory."""
+    parts = run.experiment.evaluated()
+    pieces = [(domain, first) for domain, part in parts.items() for first in part.starts()]
+    for domain, first in tqdm(pieces, desc=what, disable=not run.progress):
+        part = parts[domain].piece(first)
         x, y = to_device(part, run.device)
         passes = [segmenter(some) for some in x.split(64)]
         y_hat, z = torch.cat([label_map(logits) for logits, _ in passes]), torch.cat([z for _, z in passes])
         good = torch.cat([decided(logits) for logits, _ in passes])
         true = {q: run.quality(q)(y_hat, y) for q in run.qualities}
-        yield Segmented(domain, part, y_hat, z, good, true, absent_cells(part.masks, run.experiment.class_names))
+        yield Segmented(domain, first, part, y_hat, z, good, true, absent_cells(part.masks, run.experiment.class_names))
 
 
 def absent_cells(masks: Tensor, class_names: list[str]) -> list[str]:
@@ -77,7 +81,7 @@ def sampled_tables(run: RunFolder, segmenter: Segmenter, methods: list[SampledMe
     """Scores from dropout samples, agreement and entropy; `h` seeds the dropout."""
     qualities, tables = [run.quality(quality) for quality in run.qualities], []
     for found in segmented(run, segmenter, "dropout samples"):
-        seed = derived_seed("agreement", s, h, found.domain)
+        seed = derived_seed("agreement", s, h, found.domain) + found.first // 64
         scores = sampled_scores(segmenter, found.part.images, methods, qualities, seed, run.settings.agreement_empty)
         tables += [rows(run, found, quality, name, score, s, h) for (name, quality), score in scores.items()]
     return tables
@@ -137,15 +141,20 @@ def constant_predictions(run: RunFolder, segmenter: Segmenter) -> dict[str, dict
 
     That of a class is over the slices that have it; NaN if none does.
     """
-    x, y = to_device(run.experiment.val, run.device)
-    y_hat, names = torch.cat([segmenter.masks(part) for part in x.split(64)]), run.experiment.class_names
-    labels = {f"predicted_{name}": label for label, name in enumerate(names, start=1)}
-    there = {column: (y == label).flatten(1).any(1) for column, label in labels.items()}
+    labels = {f"predicted_{name}": label for label, name in enumerate(run.experiment.class_names, start=1)}
+    there: dict[str, list[Tensor]] = {column: [] for column in labels}
+    pieces: dict[str, list[Tensor]] = {quality: [] for quality in run.qualities}
+    for first in run.experiment.val.starts():
+        x, y = to_device(run.experiment.val.piece(first), run.device)
+        y_hat = torch.cat([segmenter.masks(part) for part in x.split(64)])
+        for column, label in labels.items():
+            there[column].append((y == label).flatten(1).any(1))
+        for quality, scores in pieces.items():
+            scores.append(absent_as_right(run.quality(quality)(y_hat, y)))
     found = {}
-    for q in run.qualities:
-        scores = absent_as_right(run.quality(q)(y_hat, y))
+    for q, scores in ((q, torch.cat(some)) for q, some in pieces.items()):
         of_class = scores[:, 1:] if run.settings.predict_background else scores
-        means = {column: of_class[has, label - 1].mean() for (column, label), has in zip(labels.items(), there.values())}
+        means = {column: of_class[torch.cat(there[column]), label - 1].mean() for column, label in labels.items()}
         found[q] = {"predicted_score": float(image_scores(run, scores).mean())} | {c: float(m) for c, m in means.items()}
     return found
 
