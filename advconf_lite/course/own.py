@@ -95,12 +95,12 @@ def contact_sheet(run: Run, segmenter: Segmenter, slices: SliceSet, scores: pd.D
     place = pd.Series(range(len(slices.table)), pd.MultiIndex.from_frame(slices.table[keys].astype(str)))
     chosen = scores.head(n)
     rows = place.loc[list(chosen[keys].astype(str).itertuples(index=False, name=None))].tolist()
-    images, _ = slices.tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
+    images, _ = slices.take(rows).tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
     with torch.inference_mode():
-        masks = segmenter.masks(images[rows].to(run.device)).cpu().numpy()
+        masks = segmenter.masks(images.to(run.device)).cpu().numpy()
     predicted = chosen[f"predicted_{run.qualities[0]}"]
     titles = [f"{n} · {row.subject[-18:]}\nslice {row.slice}" for n, row in enumerate(chosen.itertuples(), start=1)]
     return [
         Outlined(title, image, mask, predicted={"predicted": float(value)})
-        for title, image, mask, value in zip(titles, images[rows, 0].numpy(), masks, predicted)
+        for title, image, mask, value in zip(titles, images[:, 0].numpy(), masks, predicted)
     ]

@@ -1,33 +1,44 @@
 """Predicted scores for images that nobody has segmented by hand: what a clinic would use.
 
-Beside the slices' table lies volumes.csv, a row per volume. A calibration adds decisions, and why they were taken.
+Beside the slices' table lies volumes.csv, a row per volume. A calibration adds decisions, and why they were taken. Slices
+are scored in pieces (`pieces`), so that a hundred thousand take the memory of a few hundred, and a killed command goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from advconf_lite.data.slices import read_slice_set
+from advconf_lite import __version__
+from advconf_lite.data.slice_checks import FILES, load
+from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.evaluation.predictions import SLICE, named_slices
 from advconf_lite.evaluation.volumes import volume_table
-from advconf_lite.experiment.decision import ACCEPT, REVIEW, Calibration
+from advconf_lite.experiment.decision import ACCEPT, REVIEW, Calibration, weights_of
 from advconf_lite.experiment.heads import finished_head
 from advconf_lite.experiment.labelled import fitting
-from advconf_lite.experiment.run import Run, open_run
+from advconf_lite.experiment.pieces import Columns, Pieces
+from advconf_lite.experiment.run import open_run
 from advconf_lite.head import head_scores
-from advconf_lite.methods.passes import pass_scores
-from advconf_lite.methods.registry import find_method, head_methods, pass_methods, sampled_methods, seeds_needed
+from advconf_lite.head_training import HeadMethod
+from advconf_lite.methods.passes import PassMethod, pass_scores
+from advconf_lite.methods.registry import find_method, head_methods, pass_methods, sampled_methods
 from advconf_lite.methods.sampled import sampled_scores
 from advconf_lite.quality import aggregate
 from advconf_lite.segmenter import decided, label_map
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
+from advconf_lite.support.numbers import whole
+from advconf_lite.support.processes import in_processes
+from advconf_lite.support.progress import bar
 from advconf_lite.support.randomness import derived_seed
 
 VOLUMES = "volumes.csv"
@@ -43,12 +54,15 @@ def predict(
     head_seed: int = 0,
     progress: bool = True,
     calibration: str | Path | None = None,
+    processes: int = 1,
 ) -> pd.DataFrame:
     """Score every slice of a slice set with a finished run; masks, if there are any, are not looked at.
 
     Args:
         method: one of the run's heads, or a method of it that scores from samples or from plain passes.
         calibration: by `calibrate`, whose method and seeds are then taken.
+        processes: that share the work, each with one thread; so do other calls with the same arguments, also on other
+            machines, if they have `out`'s folder in common.
 
     Returns:
         One row per slice, worst first by the run's first quality: dataset, domain, subject, phase, slice, then
@@ -63,70 +77,118 @@ def predict(
     """
     if Path(out).name == VOLUMES:
         raise BadInput(f"{out} is the name of the table by volume, which is written beside; choose another", argument="out")
+    whole(processes, "processes", 1)
     run = open_run(run_folder, progress)
     made = None if calibration is None else Calibration(calibration)
     if made is not None:
         made.check(run)
         method, (segmenter_seed, head_seed) = made.method, made.seeds
-    trained = head_methods(run.methods)
-    ways = {
-        **dict.fromkeys(trained, _by_heads),
-        **{each.name: _by_passes for each in pass_methods(run.methods)},
-        **{each.name: _by_samples for each in sampled_methods(run.methods)},
-    }
+    ways = [*head_methods(run.methods), *(m.name for m in (*pass_methods(run.methods), *sampled_methods(run.methods)))]
     if method not in ways:
         raise BadInput(f"{run_folder} has no head {method!r}; it has {', '.join(ways) or 'none'}", argument="method")
-    heads = [run.head_path(method, quality, segmenter_seed, head_seed) for quality in run.qualities if method in trained]
-    for path in (*map(run.segmenter_path, seeds_needed(segmenter_seed, [method])), *heads):
-        if not path.exists():
-            raise BadInput(f"{path} does not exist; finish the run first with the same command that began it")
-    slices = fitting(run, read_slice_set(data), data)
-    classes = run.experiment.class_names
-    table = slices.table[["dataset", "domain", "subject", "phase", "slice"]].copy()
-    images, _ = slices.tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
-    found = ways[method](run, method, images, segmenter_seed, head_seed)
-    foreground = slice(1, None) if run.settings.predict_background else slice(None)
-    for quality, scores in found.items():
-        scores = scores.where(scores.isfinite(), torch.nan)[:, foreground].cpu()
-        table[f"predicted_{quality}"] = aggregate(scores).numpy()
-        for column, name in enumerate(classes):
-            table[f"predicted_{quality}_{name}"] = scores[:, column].numpy()
-    masks = run.segmenter(segmenter_seed).masks(images.to(run.device))
-    for label, name in enumerate(classes, start=1):
-        table[f"pixels_{name}"] = (masks == label).flatten(1).sum(1).cpu().numpy()
-    first = f"predicted_{next(iter(found))}"
+    seeds = segmenter_seed, head_seed
+    weights = [weights_of(run, method, quality, *seeds) for quality in run.qualities]
+    read_slice_set(data)  # all of it is checked before anything is computed
+    files = {path.name: path.stat() for path in (Path(data) / name for name in FILES) if path.is_file()}
+    about = {
+        "version": __version__, "method": method, "seeds": seeds, "weights": weights, "profile": run.profile.as_dict(),
+        "files": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in files.items()},
+    }  # fmt: skip
+    asked = str(run_folder), str(data), method, *seeds, progress, str(about)
+    scorer = _scorer(*asked)
+    table = scorer.slices.table[["dataset", "domain", "subject", "phase", "slice"]].copy()
+    pieces = Pieces(Path(out), len(table), about)
+    if len(pieces.starts) == 1:
+        found = scorer(range(len(table)))
+    else:
+        with pieces.used():
+            found = _all_pieces(pieces, asked, processes, progress)
+    table = table.assign(**found)
+    classes, first = scorer.run.experiment.class_names, f"predicted_{scorer.qualities[0]}"
     table = table.sort_values(first, kind="stable", na_position="first").reset_index(drop=True)
     table = table if made is None else made.decided(table)
     write_atomically(out, lambda temporary: table.to_csv(temporary, index=False))
-    volumes = volume_table(table, classes, made.quality if made is not None else next(iter(found)))
+    volumes = volume_table(table, classes, made.quality if made is not None else scorer.qualities[0])
     write_atomically(Path(out).parent / VOLUMES, lambda temporary: volumes.to_csv(temporary, index=False))
     return table
 
 
-def _by_heads(run: Run, method: str, images: Tensor, s: int, h: int) -> dict[str, Tensor]:
-    """Quality -> predicted scores (N, classes), NaN for an image that the segmenter has no answer for."""
-    segmenter, x, scores = run.segmenter(s), images.to(run.device), {}
-    with torch.inference_mode():
-        passes = [(decided(logits), label_map(logits), z) for logits, z in map(segmenter, x.split(64))]
-        good, y_hat, z = (torch.cat(parts) for parts in zip(*passes))
-        for quality in run.qualities:
-            head = finished_head(run, segmenter, (method, quality), s, h)
-            predicted = head_scores(head, find_method(method).features(head, x, z, y_hat))
-            scores[quality] = predicted.masked_fill(~good[:, None], torch.nan)
-    return scores
+class _Scorer:
+    """Scores of slices by one method of a finished run, some at a time."""
+
+    def __init__(self, run_folder: str, data: str, method: str, s: int, h: int, progress: bool) -> None:
+        self.run = open_run(run_folder, progress)
+        self.run.share = 0  # of the run's own images only those are read that are needed
+        self.slices = fitting(self.run, SliceSet(Path(data), *load(Path(data))), data)
+        self.method, self.h, self.s = find_method(method), h, s
+        known = getattr(self.method, "only", None)
+        self.qualities = [name for name in self.run.qualities if known in (None, name)]
+        self.segmenter = self.run.segmenter(s)
+        if isinstance(self.method, HeadMethod):
+            self.heads = {q: finished_head(self.run, self.segmenter, (method, q), s, h) for q in self.qualities}
+        if isinstance(self.method, PassMethod):
+            self.lent = self.run.lent(s, [method])
+
+    def __call__(self, rows: range) -> Columns:
+        """predicted_<quality>, predicted_<quality>_<class> and pixels_<class> of slices, the first a multiple of 64."""
+        run, columns = self.run, {}
+        images, _ = self.slices.take(rows).tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
+        scores, y_hat = self.scores(images, rows.start)
+        foreground = slice(1, None) if run.settings.predict_background else slice(None)
+        for quality, each in scores.items():
+            each = each.where(each.isfinite(), torch.nan)[:, foreground].cpu()
+            columns[f"predicted_{quality}"] = aggregate(each).numpy()
+            for column, name in enumerate(run.experiment.class_names):
+                columns[f"predicted_{quality}_{name}"] = each[:, column].numpy()
+        for label, name in enumerate(run.experiment.class_names, start=1):
+            columns[f"pixels_{name}"] = (y_hat == label).flatten(1).sum(1).cpu().numpy()
+        return columns
+
+    def scores(self, images: Tensor, start: int) -> tuple[dict[str, Tensor], Tensor]:
+        """Quality -> predicted scores (n, classes), NaN for an image that the segmenter has no answer for; and its masks."""
+        run, x = self.run, images.to(self.run.device)
+        empty, qualities = run.settings.agreement_empty, [run.quality(name) for name in run.qualities]
+        with torch.inference_mode():
+            passes = [(decided(logits), label_map(logits), z) for logits, z in map(self.segmenter, x.split(64))]
+            good, y_hat, z = (torch.cat(parts) for parts in zip(*passes))
+            if isinstance(self.method, HeadMethod):
+                read = {quality: self.method.features(head, x, z, y_hat) for quality, head in self.heads.items()}
+                scores = {quality: head_scores(head, read[quality]) for quality, head in self.heads.items()}
+                return {name: each.masked_fill(~good[:, None], torch.nan) for name, each in scores.items()}, y_hat
+        if isinstance(self.method, PassMethod):
+            found = pass_scores(self.lent, images, [self.method], qualities, empty)
+        else:
+            seed = derived_seed("agreement", self.s, self.h, "predict") + start // 64
+            found = sampled_scores(self.segmenter, images, [self.method], qualities, seed, empty)
+        return {quality: each for (_, quality), each in found.items()}, y_hat
 
 
-def _by_samples(run: Run, method: str, images: Tensor, s: int, h: int) -> dict[str, Tensor]:
-    segmenter, qualities = run.segmenter(s), [run.quality(name) for name in run.qualities]
-    seed = derived_seed("agreement", s, h, "predict")
-    found = sampled_scores(segmenter, images, [find_method(method)], qualities, seed, run.settings.agreement_empty)
-    return {quality: scores for (_, quality), scores in found.items()}
+@lru_cache(maxsize=1)
+def _scorer(*asked: Any) -> _Scorer:
+    return _Scorer(*asked[:-1])  # the last one says what is in the files
 
 
-def _by_passes(run: Run, method: str, images: Tensor, s: int, h: int) -> dict[str, Tensor]:
-    qualities = [run.quality(name) for name in run.qualities]
-    found = pass_scores(run.lent(s, [method]), images, [find_method(method)], qualities, run.settings.agreement_empty)
-    return {quality: scores for (_, quality), scores in found.items()}
+def _all_pieces(pieces: Pieces, asked: tuple[Any, ...], processes: int, progress: bool) -> Columns:
+    """The columns of all slices, those of the missing pieces made now, in several processes."""
+    missing, threads = pieces.missing(), torch.get_num_threads()
+    if len(missing) < len(pieces.starts):
+        print(f"{len(pieces.starts) - len(missing)} of {len(pieces.starts)} pieces are there already", flush=True)
+    first = random.randrange(len(missing) or 1)  # calls on several machines seldom want the same one
+    missing = missing[first:] + missing[:first]
+    try:
+        torch.set_num_threads(1 if processes > 1 else threads)
+        done = in_processes(_make, [(pieces, start, asked) for start in missing], processes, helping=True)
+        for _ in bar(done, total=len(missing), desc=f"slices, {pieces.size} at a time", disable=not progress):
+            pass
+        for start in pieces.missing():  # what another call has begun
+            _make(pieces, start, asked, wait=True)
+    finally:
+        torch.set_num_threads(threads)
+    return pieces.joined()
+
+
+def _make(pieces: Pieces, start: int, asked: tuple[Any, ...], wait: bool = False) -> None:
+    pieces.make(start, lambda rows: _scorer(*asked)(rows), wait)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +198,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="adversarial", help="of the run: a trained head, agreement-N, soft-dice, ...")
     parser.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
     parser.add_argument("--head-seed", type=int, default=0, metavar="N")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share the work; one per core is best")
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="by calibrate; its method and seeds are taken")
 
 
@@ -148,7 +211,7 @@ def run(chosen: argparse.Namespace) -> int:
 def told(chosen: argparse.Namespace) -> pd.DataFrame:
     """What the options ask for, with the first rows and what became of all printed."""
     table = predict(chosen.run_folder, chosen.data, chosen.out, chosen.method, chosen.segmenter_seed, chosen.head_seed,
-                    calibration=chosen.calibration)  # fmt: skip
+                    calibration=chosen.calibration, processes=chosen.processes)  # fmt: skip
     shown = table if chosen.calibration is None else table[[*SLICE[1:], *DECIDED]]
     print(shown.head(10).to_string(index=False, float_format="{:.3f}".format, line_width=line_width()))
     lost = table.filter(regex="^predicted_").isna().any(axis=1)

@@ -32,6 +32,10 @@ BEAT_S, LIMIT_S, LOOK_S = 5.0, 60.0, 0.25
 _held: dict[Path, str] = {}  # locks of this process, and what is in them that is in no other
 
 
+class Busy(BadInput):
+    """Another process holds what was asked for."""
+
+
 @contextmanager
 def alone_in(folder: Path, wait: bool = False, work: str = "") -> Iterator[None]:
     """Hold a folder against other processes that ask for it; one that is missing is made, and goes again if it stays empty.
@@ -43,7 +47,8 @@ def alone_in(folder: Path, wait: bool = False, work: str = "") -> Iterator[None]
         work: what is to be done in the folder, a part of a file's name; who does something else there is not asked.
 
     Raises:
-        BadInput: another process holds the folder, or it cannot be made.
+        Busy: another process holds the folder.
+        BadInput: it cannot be made.
     """
     new, path = not folder.exists(), Path(os.path.abspath(folder)) / f".alone{work and '-'}{work}"
     lock = _acquire(path, folder, wait)
@@ -132,7 +137,7 @@ def _acquire(path: Path, folder: Path, wait: bool) -> _Lock | None:
                 if not os.access(folder, os.W_OK):
                     return None
         elif not wait and (alive or touched):
-            raise BadInput(
+            raise Busy(
                 f"another process is at work in {folder}{_named(owner)}; wait until it has finished, or choose another "
                 "folder",
                 argument="folder",
