@@ -82,11 +82,19 @@ def test_a_killed_process_of_this_machine_blocks_nobody_even_before_its_parent_h
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_stopped_process_of_this_machine_keeps_its_folder(holder, quick, tmp_path):
+def test_a_stopped_process_of_this_machine_keeps_its_folder(holder, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(alone, "LIMIT_S", 0.2)
     process = holder(tmp_path, 0.1)
     process.send_signal(signal.SIGSTOP)
     with pytest.raises(BadInput):
         held(tmp_path, wait=False)
+    thread = threading.Thread(target=held, args=[tmp_path])
+    thread.start()
+    thread.join(1.0)
+    assert thread.is_alive()  # long after the limit
+    process.kill()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("left", [json.dumps(ELSEWHERE), "", '{"host": "b"'])  # or killed while it wrote who it is

@@ -40,7 +40,8 @@ class Busy(BadInput):
 def alone_in(folder: Path, wait: bool = False, work: str = "") -> Iterator[None]:
     """Hold a folder against other processes that ask for it; one that is missing is made, and goes again if it stays empty.
 
-    Nothing of the lock stays behind. In a folder that cannot be written nothing is held, for nothing can be made there.
+    Nothing of the lock stays behind, but that of a killed process until the next one wants it. In a folder that cannot be
+    written nothing is held, for nothing can be made there.
 
     Args:
         wait: until the other process has finished, instead of refusing.
@@ -126,11 +127,12 @@ def _acquire(path: Path, folder: Path, wait: bool) -> _Lock | None:
         except OSError:
             return None
         if (found := _look(path)) is None:
+            time.sleep(LOOK_S / 10)  # it has just gone
             continue
         owner, _ = found
         touched, looks, last = last not in (None, found), looks + 1 if found == last else 0, found
         alive = _is_alive(owner)
-        if alive is False or looks * LOOK_S >= LIMIT_S:
+        if alive is False or (alive is None and looks * LOOK_S >= LIMIT_S):
             try:
                 _bury(path, owner.get("token", ""), again=looks * LOOK_S >= 2 * LIMIT_S)
             except OSError:
