@@ -218,7 +218,7 @@ def test_a_run_with_a_broken_part_ends_and_says_so(spoilt, slice_set, tmp_path, 
     import argparse
 
     chosen = dict(run_folder=tmp_path / "r", data=slice_set, out=tmp_path / "s.csv", method="plain")
-    assert command(argparse.Namespace(**chosen, segmenter_seed=0, head_seed=0, calibration=None)) == 0
+    assert command(argparse.Namespace(**chosen, segmenter_seed=0, head_seed=0, calibration=None, processes=1)) == 0
     assert f"no finite prediction for {first.sum()} of {len(scores)} slices, which a human must look at" in (
         capsys.readouterr().out
     )

@@ -34,13 +34,13 @@ class Segmented:
     """An evaluated domain, or a piece of a large one, after the segmenter's pass."""
 
     domain: str
-    first: int  # slice of the domain, a multiple of 64
     part: Part
     y_hat: Tensor  # (N, H, W)
     z: Tensor  # (N, C, h, w)
     decided: Tensor  # (N,), False where the logits are not finite: there is no mask to predict a score of
     true: dict[str, Tensor]  # quality -> true scores (N, classes)
     absent: list[str]  # N cells of the column of that name
+    first: int = 0  # slice of the domain that is the first here, a multiple of 64
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def segmented(run: RunFolder, segmenter: Segmenter, what: str = "predictions") -
         y_hat, z = torch.cat([label_map(logits) for logits, _ in passes]), torch.cat([z for _, z in passes])
         good = torch.cat([decided(logits) for logits, _ in passes])
         true = {q: run.quality(q)(y_hat, y) for q in run.qualities}
-        yield Segmented(domain, first, part, y_hat, z, good, true, absent_cells(part.masks, run.experiment.class_names))
+        yield Segmented(domain, part, y_hat, z, good, true, absent_cells(part.masks, run.experiment.class_names), first)
 
 
 def absent_cells(masks: Tensor, class_names: list[str]) -> list[str]:
