@@ -239,8 +239,8 @@ class Segmenter(nn.Module):
 
     @torch.no_grad()
     def masks(self, x: Tensor) -> Tensor:
-        """Label maps (B, H, W), the argmax over classes."""
-        return label_map(self(x)[0])
+        """Label maps (N, H, W), the argmax over classes, 64 images at a time."""
+        return torch.cat([label_map(self(part)[0]) for part in x.split(64)])
 
     @torch.no_grad()
     def feature_shape(self, size: int | Sequence[int]) -> tuple[int, int, int]:

@@ -1,7 +1,7 @@
 """Peak memory and steps per second of training, from 2,000 to 100,000 slices, in memory and read from the disk.
 
     python benchmarks/bench_memory.py [--slices 2000 10000 ...] [--in-memory-up-to 20000] [--size 96] [--steps 30]
-                                      [--save results/memory.csv] [--figure docs/images/memory.png]
+                                      [--save results/memory.csv] [--figure docs/memory.png]
 
 Slices are made up (an ellipse in noise, 5 % of the subjects for validation and 5 % for test) and lie in a temporary folder,
 5 bytes a pixel. Each measurement is a process of its own, with one thread: it opens the set, assembles the experiment and
@@ -106,23 +106,26 @@ def measure(numbers: list[int], up_to: int, size: int, steps: int) -> list[dict[
 
 def draw(rows: list[dict[str, str]], path: Path) -> None:
     """Peak memory and core seconds per step over the number of slices."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from advconf_lite.figures.style import CUES, WIDTH, png, styled
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for held, mark in (("in memory", "o-"), ("on disk", "s--")):
-        some = [row for row in rows if row["held"] == held]
-        x = [int(row["slices"]) for row in some]
-        for axis, column in zip(axes, ("peak_gb", "core_s_per_step")):
-            axis.plot(x, [float(row[column]) for row in some], mark, label=held)
-    for axis, title in zip(axes, ("peak memory of the process, GB", "seconds of a core per training step")):
-        axis.set(xscale="log", xlabel="slices", title=title, ylim=(0, None))
-        axis.grid(alpha=0.3)
-    axes[0].legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    @styled
+    def drawn() -> Figure:
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        axes = figure.subplots(1, 2)
+        for held, cue in zip(("in memory", "on disk"), CUES):
+            some = [row for row in rows if row["held"] == held]
+            x = [int(row["slices"]) for row in some]
+            for axis, column in zip(axes, ("peak_gb", "core_s_per_step")):
+                y = [float(row[column]) for row in some]
+                axis.plot(x, y, color=cue.colour, marker=cue.marker, linestyle=cue.line, label=held)
+        for axis, title in zip(axes, ("GB of memory", "core seconds of a training step")):
+            axis.set(xscale="log", xlabel="slices", title=title, ylim=(0, None))
+        axes[0].legend()
+        return figure
+
+    path.write_bytes(png(drawn()))
 
 
 def main() -> int:
@@ -136,7 +139,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--save", type=Path, metavar="FILE.csv")
     parser.add_argument("--figure", type=Path, metavar="FILE.png")
+    parser.add_argument("--draw", type=Path, metavar="FILE.csv", help="what an earlier call has saved, and measure nothing")
     chosen = parser.parse_args()
+    if chosen.draw:
+        with open(chosen.draw, newline="", encoding="utf-8") as file:
+            draw(list(csv.DictReader(file)), chosen.figure)
+        return 0
     rows = measure(chosen.slices, chosen.in_memory_up_to, chosen.size, chosen.steps)
     if chosen.save:
         with open(chosen.save, "w", newline="", encoding="utf-8") as file:

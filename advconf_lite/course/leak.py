@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from advconf_lite.course.pictures import normalised
+from advconf_lite.course.pictures import evenly, normalised
 from advconf_lite.data.splits import split_by_slice, split_by_subject
 from advconf_lite.experiment.parts import Part
 from advconf_lite.experiment.run import Run
@@ -21,12 +21,13 @@ from advconf_lite.figures.outlines import Outlined
 
 TENTH = {"train": 0.9, "val": 0.1}  # as the published code splits
 BY_SLICE, BY_SUBJECT = "by slice", "by subject"
+MOST = 3000  # slices that are taken of a part, evenly over all of them
 SIDE = 32  # pixels to which images are averaged before they are compared: what differs below is noise
 
 
 def source_slices(run: Run) -> Part:
     """The source's training and validation slices together, to be split anew. No test slice is among them."""
-    parts = run.experiment.train, run.experiment.val
+    parts = [_rows(part, evenly(len(part), MOST)) for part in (run.experiment.train, run.experiment.val)]
     table = pd.concat([part.table for part in parts], ignore_index=True)
     return Part(torch.cat([part.images for part in parts]), torch.cat([part.masks for part in parts]), table)
 
