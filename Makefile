@@ -1,4 +1,5 @@
 # make tutorial   install into .venv, then run the quick profile on the built-in phantom into runs/prostate-quick/
+# make grid       the runs of workflow/grid.yaml on all cores, ending in runs/grid/report.html
 # make test       formatter and linter, then all tests
 # make notebooks  execute all lessons and write the outputs into the committed notebooks
 # make sync       bring changes of notebooks/*.py into the paired notebooks/*.ipynb
@@ -8,6 +9,7 @@
 # make clean      remove .venv and caches; runs/ and data/ stay
 #
 # PYTHON=python3.12   which Python makes .venv
+# GRID=...            of make grid: another profile or other keys, as in GRID="--config profile=smoke out=runs/grid-smoke"
 # TORCH_INDEX=cpu     PyTorch's wheels without CUDA, a much smaller download; or the URL of another index
 
 PYTHON ?= python3
@@ -16,10 +18,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH_URL := $(if $(filter cpu,$(TORCH_INDEX)),https://download.pytorch.org/whl/cpu,$(TORCH_INDEX))
 
-.PHONY: tutorial test notebooks sync student book slides clean
+.PHONY: tutorial grid test notebooks sync student book slides clean
 
 tutorial: $(VENV)/installed
 	$(BIN)/python -m advconf_lite run --data phantom:prostate --profile quick --out runs/prostate-quick
+
+# Stopped at any moment, the same command goes on.
+grid: $(VENV)/installed
+	@$(BIN)/python -c 'import snakemake' 2>/dev/null || { echo "make grid needs Python 3.11 or newer: make clean, then make grid PYTHON=..."; exit 1; }
+	$(BIN)/python -m snakemake --profile workflow/profiles/local $(GRID)
 
 # One thread per worker: two workers on two cores are slower when each starts two threads.
 test: $(VENV)/installed
@@ -51,7 +58,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 		echo "$(PYTHON) lacks its venv module; install it (Debian, Ubuntu: apt install python3-venv) or name another PYTHON=..."; exit 1; }
 	@echo "installing into $(VENV), once; PyTorch is a large download"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -e '.[data,lab,book,test]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
+	$(BIN)/python -m pip install -e '.[data,lab,book,workflow,test]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
 	@touch $@
 
 clean:

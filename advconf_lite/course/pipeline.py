@@ -13,6 +13,7 @@ from typing import Any
 from advconf_lite.experiment.options import add_data_options
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.numbers import one_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +29,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segmenter-seed", type=int, nargs="+", default=[0], metavar="N")
     parser.add_argument("--head-seed", type=int, nargs="+", default=[0], metavar="N", help="several: mean and spread")
     parser.add_argument("--tuned", type=Path, metavar="chosen.json", help="settings of each method that tune has chosen")
+    parser.add_argument("--only", metavar="PART", help="one part, as the workflow runs them beside each other")
 
 
 def run(chosen: argparse.Namespace) -> int:
+    began = time.time()
     # Not at the top: `run --help` need not wait for PyTorch.
+    from advconf_lite.experiment.jobs import PARTS, recorded
     from advconf_lite.experiment.run import Run
     from advconf_lite.support.alone import alone_in
 
     if not chosen.network and (chosen.weights or chosen.layer):
         raise BadInput("weights and layer belong to a network of one's own; name what builds it", argument="network")
+    if chosen.only:
+        one_of(chosen.only, "only", ["plan", *PARTS, "lessons"])
+        if chosen.only != "lessons":
+            return _part(chosen, began)
     executed = chosen.out / "notebooks"  # where only this command writes; the lessons wait for each other by themselves
     with ExitStack() as held:
         if executed.is_dir():
@@ -46,7 +54,27 @@ def run(chosen: argparse.Namespace) -> int:
         work = Run(chosen.out, chosen.data, profile, chosen.quality, methods, network=network)
         if not executed.is_dir():
             held.enter_context(alone_in(executed))
+        if chosen.only:
+            held.enter_context(recorded(work, chosen.only, chosen.segmenter_seed, chosen.head_seed, began))
         return _run(work, chosen)
+
+
+def _part(chosen: argparse.Namespace, began: float) -> int:
+    """One part of the run; or, asked for the plan, what would be done."""
+    from advconf_lite.course.first_screen import first_screen
+    from advconf_lite.experiment.jobs import PARTS, recorded
+    from advconf_lite.experiment.run import Run
+
+    profile, methods, network = _asked(chosen)
+    work = Run(chosen.out, chosen.data, profile, chosen.quality, methods, network=network)
+    seeds = chosen.segmenter_seed, chosen.head_seed
+    if chosen.only == "plan":
+        print(first_screen(work, *seeds))
+        return 0
+    with recorded(work, chosen.only, *seeds, began) as path:
+        PARTS[chosen.only](work, *seeds)
+    print(f"finished: {path}")
+    return 0
 
 
 def _asked(chosen: argparse.Namespace) -> tuple[Any, Sequence[str], Any]:

@@ -6,7 +6,7 @@ head-METHOD-QUALITY-sS-hH.safetensors    its heads, of head seed H
 seen-METHOD-QUALITY-sS-hH.npz            true scores of the images that a head saw in training: clean, perturbed
 history.csv predictions.csv metrics.csv  tables, one key per (stage, quality, method, pair of seeds)
 validation.csv                           predictions for validation slices, if something has asked for them
-checkpoints/ data/ notebooks/ index.html
+checkpoints/ data/ jobs/ notebooks/ index.html
 .alone-WORK                              while a process does it (`support.alone`)
 """
 
@@ -204,6 +204,10 @@ class RunFolder:
     def validation_path(self) -> Path:
         return self.folder / "validation.csv"
 
+    @property
+    def history_path(self) -> Path:
+        return self.folder / "history.csv"
+
     def predictions(self) -> pd.DataFrame:
         return read_predictions(self.predictions_path)
 
@@ -212,17 +216,17 @@ class RunFolder:
 
         The columns of heads and of Algorithm 1 are there also if nothing in the run has filled them.
         """
-        table = _read_history(self.folder / "history.csv")
+        table = read_history(self.history_path)
         missing = [name for name in HISTORY_COLUMNS if name not in table]
         return table.reindex(columns=[*table.columns, *missing]).astype({"head_seed": "Int64"})
 
     def merge_history(self, rows: list[dict[str, Any]], **key: Any) -> None:
         """Add rows to history.csv, in place of older ones of the same key (stage, quality, method, seeds)."""
-        path = self.folder / "history.csv"
+        path = self.history_path
         new = pd.DataFrame(rows).assign(**key)
         with self.alone("tables"):
             if path.exists():
-                old = _read_history(path)
+                old = read_history(path)
                 same = np.logical_and.reduce([old[k] == v if k in old else np.zeros(len(old), bool) for k, v in key.items()])
                 new = pd.concat([old[~same], new], ignore_index=True)
             first = ["stage", "quality", "method", "segmenter_seed", "head_seed"]
@@ -243,10 +247,12 @@ class RunFolder:
         return remarks
 
 
-def _read_history(path: Path) -> pd.DataFrame:
+def read_history(path: Path) -> pd.DataFrame:
     """history.csv; without a row where nothing was trained, as with given weights."""
     try:
-        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["stage", "segmenter_seed", "head_seed"])
+        if not path.exists():
+            return pd.DataFrame(columns=["stage", "segmenter_seed", "head_seed"])
+        return pd.read_csv(path, float_precision="round_trip")  # for how often it is read and written again, chance decides
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         reason = " ".join(str(error).split())
         raise BadInput(f"{path} cannot be read as a table ({reason}); delete the folder and run again") from error

@@ -19,6 +19,9 @@ def add_data_options(parser: argparse.ArgumentParser, out: str, methods: str) ->
     )
     parser.add_argument("--out", required=True, type=Path, metavar="runs/NAME", help=out)
     parser.add_argument(
-        "--quality", metavar="NAME", help="what is predicted, such as surface_dice; default: all that there are"
+        "--quality",
+        nargs="+",
+        metavar="NAME",
+        help="what is predicted, such as surface_dice; default: all that there are",
     )
     parser.add_argument("--methods", nargs="+", metavar="NAME", help=methods)

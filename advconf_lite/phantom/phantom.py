@@ -9,12 +9,12 @@ every image size, and results do not depend on the number of workers, on threads
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 
 from advconf_lite import __version__
 from advconf_lite.data.slices import SliceSet, write_slice_set
@@ -54,7 +54,7 @@ def make_phantom(
         size, spacing_mm: pixels per side and their width in mm; `Organ.grid` has those of the profiles.
         subjects: how many, as {"source": n, "validation": n per scanner, "target": n per scanner}.
         seed: everything follows from it.
-        workers: processes, default one per core; the result does not depend on it.
+        workers: processes, default one per core that this process may use; the result does not depend on it.
         targets: scanners in the place of the organ's own test scanners; their names choose their patients.
 
     Returns:
@@ -82,7 +82,7 @@ def make_phantom(
             for number, name in enumerate(names):
                 jobs.append((organ, scanner, number, size, spacing_mm, seed))
                 rows.append((scanner.name, name, splits[name]))
-    workers = workers or min(os.cpu_count() or 1, 8)
+    workers = workers or min(cpu_count(), 8)
     if len(jobs) * 10 * size**2 < WORTH_A_POOL:
         workers = 1
     images, masks, records = [], [], []
