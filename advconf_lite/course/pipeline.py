@@ -46,14 +46,15 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.only != "lessons":
             return _part(chosen, began)
     executed = chosen.out / "notebooks"  # where only this command writes; the lessons wait for each other by themselves
+    waits = chosen.only is not None  # for a job that lives on, of a workflow's engine that was killed
     with ExitStack() as held:
         if executed.is_dir():
-            held.enter_context(alone_in(executed))
+            held.enter_context(alone_in(executed, wait=waits))
         profile, methods, network = _asked(chosen)
         # refuses bad input at once
         work = Run(chosen.out, chosen.data, profile, chosen.quality, methods, network=network)
         if not executed.is_dir():
-            held.enter_context(alone_in(executed))
+            held.enter_context(alone_in(executed, wait=waits))
         if chosen.only:
             held.enter_context(recorded(work, chosen.only, chosen.segmenter_seed, chosen.head_seed, began))
         return _run(work, chosen)
