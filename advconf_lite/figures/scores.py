@@ -160,7 +160,8 @@ def figure3(
     handles = [Line2D([], [], color=cue.colour, marker=cue.marker, ms=7, mew=0, label=m) for cue, m in zip(cues, shown)]
     if len(floor):
         handles.append(Line2D([], [], color=BLACK, ls="--", lw=1.2, label="constant prediction"))
-    fig.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)), handlelength=2.2)
+    most = 5 if sum(len(handle.get_label()) for handle in handles) <= 60 else 3  # that fit beside each other
+    fig.legend(handles=handles, loc="outside upper center", ncols=min(most, len(handles)), handlelength=2.2)
     fig.supxlabel(
         "whiskers: " + ("standard deviation over pairs of seeds" if several else "95 % bootstrap interval over subjects")
     )
