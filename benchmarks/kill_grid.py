@@ -46,6 +46,17 @@ def finish(out: Path, cores: int, keys: list[str], log: Path) -> float:
     return time.time() - began
 
 
+def seconds_of_jobs(out: Path) -> list[float]:
+    """From the start to the end of each finished job's process, as Snakemake has written it down."""
+    found = {}
+    for path in (ROOT / ".snakemake" / "metadata").rglob("*"):
+        if path.is_file():
+            job = json.loads(path.read_text())
+            if any(Path(log).is_relative_to(out) for log in job["log"]):
+                found[job["log"][0]] = job["endtime"] - job["starttime"]
+    return list(found.values())
+
+
 def unlike(one: Path, two: Path) -> list[str]:
     """Files of results in which two finished grids differ; logs, records of costs and executed lessons are left out."""
     ours = {path.name for path in one.rglob("*") if path.suffix in COMPARED}
@@ -65,10 +76,9 @@ def main() -> int:
     reference, victim, cost = chosen.out / "reference", chosen.out / "victim", chosen.out / "cost.json"
     if not (ROOT / cost).exists():
         seconds = finish(reference, chosen.cores, keys, ROOT / chosen.out / "reference.log")
-        jobs = records(ROOT / reference)
-        together = sum(job["seconds"] * job["threads"] for job in jobs)
-        ratio = seconds / (together / chosen.cores)
-        found = {"seconds": seconds, "jobs": len(jobs), "jobs_seconds": together, "cores": chosen.cores, "ratio": ratio}
+        jobs = seconds_of_jobs(reference)
+        ratio = seconds / (sum(jobs) / chosen.cores)
+        found = {"seconds": seconds, "jobs": len(jobs), "jobs_seconds": sum(jobs), "cores": chosen.cores, "ratio": ratio}
         (ROOT / cost).write_text(json.dumps(found, indent=1))
     found = json.loads((ROOT / cost).read_text())
     print("undisturbed: {seconds:.0f} s; {jobs} jobs of {jobs_seconds:.0f} s on {cores} cores: {ratio:.3f}".format(**found))
