@@ -24,12 +24,12 @@ tutorial: $(VENV)/installed
 	$(BIN)/python -m advconf_lite run --data phantom:prostate --profile quick --out runs/prostate-quick
 
 # Stopped at any moment, the same command goes on.
-grid: $(VENV)/installed
+grid: $(VENV)/workflow
 	@$(BIN)/python -c 'import snakemake' 2>/dev/null || { echo "make grid needs Python 3.11 or newer: make clean, then make grid PYTHON=..."; exit 1; }
 	$(BIN)/python -m snakemake --profile workflow/profiles/local $(GRID)
 
 # One thread per worker: two workers on two cores are slower when each starts two threads.
-test: $(VENV)/installed
+test: $(VENV)/workflow
 	@$(BIN)/ruff format --check . || { echo "run $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n 2 --dist loadscope
@@ -58,7 +58,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 		echo "$(PYTHON) lacks its venv module; install it (Debian, Ubuntu: apt install python3-venv) or name another PYTHON=..."; exit 1; }
 	@echo "installing into $(VENV), once; PyTorch is a large download"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -e '.[data,lab,book,workflow,test]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
+	$(BIN)/python -m pip install -e '.[data,lab,book,test]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
+	@touch $@
+
+# Snakemake and what it brings, which only the grid and its tests need; nothing on Python 3.10.
+$(VENV)/workflow: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet -e '.[workflow]' -c constraints.txt $(if $(TORCH_URL),--extra-index-url $(TORCH_URL))
 	@touch $@
 
 clean:

@@ -5,12 +5,18 @@
 #     . workflow/slurm_one_node.sh start     (as root; sourced, so that sbatch, squeue and snakemake find it: SLURM_CONF)
 #     . workflow/slurm_one_node.sh stop
 #
-# All of it lies in $SLURM_DIR (default: /tmp/slurm-one-node). It has no accounting, so that squeue is asked for finished jobs.
+# All of it lies in $SLURM_DIR (default: /tmp/slurm-one-node), but for a link to its configuration: within a job Snakemake
+# forgets SLURM_CONF, and srun looks in /etc/slurm. It has no accounting, so that squeue is asked for finished jobs.
 
 export SLURM_DIR="${SLURM_DIR:-/tmp/slurm-one-node}"
 export SLURM_CONF="$SLURM_DIR/slurm.conf"
+SLURM_LINK=/etc/slurm/slurm.conf
 
 slurm_start() {
+    if [ -e "$SLURM_LINK" ] && [ ! -L "$SLURM_LINK" ]; then
+        echo "$SLURM_LINK is there: this machine belongs to a cluster" >&2
+        return 1
+    fi
     mkdir -p "$SLURM_DIR/state" "$SLURM_DIR/spool" && chmod 755 "$SLURM_DIR" || return 1
     local host memory
     host="$(hostname -s)"
@@ -41,9 +47,10 @@ DefMemPerCPU=1000
 ReturnToService=2
 MinJobAge=86400
 KillWait=5
-NodeName=$host CPUs=$(nproc) RealMemory=$memory
+NodeName=$host CPUs=$(getconf _NPROCESSORS_ONLN) RealMemory=$memory
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
+    mkdir -p "$(dirname "$SLURM_LINK")" && ln -sf "$SLURM_CONF" "$SLURM_LINK" || return 1
     munged --force --key-file="$SLURM_DIR/munge.key" --socket="$SLURM_DIR/munge.socket" \
         --pid-file="$SLURM_DIR/munged.pid" --log-file="$SLURM_DIR/munged.log" --seed-file="$SLURM_DIR/munged.seed" &&
         slurmctld -f "$SLURM_CONF" && slurmd -f "$SLURM_CONF" || return 1
@@ -59,6 +66,7 @@ slurm_stop() {
     for daemon in slurmd slurmctld munged; do
         [ -f "$SLURM_DIR/$daemon.pid" ] && kill "$(cat "$SLURM_DIR/$daemon.pid")"
     done
+    [ "$(readlink "$SLURM_LINK")" = "$SLURM_CONF" ] && rm "$SLURM_LINK"
 }
 
 case "${1:-}" in
