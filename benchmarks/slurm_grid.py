@@ -26,7 +26,8 @@ from advconf_lite.support.checkpoints import load_checkpoint
 
 DAEMONS = ROOT / "workflow" / "slurm_one_node.sh"
 SLURM = ["--profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "5"]
-SLURM += ["--seconds-between-status-checks", "5"]  # a cluster that is shared is asked less often
+# A cluster that is shared is asked less often, and one with accounting by sacct.
+SLURM += ["--seconds-between-status-checks", "5", "--slurm-status-command", "squeue"]
 LOOK_S = 0.05
 
 
@@ -136,8 +137,9 @@ def main() -> int:
         grid.say(f"the grid has ended: exit code {code}; jobs: {ended}")
     finally:
         if engine and engine.poll() is None:
-            engine.terminate()
+            engine.kill()
             engine.wait()
+            asked("scancel", "--user=root")
         daemons("stop")
     if code:
         raise SystemExit(f"the grid failed; see {chosen.out.with_suffix('.log')}")

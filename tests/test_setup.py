@@ -190,9 +190,12 @@ def test_running_again_does_not_install_again_until_requirements_change(clone):
 )
 def test_torch_index(clone, given, index):
     (clone / ".venv" / "installed").unlink()
-    lines = make(clone, "--dry-run", "test", f"TORCH_INDEX={given}").stdout.splitlines()
-    (line,) = [line.strip() for line in lines if "pip install" in line]
-    assert line.endswith(f"--extra-index-url {index}" if index else "-c constraints.txt")
+    for target, extras in (("tutorial", ["data,lab,book,test"]), ("test", ["data,lab,book,test", "workflow"])):
+        said = make(clone, "--dry-run", target, f"TORCH_INDEX={given}").stdout.splitlines()
+        lines = [line.strip() for line in said if "pip install" in line]
+        assert [re.search(r"\[(.*?)\]", line)[1] for line in lines] == extras
+        for line in lines:
+            assert line.endswith(f"--extra-index-url {index}" if index else "-c constraints.txt")
 
 
 def a_python(folder, body):

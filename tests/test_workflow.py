@@ -184,9 +184,13 @@ def test_resources_are_what_was_measured_with_room():
     assert [row["seconds"] for row in again] == [90]  # a new measurement replaces the old one
 
 
-def test_every_part_of_the_small_grid_was_measured():
-    parts = {row["part"] for row in measured.read() if row["profile"] == "quick" and row["device"] == "cpu"}
-    assert parts >= {"data", "segmenter", "heads", "samples", "tables", "lessons"}
+def test_of_a_profile_that_was_measured_every_part_was():
+    parts = {}
+    for row in measured.read():
+        parts.setdefault((row["profile"], row["device"]), set()).add(row["part"])
+    assert ("smoke", "cpu") in parts
+    for profile, found in parts.items():
+        assert found == {"data", "segmenter", "heads", "samples", "tables", "lessons"}, profile
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the workflow's profile for several GPUs is for Linux")
@@ -225,3 +229,14 @@ def test_means_are_over_targets_first_and_then_over_pairs_of_seeds():
     found = summary.means(table, "source").set_index("metric")
     assert found.loc["mae", "mean"] == pytest.approx(0.3) and found.loc["mae", "sd"] == pytest.approx(0.2 / 2**0.5)
     assert found.loc["mae", "n_pairs"] == 2 and found.loc["mae", "n_targets"] == 2 and "pearson" not in found.index
+
+
+def test_a_table_to_be_read_has_a_row_per_method_and_says_what_is_missing():
+    rows = [("mine<", "dice", "plain", "mae", 0.25, 0.5), ("mine<", "dice", "agreement-15", "pearson", 0.1, float("nan"))]
+    table = pd.DataFrame(rows, columns=["data", "quality", "method", "metric", "mean", "sd"])
+    said = summary.page("Means", table, summary.mean_cell)
+    assert "<td>mine&lt;</td><td>dice</td><td>plain</td><td>-</td><td>-</td><td>0.250 ± 0.500</td>" in said
+    assert "<td>agreement-15</td><td>0.100</td><td>-</td><td>-</td>" in said and said.count("<tr>") == 3
+    of = {"difference": -0.5, "low": -0.75, "high": -0.25}
+    assert summary.difference_cell(of) == "-0.500 [-0.750, -0.250]"
+    assert summary.difference_cell(of | {"low": float("nan")}) == "-0.500 [no interval]"
