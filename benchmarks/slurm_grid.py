@@ -18,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from kill_grid import ROOT, records, save, start, undisturbed, unlike
 
@@ -28,7 +30,7 @@ DAEMONS = ROOT / "workflow" / "slurm_one_node.sh"
 SLURM = ["--profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "5"]
 # A cluster that is shared is asked less often, and one with accounting by sacct.
 SLURM += ["--seconds-between-status-checks", "5", "--slurm-status-command", "squeue"]
-LOOK_S = 0.05
+LOOK_S = 0.05  # for a checkpoint, which may be there for a second
 
 
 class Disturbed:
@@ -40,52 +42,69 @@ class Disturbed:
     def say(self, what: str) -> None:
         print(f"[{time.time() - self.began:5.0f} s] {what}", flush=True)
 
-    def wait_for(self, found):
+    def wait_for(self, found: Callable[[], Any], every: float = 1.0) -> Any:
         """What `found` gives, once it gives something; None if the engine has ended before."""
         while self.engine.poll() is None:
             if (value := found()) is not None:
                 return value
-            time.sleep(LOOK_S)
+            time.sleep(every)
         return None
 
+    def state_of(self, job: str, *states: str) -> str | None:
+        """The state of a job once it is not, or no longer, one of these."""
+        return self.wait_for(
+            lambda: next((state for each, state, *_ in queue() if each == job and state not in states), None)
+        )
+
     def cancel_one(self) -> str:
-        """scancel a job that trains heads and has a checkpoint; from which step it then goes on."""
-        path = self.wait_for(lambda: next(self.out.glob("*/checkpoints/heads-*.pt"), None))
-        if path is None:
-            raise SystemExit("the grid ended before a job had written a checkpoint")
-        name = f"{path.parts[-3]} {path.stem}"
-        label = f"rule_heads_wildcards_{path.parts[-3]}_" + "_".join(part[1:] for part in path.stem.split("-")[1:])
-        job = next(number for number, state, said, _ in queue() if said == label and state == "RUNNING")
-        asked("scancel", job)
-        self.wait_for(lambda: next((state for number, state, *_ in queue() if number == job and state == "CANCELLED"), None))
-        kept, written = step_of(path), path.stat().st_mtime_ns
-        self.say(f"job {job} ({name}) cancelled by scancel; its checkpoint holds step {kept}")
-        again = self.wait_for(lambda: next((n for n, _, said, _ in queue() if said == label and n != job), None))
+        """scancel a job that trains heads and has a checkpoint; what it went on from."""
+        while path := self.wait_for(lambda: next(self.out.glob("*/checkpoints/heads-*.pt"), None), LOOK_S):
+            label = f"rule_heads_wildcards_{path.parts[-3]}_" + "_".join(part[1:] for part in path.stem.split("-")[1:])
+            job = next((number for number, state, said, _ in queue() if said == label and state == "RUNNING"), None)
+            if job is None:
+                continue
+            asked("scancel", job)
+            if self.state_of(job, "RUNNING", "COMPLETING") == "CANCELLED" and path.exists():
+                return self.followed(job, label, path)
+        raise SystemExit("the grid ended before a job with a checkpoint was cancelled")
+
+    def followed(self, job: str, label: str, path: Path) -> str:
+        """What becomes of a job that was cancelled: submitted again, it must not begin anew."""
+        kept, written = step_of(path), time_of(path)
+        self.say(f"job {job} ({path.parts[-3]} {path.stem}) cancelled by scancel; its checkpoint holds step {kept}")
+        again = self.wait_for(lambda: next((each for each, _, said, _ in queue() if said == label and each != job), None))
         self.say(f"it was submitted again, as job {again}")
-        self.wait_for(lambda: None if path.exists() and path.stat().st_mtime_ns == written else True)
-        following = step_of(path) if path.exists() else None
+        self.wait_for(lambda: None if time_of(path) == written else True, LOOK_S)
+        following = step_of(path)
         went_on = following is None or following > kept
-        self.say(f"its next checkpoint holds step {following}: it " + ("went on" if went_on else "BEGAN ANEW"))
-        return f"scancel at step {kept} of a job that then {'went on' if went_on else 'began anew'}"
+        said = f"next checkpoint holds step {following}" if following else "next step that was kept is the last"
+        self.say(f"its {said}: it " + ("went on" if went_on else "BEGAN ANEW"))
+        return f"scancel of a job at step {kept}, which then {'went on' if went_on else 'began anew'}"
 
     def drain_and_resume(self) -> str:
         self.wait_for(lambda: True if len(records(self.out)) >= self.jobs // 2 else None)
         node = asked("sinfo", "--noheader", "--format=%n").strip()
         asked("scontrol", "update", f"nodename={node}", "state=drain", "reason=maintenance")
-        self.say(f"node drained with {len(records(self.out))} jobs done; {states()}")
+        done = len(records(self.out))
+        self.say(f"node drained with {done} jobs done; {states()}")
         self.wait_for(lambda: None if any(state == "RUNNING" for _, state, *_ in queue()) else True)
         waiting = self.wait_for(lambda: [each for each in queue() if each[1] == "PENDING"] or None) or []
-        done = len(records(self.out))
         self.say(f"the node is empty: {states()}; a job that waits says: {waiting[0][3] if waiting else '-'}")
         time.sleep(10)
         begun = [each for each in queue() if each[1] == "RUNNING"]
         self.say(f"10 s later {len(begun)} jobs have begun on it; node resumed")
         asked("scontrol", "update", f"nodename={node}", "state=resume")
-        return f"node drained and resumed with {done} jobs done"
+        return f"node drained with {done} jobs done, and resumed"
 
 
 def asked(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    """What a command of SLURM says; a controller that is busy is asked again."""
+    for _ in range(10):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if not done.returncode:
+            return done.stdout
+        time.sleep(3)
+    raise SystemExit(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
 def queue() -> list[list[str]]:
@@ -101,6 +120,13 @@ def states() -> str:
 
 def step_of(checkpoint: Path) -> int | None:
     return (load_checkpoint(checkpoint, "cpu") or {}).get("step")
+
+
+def time_of(checkpoint: Path) -> int | None:
+    try:
+        return checkpoint.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def daemons(word: str) -> None:
