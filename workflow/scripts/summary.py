@@ -2,6 +2,7 @@
 
 OUT/tables/means.csv          per data set, quality and method: each metric, mean over the targets, over pairs of seeds
 OUT/tables/differences.csv    `adversarial` minus each other method, with paired intervals over subjects and seeds
+OUT/tables/*.html             the same two, to be read
 OUT/figures/differences.png   the same, drawn
 OUT/figures/NAME-quality.png  true scores per scanner (the paper's Figure 2)
 OUT/figures/NAME-methods.png  each method's metrics per scanner (the paper's Figure 3)
@@ -10,8 +11,9 @@ OUT/figures/NAME-methods.png  each method's metrics per scanner (the paper's Fig
 from __future__ import annotations
 
 import argparse
+import html
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,9 +26,9 @@ from advconf_lite.experiment.pool import read_fold
 from advconf_lite.figures.controls import forest
 from advconf_lite.figures.scores import figure2, figure3
 from advconf_lite.figures.style import png
-from advconf_lite.metrics import REPORTED
+from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.support.command_line import well_behaved, words
-from advconf_lite.support.files import write_atomically
+from advconf_lite.support.files import write_atomically, write_text
 
 OURS = "adversarial"
 COLUMNS = ["data", "quality", "method", "metric", "mean", "sd", "n_pairs", "n_targets"]
@@ -57,6 +59,34 @@ def differences(predictions: pd.DataFrame, source: str) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
+STYLE = """body { font: 15px sans-serif; margin: 1em; color: #222; background: #fff }
+table { border-collapse: collapse } th, td { padding: 0.2em 1em; text-align: left; white-space: nowrap }
+th { border-bottom: 1px solid } td { border-bottom: 1px solid #ddd }"""
+
+
+def page(title: str, table: pd.DataFrame, cell: Callable[[dict], str]) -> str:
+    """A table as HTML: a row per data set, quality and method, a column per metric, whose text is `cell(row)`."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in table.to_dict("records"):
+        rows.setdefault(tuple(row[name] for name in COLUMNS[:3]), {})[row["metric"]] = cell(row)
+    heads = [*COLUMNS[:3], *(f"{METRICS[name].title} ({METRICS[name].better} better)" for name in REPORTED)]
+    lines = [[*key, *(cells.get(name, "-") for name in REPORTED)] for key, cells in rows.items()]
+    parts = ["".join(f"<td>{html.escape(text)}</td>" for text in line) for line in lines]
+    top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
+    body = f"<table><tr>{top}</tr>" + "".join(f"<tr>{part}</tr>\n" for part in parts) + "</table>"
+    start = f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
+    return f"{start}<style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>{body}</body></html>\n"
+
+
+def mean_cell(row: dict) -> str:
+    return f"{row['mean']:.3f}" + ("" if pd.isna(row["sd"]) else f" ± {row['sd']:.3f}")
+
+
+def difference_cell(row: dict) -> str:
+    interval = "no interval" if pd.isna(row["low"]) else f"{row['low']:+.3f}, {row['high']:+.3f}"
+    return f"{row['difference']:+.3f} [{interval}]"
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6g"))
 
@@ -78,8 +108,11 @@ def summarise(folders: Sequence[Path], out: Path) -> int:
         write_figure(out / "figures" / f"{folder.name}-quality.png", figure2(fold.table, source))
         write_figure(out / "figures" / f"{folder.name}-methods.png", figure3(metrics, source))
     write_table(out / "tables" / "means.csv", _joined(of_means))
+    write_text(out / "tables" / "means.html", page("Means over the targets", _joined(of_means), mean_cell))
     found = _joined(of_differences)
     write_table(out / "tables" / "differences.csv", found)
+    shown = found if "difference" in found else found.assign(metric="")[:0]
+    write_text(out / "tables" / "differences.html", page(f"{OURS} minus each other method", shown, difference_cell))
     drawn = forest(found.rename(columns={"data": "organ"})) if "difference" in found else _nothing_to_compare()
     write_figure(out / "figures" / "differences.png", drawn)
     return 0
