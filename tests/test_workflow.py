@@ -69,6 +69,10 @@ def test_a_yaml_that_is_no_grid_is_one_sentence(changes, said):
     assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
+def test_a_layer_that_yaml_reads_as_a_number_is_a_name():
+    assert grids.read_grid(SMALL | {"layer": 1}).layer == "1"
+
+
 def test_a_key_that_lacks_is_named():
     with pytest.raises(BadInput, match="the grid lacks the key methods"):
         grids.read_grid({name: value for name, value in SMALL.items() if name != "methods"})

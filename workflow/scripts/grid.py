@@ -69,7 +69,7 @@ def read_grid(config: Config) -> Grid:
         raise BadInput(f"the grid has no key {unknown[0]}; its keys are {', '.join(kinds)}")
     if missing := [name for name in kinds if name not in config]:
         raise BadInput(f"the grid lacks the key {missing[0]}; workflow/grid.yaml shows every one")
-    values = {name: _as_numbers(config[name]) if kind == "list[int]" else config[name] for name, kind in kinds.items()}
+    values = {name: READ.get(kind, lambda value: value)(config[name]) for name, kind in kinds.items()}
     for name, kind in kinds.items():
         _refuse_other_kind(name, values[name], kind)
     grid = Grid(**values)
@@ -89,6 +89,14 @@ def _name(spec: str) -> str:
 def _as_numbers(value: Any) -> Any:
     """Snakemake's --config reads the list [0, 1] as texts."""
     return [int(each) if str(each).isdecimal() else each for each in value] if isinstance(value, list) else value
+
+
+def _as_text(value: Any) -> Any:
+    """YAML reads the layer 1 of an nn.Sequential as a number."""
+    return str(value) if type(value) is int else value
+
+
+READ = {"list[int]": _as_numbers, "str": _as_text}
 
 
 def _refuse_other_kind(name: str, value: Any, kind: str) -> None:

@@ -70,7 +70,9 @@ def page(title: str, table: pd.DataFrame, cell: Callable[[dict], str]) -> str:
     for row in table.to_dict("records"):
         rows.setdefault(tuple(row[name] for name in COLUMNS[:3]), {})[row["metric"]] = cell(row)
     heads = [*COLUMNS[:3], *(f"{METRICS[name].title} ({METRICS[name].better} better)" for name in REPORTED)]
-    lines = [[*key, *(cells.get(name, "-") for name in REPORTED)] for key, cells in rows.items()]
+    together = list(dict.fromkeys(key[:2] for key in rows))  # a quality's methods below each other
+    keys = sorted(rows, key=lambda key: together.index(key[:2]))
+    lines = [[*key, *(rows[key].get(name, "-") for name in REPORTED)] for key in keys]
     parts = ["".join(f"<td>{html.escape(text)}</td>" for text in line) for line in lines]
     top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
     body = f"<table><tr>{top}</tr>" + "".join(f"<tr>{part}</tr>\n" for part in parts) + "</table>"
