@@ -172,7 +172,13 @@ def main() -> int:
     different = unlike(ROOT / chosen.reference / "reference", ROOT / chosen.out)
     print(f"differences from the local grid: {different or 'none'}")
     row = {"grid": "SLURM on one node", "profile": chosen.profile, "cores": os.cpu_count(), "jobs": found["jobs"]}
-    save(chosen.save, **row, seconds=round(seconds), interrupted="; ".join(done), different=len(different))
+    save(
+        chosen.save,
+        **row,
+        seconds=round(seconds),
+        interrupted="; ".join([*done, f"its jobs: {ended}"]),
+        different=len(different),
+    )
     return bool(different)
 
 

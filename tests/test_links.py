@@ -16,7 +16,7 @@ from advconf_lite.__main__ import COMMANDS
 
 PLACEHOLDER = re.compile(r"\b(NAME|NN_name|FOLDER|DIR|FILE|SPEC)\b")
 MADE = {"runs", "data", "build"}  # folders of a clone that commands fill
-ELSEWHERE = {"pip", "venv", "jupytext", "pytest"}  # modules that are not ours
+ELSEWHERE = {"pip", "venv", "jupytext", "pytest", "snakemake"}  # modules that are not ours
 PAGES = list(docs.pages(ROOT))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from advconf_lite.__main__ import main
 from advconf_lite.experiment.jobs import in_order
 from advconf_lite.support.errors import BadInput
 
@@ -112,9 +113,14 @@ def test_the_plan_of_the_small_grid(tmp_path):
 
 @needs_snakemake
 def test_nothing_starts_where_one_word_is_wrong(tmp_path):
-    code, said = snakemake(tmp_path, methods=["plain", "nonsense"], profile="smoke")
-    assert code == 1 and "method 'nonsense' is unknown; choose from plain" in said
+    code, said = snakemake(tmp_path, threads=0, profile="smoke")
+    assert code == 1 and "threads is 0 in the grid; give 1 or more" in said
     assert "Traceback" not in said and not list(tmp_path.rglob("jobs"))
+
+
+def test_a_word_that_the_package_does_not_know_is_refused_from_outside_too(tmp_path):
+    with pytest.raises(BadInput, match="method 'nonsense' is unknown; choose from plain"):
+        grids.refuse(SMALL | {"methods": ["plain", "nonsense"], "profile": "smoke", "out": str(tmp_path)})
 
 
 NETWORK = """import torch
@@ -127,7 +133,7 @@ def small(num_classes):
 
 @pytest.mark.slow
 @needs_snakemake
-def test_jobs_run_on_a_set_and_a_network_of_ones_own_and_are_not_run_again(slice_set, tmp_path):
+def test_jobs_run_on_a_set_and_a_network_of_ones_own_and_a_lost_record_costs_no_training(slice_set, tmp_path, monkeypatch):
     (tmp_path / "own_network.py").write_text(NETWORK)
     keys = {"out": "grid", "profile": "smoke", "data": [str(slice_set)], "methods": ["plain"], "qualities": ["dice"]}
     keys |= {"network": "own_network:small", "layer": "1"}
@@ -138,9 +144,10 @@ def test_jobs_run_on_a_set_and_a_network_of_ones_own_and_are_not_run_again(slice
     assert done["part"] == "segmenter" and done["memory_mb"] > 50 and done["seconds"] > 0
     before = weights.stat().st_mtime_ns
     (tmp_path / record).unlink()  # as of a job that was killed after its last write but one
-    code, said = snakemake(tmp_path, record, **keys)
-    assert code == 0 and (tmp_path / record).exists() and weights.stat().st_mtime_ns == before
-    assert "Nothing to be done" in snakemake(tmp_path, "--dry-run", record, **keys)[1]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["run", "--only", "segmenter", *grids.read_grid(SMALL | keys).options("mine")]) == 0
+    assert (tmp_path / record).exists() and weights.stat().st_mtime_ns == before
 
 
 def test_rows_come_in_one_order_whichever_job_was_first():
