@@ -59,8 +59,8 @@ def differences(predictions: pd.DataFrame, source: str) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-STYLE = """body { font: 15px sans-serif; margin: 1em; color: #222; background: #fff }
-table { border-collapse: collapse } th, td { padding: 0.2em 1em; text-align: left; white-space: nowrap }
+STYLE = """body { font: 13px sans-serif; margin: 1em; color: #222; background: #fff }
+table { border-collapse: collapse } th, td { padding: 0.2em 0.6em; text-align: left; white-space: nowrap }
 th { border-bottom: 1px solid } td { border-bottom: 1px solid #ddd }"""
 
 
