@@ -63,9 +63,21 @@ def worker(folder: str, log: str, machine: str, backwards: bool) -> None:
             logged(real, lambda *_: f"heads-s{s}-h{h}")(run, segmenter, wanted, s, h)
 
     module.train_missing = train_missing
-    for name in ("head_tables", "sampled_tables"):
-        table = logged(getattr(scoring, name), lambda run, segmenter, made, s, h, name=name: f"{name}-s{s}-h{h}")
-        setattr(scoring, name, table)
+    real_kept = scoring.kept
+
+    def kept(run, kind, methods, s, h, make):
+        work, begun = f"scores-{kind}-s{s}-h{h}", []
+
+        def made():
+            begun.append(say("begin", work))
+            return make()
+
+        table = real_kept(run, kind, methods, s, h, made)
+        if begun:
+            say("end", work)  # when it is in the table: who is killed before has not finished it
+        return table
+
+    scoring.kept = kept
     run = module.Run(folder, "phantom:cardiac", "smoke", "dice", ["plain", "adversarial", "agreement-2"], progress=False)
     for pair in PAIRS[::-1] if backwards else PAIRS:
         run.predict_agreement(*pair)
