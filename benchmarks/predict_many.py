@@ -133,7 +133,7 @@ def main() -> int:
         finished(whole)
         seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         core_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        struck = 0
+        struck, same = 0, ""
         for _ in range(chosen.kills):
             victim = start([*asked, "--out", str(place / "parts" / "scores.csv")])
             followed(victim, draw.uniform(0.1, 0.9) * seconds / chosen.kills)
@@ -141,17 +141,19 @@ def main() -> int:
                 os.killpg(victim.pid, signal.SIGKILL)
                 struck += 1
             victim.communicate()
-        finished(start([*asked, "--out", str(place / "parts" / "scores.csv")]))
-        names = ("scores.csv", "volumes.csv")
-        same = all((place / "whole" / name).read_bytes() == (place / "parts" / name).read_bytes() for name in names)
-        left = [path.name for folder in ("whole", "parts") for path in (place / folder).iterdir() if path.name not in names]
+        if chosen.kills:
+            finished(start([*asked, "--out", str(place / "parts" / "scores.csv")]))
+            names = ["scores.csv", "volumes.csv"]
+            left = [sorted(path.name for path in (place / folder).iterdir()) for folder in ("whole", "parts")]
+            equal = all((place / "whole" / name).read_bytes() == (place / "parts" / name).read_bytes() for name in names)
+            same = "yes" if equal and left == [names, names] else "no"
     row = {
         "network": chosen.run.name if chosen.run else chosen.profile, "pixels": pixels, "method": chosen.method,
         "slices": str(chosen.slices), "processes": str(chosen.processes),
         "slices_per_s": f"{chosen.slices / seconds:.1f}", "slices_per_core_s": f"{chosen.slices / core_s:.1f}",
-        "peak_gb": f"{peak / 1e9:.2f}", "kills": str(struck), "same": "yes" if same and not left else "no",
+        "peak_gb": f"{peak / 1e9:.2f}", "kills": str(struck), "same": same,
     }  # fmt: skip
-    print(*(f"{name} {value}" for name, value in row.items()), *left)
+    print(*(f"{name} {value}" for name, value in row.items()))
     if chosen.save:
         new = not chosen.save.exists()
         with open(chosen.save, "a", newline="", encoding="utf-8") as file:
