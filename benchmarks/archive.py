@@ -76,8 +76,8 @@ def main() -> int:
         for work, side, passes, device, seconds in per_slice():
             hours, devices = slices * seconds / 3600, DEVICES[archive][device]
             rows.append({
-                "archive": archive, "slices": slices, "images_gb": f"{slices * side**2 * BYTES / 1e9:.0f}", "work": work,
-                "passes": passes or "", "device": device, "ms_per_slice": f"{1000 * seconds:.3g}",
+                "archive": archive, "images_gb": f"{slices * side**2 * BYTES / 1e9:.0f}", "work": work,
+                "passes": passes or "", "device": device, "ms_per_slice": rounded(1000 * seconds),
                 "device_hours": rounded(hours), "devices": devices, "hours": rounded(hours / devices),
                 "price": rounded(hours * CENTS[device] / 100),
             })  # fmt: skip
