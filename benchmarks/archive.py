@@ -24,7 +24,6 @@ CORE, COUNTED, PAPERS = "core", "T4, by operations", "A40, the paper's times"
 DEVICES = {"hospital": {CORE: 16, COUNTED: 1, PAPERS: 1}, "nation": {CORE: 1000, COUNTED: 16, PAPERS: 16}}
 CENTS = {CORE: 5, COUNTED: 50, PAPERS: 100}  # for an hour of it
 PEAK, SHARE = 8.1e12, 0.1  # operations a second of a T4 in single precision; what of it is taken to be reached
-BYTES = 4  # a pixel of images.npy
 CLASSES = 4  # of the network whose operations are counted
 
 
@@ -71,17 +70,16 @@ def main() -> int:
     parser.add_argument("--save", type=Path, metavar="FILE.csv")
     chosen = parser.parse_args()
     rows = []
-    for archive, hospitals in HOSPITALS.items():
-        slices = YEARS * EXAMS_A_YEAR * SLICES * hospitals
-        for work, side, passes, device, seconds in per_slice():
-            hours, devices = slices * seconds / 3600, DEVICES[archive][device]
-            rows.append({
-                "archive": archive, "images_gb": f"{slices * side**2 * BYTES / 1e9:.0f}", "work": work,
-                "passes": passes or "", "device": device, "ms_per_slice": rounded(1000 * seconds),
-                "device_hours": rounded(hours), "devices": devices, "hours": rounded(hours / devices),
-                "price": rounded(hours * CENTS[device] / 100),
-            })  # fmt: skip
-            print(*(f"{name} {value}" for name, value in rows[-1].items()))
+    for work, side, passes, device, seconds in per_slice():
+        row = {"work": work, "pixels": f"{side} x {side}", "passes": passes or "", "device": device}
+        row["ms_per_slice"] = rounded(1000 * seconds)
+        for archive, hospitals in HOSPITALS.items():
+            hours = YEARS * EXAMS_A_YEAR * SLICES * hospitals * seconds / 3600
+            row[f"{archive}_device_hours"] = rounded(hours)
+            row[f"{archive}_hours"] = rounded(hours / DEVICES[archive][device])
+            row[f"{archive}_price"] = rounded(hours * CENTS[device] / 100)
+        rows.append(row)
+        print(*(f"{name} {value}" for name, value in row.items()))
     if chosen.save:
         with open(chosen.save, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
