@@ -120,8 +120,12 @@ def draw(rows: list[dict[str, str]], path: Path) -> None:
             for axis, column in zip(axes, ("peak_gb", "core_s_per_step")):
                 y = [float(row[column]) for row in some]
                 axis.plot(x, y, color=cue.colour, marker=cue.marker, linestyle=cue.line, label=held)
-        for axis, title in zip(axes, ("GB of memory", "core seconds of a training step")):
-            axis.set(xscale="log", xlabel="slices", title=title, ylim=(0, None))
+        for axis, label in zip(axes, ("peak memory [GB]", "processor time per step [s]")):
+            axis.set(xscale="log", xlabel="slices in the set", ylabel=label)
+            axis.set_ylim(0, 1.1 * axis.get_ylim()[1])
+            numbers = sorted({int(row["slices"]) for row in rows})
+            axis.set_xticks(numbers, [f"{number:,}" for number in numbers])
+            axis.minorticks_off()
         axes[0].legend()
         return figure
 

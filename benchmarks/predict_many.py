@@ -6,8 +6,8 @@
 Without a run, one is made with networks of a profile that were not trained: they take the same time. The slices are the
 run's own test images, over and over, each copy with other noise, stored without masks on the run's grid, 20 of them a
 subject. `predict` is run once to the end; then once more, and killed with all its processes at random moments before it may
-finish. Core seconds are those of all processes, which other work on the machine hardly changes; memory is what the processes
-have for themselves, all together, at its peak.
+finish. Core seconds are those of all processes from the first finished piece on, which other work on the machine hardly
+changes; memory is what the processes have for themselves, all together, at its peak.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from bench_memory import IN_A_SUBJECT, make_set
+
+from advconf_lite.experiment.pieces import PIECE
 
 AT_ONCE = 512  # that are written
 
@@ -70,24 +73,33 @@ def start(asked: list[str]) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
 
 
-def own_memory(session: int) -> int:
-    """Bytes that all processes of a session have for themselves."""
-    total = 0
+def processes(session: int) -> Iterator[tuple[float, int]]:
+    """(seconds of a core, bytes of its own) of each process of a session."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
+            values = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(values[3]) == session:
                 status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-                total += 1024 * int(status["RssAnon"].split()[0]) if "RssAnon" in status else 0
+                own = 1024 * int(status["RssAnon"].split()[0]) if "RssAnon" in status else 0
+                yield (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK"), own
         except OSError:  # it has just ended
             pass
-    return total
+
+
+def started(process: subprocess.Popen, folder: Path) -> tuple[int, float]:
+    """Wait for the first pieces: how many, and what all until then has cost, in seconds of a core."""
+    while process.poll() is None:
+        if pieces := list(folder.glob(".*/[0-9]*.npz")):
+            return len(pieces), sum(seconds for seconds, _ in processes(process.pid))
+        time.sleep(0.05)
+    return 0, 0.0
 
 
 def followed(process: subprocess.Popen, until: float = float("inf")) -> int:
     """Wait for a process, or until so many seconds have gone; its largest memory."""
     began, peak = time.monotonic(), 0
     while process.poll() is None and time.monotonic() - began < until:
-        peak = max(peak, own_memory(process.pid))
+        peak = max(peak, sum(own for _, own in processes(process.pid)))
         time.sleep(0.2)
     return peak
 
@@ -129,11 +141,13 @@ def main() -> int:
         ]
         began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         whole = start([*asked, "--out", str(place / "whole" / "scores.csv")])
+        pieces, core_before = started(whole, place / "whole")
         peak = followed(whole)
         finished(whole)
         seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-        core_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        struck = 0
+        core_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime - core_before
+        rate = (chosen.slices - pieces * PIECE) / core_s
+        struck, same = 0, ""
         for _ in range(chosen.kills):
             victim = start([*asked, "--out", str(place / "parts" / "scores.csv")])
             followed(victim, draw.uniform(0.1, 0.9) * seconds / chosen.kills)
@@ -141,17 +155,19 @@ def main() -> int:
                 os.killpg(victim.pid, signal.SIGKILL)
                 struck += 1
             victim.communicate()
-        finished(start([*asked, "--out", str(place / "parts" / "scores.csv")]))
-        names = ("scores.csv", "volumes.csv")
-        same = all((place / "whole" / name).read_bytes() == (place / "parts" / name).read_bytes() for name in names)
-        left = [path.name for folder in ("whole", "parts") for path in (place / folder).iterdir() if path.name not in names]
+        if chosen.kills:
+            finished(start([*asked, "--out", str(place / "parts" / "scores.csv")]))
+            names = ["scores.csv", "volumes.csv"]
+            left = [sorted(path.name for path in (place / folder).iterdir()) for folder in ("whole", "parts")]
+            equal = all((place / "whole" / name).read_bytes() == (place / "parts" / name).read_bytes() for name in names)
+            same = "yes" if equal and left == [names, names] else "no"
     row = {
         "network": chosen.run.name if chosen.run else chosen.profile, "pixels": pixels, "method": chosen.method,
         "slices": str(chosen.slices), "processes": str(chosen.processes),
-        "slices_per_s": f"{chosen.slices / seconds:.1f}", "slices_per_core_s": f"{chosen.slices / core_s:.1f}",
-        "peak_gb": f"{peak / 1e9:.2f}", "kills": str(struck), "same": "yes" if same and not left else "no",
+        "slices_per_s": f"{chosen.slices / seconds:.1f}", "slices_per_core_s": f"{rate:.1f}",
+        "peak_gb": f"{peak / 1e9:.2f}", "kills": str(struck), "same": same,
     }  # fmt: skip
-    print(*(f"{name} {value}" for name, value in row.items()), *left)
+    print(*(f"{name} {value}" for name, value in row.items()))
     if chosen.save:
         new = not chosen.save.exists()
         with open(chosen.save, "a", newline="", encoding="utf-8") as file:

@@ -11,10 +11,10 @@ row by row. Each piece of work is written down when it begins and ends: two at a
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,20 +22,23 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import torch
 from kill_resume import unreadable
+
+from advconf_lite.experiment import run as module
+from advconf_lite.experiment import scoring
+from advconf_lite.support import alone
+
+FORK = multiprocessing.get_context("fork")  # so that a process is at work at once, and not struck while it imports
 
 PAIRS = [(0, 0), (1, 0)]
 FAST = {"BEAT_S": 0.2, "LIMIT_S": 3.0, "LOOK_S": 0.05}  # of the lock, where the other machine is a pretended one
 
 
-def worker(folder: str, log: str, machine: str, backwards: bool) -> None:
+def worker(folder: Path, log: Path, machine: str, backwards: bool) -> None:
     """The run itself; what it works on goes to `log`, a line when it begins and one when it ends."""
-    import torch
-
-    from advconf_lite.experiment import run as module
-    from advconf_lite.experiment import scoring
-    from advconf_lite.support import alone
-
+    for stream, path in ((1, os.devnull), (2, log.with_suffix(".errors"))):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), stream)
     torch.set_num_threads(1)
     if machine:
         alone.machine = lambda: machine
@@ -63,9 +66,21 @@ def worker(folder: str, log: str, machine: str, backwards: bool) -> None:
             logged(real, lambda *_: f"heads-s{s}-h{h}")(run, segmenter, wanted, s, h)
 
     module.train_missing = train_missing
-    for name in ("head_tables", "sampled_tables"):
-        table = logged(getattr(scoring, name), lambda run, segmenter, made, s, h, name=name: f"{name}-s{s}-h{h}")
-        setattr(scoring, name, table)
+    real_kept = scoring.kept
+
+    def kept(run, kind, methods, s, h, make):
+        work, begun = f"scores-{kind}-s{s}-h{h}", []
+
+        def made():
+            begun.append(say("begin", work))
+            return make()
+
+        table = real_kept(run, kind, methods, s, h, made)
+        if begun:
+            say("end", work)  # when it is in the table: who is killed before has not finished it
+        return table
+
+    scoring.kept = kept
     run = module.Run(folder, "phantom:cardiac", "smoke", "dice", ["plain", "adversarial", "agreement-2"], progress=False)
     for pair in PAIRS[::-1] if backwards else PAIRS:
         run.predict_agreement(*pair)
@@ -73,9 +88,16 @@ def worker(folder: str, log: str, machine: str, backwards: bool) -> None:
         run.metrics()
 
 
-def launch(folder: Path, log: Path, machine: str, backwards: bool) -> subprocess.Popen:
-    command = [sys.executable, __file__, "--worker", str(folder), str(log), machine, "backwards" if backwards else ""]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def launch(folder: Path, log: Path, machine: str, backwards: bool) -> multiprocessing.Process:
+    process = FORK.Process(target=worker, args=(folder, log, machine, backwards))
+    process.start()
+    return process
+
+
+def failed(process: multiprocessing.Process, log: Path) -> list[str]:
+    """Why a process that has ended by itself did not do so in peace."""
+    process.join()
+    return log.with_suffix(".errors").read_text().strip().splitlines()[-1:] if process.exitcode else []
 
 
 def content(path: Path) -> object:
@@ -122,26 +144,21 @@ def trial(
         time.sleep(draw.uniform(0.1 * whole, 0.6 * whole))
         which = draw.randrange(2)
         running[which].kill()
-        _, errors = running[which].communicate()
+        running[which].join()
         ended[running[which].pid] = time.monotonic()
-        if running[which].returncode == -signal.SIGKILL:
+        if running[which].exitcode == -signal.SIGKILL:
             struck += 1
-        elif running[which].returncode:
-            findings.append(errors.decode().strip().splitlines()[-1])
+        else:
+            findings += failed(running[which], log)
         findings += unreadable(folder)
         running[which] = launch(folder, log, *sides[which])
     for process in running:
-        _, errors = process.communicate()
-        if process.returncode:
-            findings.append(errors.decode().strip().splitlines()[-1])
+        findings += failed(process, log)
     left = [path.name for path in folder.glob(".alone*")]
     return findings + [f"{name} differs" for name in differences(reference, folder)] + made_twice(log, ended) + left, struck
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["--worker"]:
-        worker(sys.argv[2], sys.argv[3], sys.argv[4], bool(sys.argv[5]))
-        return 0
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--kills", type=int, default=2, help="per trial")
@@ -150,10 +167,9 @@ def main() -> int:
     draw, findings, struck = random.Random(chosen.seed), [], 0
     with tempfile.TemporaryDirectory() as temporary:
         reference, began = Path(temporary) / "reference", time.monotonic()
-        alone = launch(reference, Path(temporary) / "reference.log", "", False)
-        _, errors = alone.communicate()
-        if alone.returncode:
-            raise SystemExit(errors.decode())
+        log = reference.with_suffix(".log")
+        if why := failed(launch(reference, log, "", False), log):
+            raise SystemExit(why[0])
         whole = time.monotonic() - began
         for number in range(chosen.trials):
             folder = Path(temporary) / f"trial{number}"

@@ -171,6 +171,19 @@ def test_merge_takes_other_classes_and_number_like_names(tmp_path):
     assert merged.loc[merged["domain"] == "1", "true_RV"].notna().all()
 
 
+def test_rows_are_the_same_whichever_group_was_there_first(tmp_path):
+    """Processes that share a folder finish in any order, and their scores come in single precision."""
+    rows = table(seeds=(0, 1)).astype({"true_score": np.float32, "predicted_score": np.float32})
+    groups, lines = [part for _, part in rows.groupby("head_seed")], []
+    for number, order in enumerate((groups, groups[::-1])):
+        path = tmp_path / f"{number}.csv"
+        for part in order:
+            merge_predictions(path, part)
+        lines.append(sorted(path.read_text().splitlines()))
+        assert sorted(read_predictions(path)["true_score"]) == sorted(rows["true_score"].astype(float))
+    assert lines[0] == lines[1]
+
+
 def test_failed_merge_leaves_the_file(tmp_path, monkeypatch):
     path = tmp_path / "predictions.csv"
     merge_predictions(path, table())

@@ -56,7 +56,9 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
     # A data set without phases leaves that column empty.
     text = {column: table[column].astype(object).where(table[column].notna(), "").astype(str) for column in TEXT}
-    return table.assign(**text, estimates=table["estimates"].astype(bool))
+    # As they are read again: a single-precision number's own text is a shorter one, and another number in double precision.
+    exact = {column: table[column].astype(np.float64) for column in table.select_dtypes(np.float32)}
+    return table.assign(**text, **exact, estimates=table["estimates"].astype(bool))
 
 
 def check_predictions(table: pd.DataFrame, name: str | Path = "the predictions table") -> pd.DataFrame:

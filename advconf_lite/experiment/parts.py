@@ -150,8 +150,10 @@ def remarks_on_grid(slices: SliceSet) -> list[str]:
 
 def labelled(slices: SliceSet) -> np.ndarray:
     """(N,) whether anything is labelled on each slice as it is stored."""
-    parts = [(np.asarray(slices.masks[i : i + BLOCK]) > 0).any((1, 2)) for i in range(0, len(slices), BLOCK)]
-    return np.concatenate(parts) if parts else np.zeros(0, bool)
+    found = np.zeros(len(slices), bool)
+    for start in range(0, len(slices), BLOCK):
+        found[start : start + BLOCK] = (np.asarray(slices.masks[start : start + BLOCK]) > 0).any((1, 2))
+    return found
 
 
 def outlined(slices: SliceSet) -> tuple[list[str], list[str], list[str]]:
@@ -230,7 +232,11 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
         fits, form = needed <= room, (grid.size, grid.spacing_mm, settings.normalise)
         room -= needed if fits else 0
         _, masks = chosen.on_disk(*form)
-        keep = torch.cat([some.flatten(1).any(1) for some in masks.split(BLOCK)])  # the paper reports non-empty slices
+        # The paper reports non-empty slices. Not a list: what it keeps would lie between the blocks of masks, whose memory then
+        # nobody has back.
+        keep = torch.zeros(len(chosen), dtype=torch.bool)
+        for start in range(0, len(chosen), BLOCK):
+            keep[start : start + BLOCK] = masks[start : start + BLOCK].flatten(1).any(1)
         if gone := int((labelled(chosen) & ~keep.numpy()).sum()):
             notes.append(
                 f"{gone} labelled slices of domain {domain} and split {split} have no labelled pixel left as {grid}"
