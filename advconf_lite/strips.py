@@ -70,7 +70,7 @@ class Strip:
         pixels = 0
         for lane, labelled in enumerate(labels):
             labelled = labelled.flatten(0, -3)[:, None].to(torch.uint8)  # (M, 1, H, W)
-            bit = 1 << (labelled & self.bits - 1) + lane * self.bits
+            bit = (1 << lane * self.bits) << (labelled & self.bits - 1)
             pixels |= bit if self.groups == 1 else torch.where(labelled // self.bits == group, bit, 0)  # (M, groups, H, W)
         if self.first == 1:
             pixels[:, 0] &= 0b11101110 if len(labels) == 2 else 0b11111110
