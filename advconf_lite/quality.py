@@ -1,10 +1,8 @@
 """The quality measure g of the paper: Dice and surface Dice of label maps, a whole batch at once.
 
-Surface Dice usually means a distance transform per image and class. It needs none: a boundary pixel lies
-within tolerance t of the other boundary exactly when it lies in that boundary *dilated by a disk of radius
-t*. So everything here is shifts and bitwise operations of one strip of bytes. Every pixel is a byte, every
-class is a bit of it, and all images lie in the strip one after another with gaps of zeros between rows and
-between images, wide enough that no shift reaches the next one.
+Surface Dice usually means a distance transform per image and class. It needs none: a boundary pixel lies within
+tolerance t of the other boundary exactly when it lies in that boundary *dilated by a disk of radius t*. So everything here
+is shifts and bitwise operations of bytes: `strips`.
 
 Classes absent from both maps: Dice 1, surface Dice NaN. Absent from one: 0. As a true score NaN counts as 1:
 `absent_as_right`.
@@ -18,11 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from advconf_lite.strips import Strip, disk_half_widths
+from advconf_lite.strips import NIBBLES, Strip, disk_half_widths
 from advconf_lite.support.contours import outline_dices
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.label_maps import MAX_CLASSES, as_spacing, label_pair
 from advconf_lite.support.numbers import whole
+
+IN_CACHE = 2**20  # pixels that a CPU takes at a time, few enough that each step finds in the cache what the last one left
 
 
 def dice(pred: Tensor, target: Tensor, num_classes: int, include_background: bool = False) -> Tensor:
@@ -79,13 +79,17 @@ def surface_dice(
         disk_half_widths(tolerance, spacing, (1, 1))  # refuses what is no distance
         labels = range(0 if include_background else 1, num_classes)
         return outline_dices(pred, target, labels, float(tolerance), as_spacing(spacing))
-    strip, edge, near = _boundaries((pred, target), num_classes, tolerance, spacing, include_background)
-    # Flip: each boundary meets the other map's dilated one.
-    hit = near.view(2, -1).flip(0).flatten().bitwise_and_(edge)
-    words, hit_words = edge.view(torch.int64), hit.view(torch.int64)
-    where = words.nonzero().squeeze(1)  # eight pixels at a time; boundaries are sparse
-    pixels, hits = (strip.count(w[where], where).view(2, len(pred), -1).sum(0) for w in (words, hit_words))
-    return hits / pixels  # 0 / 0 is the NaN of a class that is absent from both
+    disk = disk_half_widths(tolerance, spacing, pred.shape[1:])
+    few = max(1, IN_CACHE // pred[0].numel()) if pred.device.type == "cpu" else len(pred)
+    scores = []
+    for pair in zip(pred.split(few), target.split(few), strict=True):
+        strip, edge, near = _edges(pair, num_classes, include_background, disk)
+        edge, near = edge.view(torch.int64), near.clone().view(torch.int64)  # a copy, which starts with a whole word
+        where = edge.nonzero().squeeze(1)  # eight pixels at a time; boundaries are sparse
+        edge, near = edge.index_select(0, where), near.index_select(0, where)
+        hit = ((near >> 4 & NIBBLES) | (near & NIBBLES) << 4) & edge  # each in the other map's, in the byte's other half
+        scores.append(strip.count(hit, where) / strip.count(edge, where))  # 0 / 0 is the NaN of a class absent from both
+    return torch.cat(scores)
 
 
 def absent_as_right(true_scores: Tensor) -> Tensor:
@@ -202,17 +206,13 @@ def _surface_score(pred: Tensor, target: Tensor, g: Quality) -> Tensor:
 
 
 def _surface_bits(masks: Tensor, g: Quality) -> tuple[Strip, Tensor, Tensor]:
-    return _boundaries((masks,), g.num_classes, g.tolerance, g.spacing, g.include_background)
+    return _edges((masks,), g.num_classes, g.include_background, disk_half_widths(g.tolerance, g.spacing, masks.shape[2:]))
 
 
-def _boundaries(
-    labels: Sequence[Tensor], num_classes: int, tolerance: float | None, spacing: float | Sequence[float],
-    include_background: bool,
-) -> tuple[Strip, Tensor, Tensor]:  # fmt: skip
-    """Label maps (..., H, W) -> their strip, the boundaries in it, and the boundaries dilated by the tolerance."""
+def _edges(labels: Sequence[Tensor], num_classes: int, background: bool, disk: list[int]) -> tuple[Strip, Tensor, Tensor]:
+    """Label maps (..., H, W) -> their strip, the boundaries in it, and the boundaries dilated by the disk."""
     size = labels[0].shape[-2:]
-    disk = disk_half_widths(tolerance, spacing, size)
-    strip = Strip(sum(part.numel() for part in labels) // size.numel(), size, num_classes, include_background, disk)
+    strip = Strip(labels[0].numel() // size.numel(), size, num_classes, background, disk, len(labels))
     edge = strip.boundary(strip.pack(*labels))
     return strip, strip.without_margin(edge), strip.dilate(edge)
 

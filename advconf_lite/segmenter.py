@@ -11,6 +11,7 @@ import torch
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
+from advconf_lite.support.activations import frozen_slopes
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.layers import blank, find_layer, layer_advice, weight_of
 
@@ -223,7 +224,8 @@ class Segmenter(nn.Module):
         register = module.register_forward_pre_hook if self.side == "input" else module.register_forward_hook
         hook = register(read, with_kwargs=True)
         try:
-            with torch.set_grad_enabled(torch.is_grad_enabled()):  # restores the mode that `read` may switch off
+            # The first restores the mode that `read` may switch off.
+            with torch.set_grad_enabled(torch.is_grad_enabled()), frozen_slopes(x):
                 logits = self.logits(x)
         finally:
             hook.remove()

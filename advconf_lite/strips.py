@@ -1,7 +1,7 @@
 """Label maps as strips of bytes: the shifts and bitwise operations behind surface Dice and score agreement.
 
 Every pixel is a byte, every class is a bit of it, and all images lie in the strip one after another with gaps of zeros
-between rows and between images, wide enough that no shift reaches the next one.
+between them and their rows that no shift gets across. Two maps that are compared share their bytes, half of the bits each.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from advconf_lite.support.label_maps import as_spacing
 from advconf_lite.support.numbers import real
 
 BYTES = 0x0101010101010101  # a 1 in each of the eight bytes of an int64
+NIBBLES = 0x0F0F0F0F0F0F0F0F  # the lower half of each
 
 
 def disk_half_widths(tolerance: float, spacing: float | Sequence[float], size: Sequence[int]) -> list[int]:
@@ -43,18 +44,18 @@ def disk_half_widths(tolerance: float, spacing: float | Sequence[float], size: S
 class Strip:
     """How M label maps lie in one flat strip of bytes, and the bitwise operations on such strips.
 
-    A map takes `height` rows of `pitch` bytes, the gaps of zeros included. Class c is bit c of a byte; with
-    more than eight classes a map lies in the strip several times, once per `group` of eight. `pack` puts a
-    margin of zeros at both ends; `boundary` uses up one row of it and `dilate` the rest, so a result is
-    never longer than its input, and two strips are aligned when their middles are.
+    A map takes `height` rows of `pitch` bytes, the gaps of zeros included. Class c is bit c of a byte, or of the half of a
+    byte that is the map's lane; with more classes than `bits` a map lies in the strip once per `group` of them. `pack` puts
+    a margin of zeros at both ends; `boundary` uses up one row of it and `dilate` the rest, so a result is never longer than
+    its input, and two strips are aligned when their middles are.
     """
 
     def __init__(self, maps: int, size: Sequence[int], num_classes: int, include_background: bool = False,
-                 half_widths: Sequence[int] = (0,)):  # fmt: skip
+                 half_widths: Sequence[int] = (0,), lanes: int = 1):  # fmt: skip
         self.maps, (self.rows, self.columns) = maps, size
         self.num_classes, self.first = num_classes, 0 if include_background else 1
-        self.groups = -(-num_classes // 8)
-        self.half_widths = half_widths
+        self.half_widths, self.bits = half_widths, 8 // lanes
+        self.groups = -(-num_classes // self.bits)
         down, across = len(half_widths) - 1, half_widths[0]
         self.height = self.rows + max(1, down)
         self.pitch = -(-(self.columns + max(1, across)) // 8) * 8  # whole int64 words
@@ -62,20 +63,18 @@ class Strip:
         self.length = maps * self.groups * self.height * self.pitch
 
     def pack(self, *labels: Tensor) -> Tensor:
-        """Label maps (..., H, W), M in all -> strip with margins; a pixel is the bit of its class."""
+        """Label maps (..., H, W), M of them for each lane -> strip with margins; a pixel is the bit of its class."""
         strip = torch.zeros(self.length + 2 * self.margin, dtype=torch.uint8, device=labels[0].device)
         tiles = self.without_margin(strip).view(self.maps, self.groups, self.height, self.pitch)
-        pixels = tiles[:, :, : self.rows, : self.columns]  # (M, groups, H, W)
-        maps = [m.flatten(0, -3)[:, None] for m in labels]
-        for part, labelled in zip(pixels.split([len(m) for m in maps]), maps, strict=True):
-            part.copy_(labelled)
-        if self.groups == 1:
-            torch.bitwise_left_shift(pixels.new_ones(()), pixels, out=pixels)
-        else:
-            group = torch.arange(self.groups, device=pixels.device).view(-1, 1, 1)
-            pixels.copy_(torch.where(pixels >> 3 == group, 1 << (pixels & 7), 0))
+        group = torch.arange(self.groups, dtype=torch.uint8, device=strip.device).view(-1, 1, 1)
+        pixels = 0
+        for lane, labelled in enumerate(labels):
+            labelled = labelled.flatten(0, -3)[:, None].to(torch.uint8)  # (M, 1, H, W)
+            bit = (1 << lane * self.bits) << (labelled & self.bits - 1)
+            pixels |= bit if self.groups == 1 else torch.where(labelled // self.bits == group, bit, 0)  # (M, groups, H, W)
         if self.first == 1:
-            pixels[:, 0] &= 0b11111110
+            pixels[:, 0] &= 0b11101110 if len(labels) == 2 else 0b11111110
+        tiles[:, :, : self.rows, : self.columns] = pixels
         return strip
 
     def without_margin(self, strip: Tensor) -> Tensor:
@@ -106,13 +105,15 @@ class Strip:
         return self.without_margin(near)
 
     def count(self, words: Tensor, where: Tensor) -> Tensor:
-        """Pixels per map and class (M, classes) in int64 words that lie at indices `where` of the strip."""
-        bits = torch.arange(min(8, self.num_classes), device=words.device)[:, None]
-        # One class of eight pixels at a time, a 0 or 1 per byte; the product has the sum in its highest byte.
-        pixels = (words >> bits).bitwise_and_(BYTES).mul_(BYTES).bitwise_right_shift_(56)  # (bits, words)
+        """Pixels of both lanes together, per map and class (M, classes), in int64 words from the indices `where`."""
+        skipped = self.first if self.groups == 1 else 0
+        bits = torch.arange(skipped, min(self.bits, self.num_classes), device=words.device)[:, None]
+        # One class of eight pixels at a time, 0 to 2 per byte; the product has the sum in its highest byte.
+        pixels = (words >> bits).bitwise_and_(BYTES | BYTES << 4)  # (bits, words)
+        pixels = pixels.add_(pixels >> 4).bitwise_and_(NIBBLES).mul_(BYTES).bitwise_right_shift_(56)
         tile = where // (self.height * self.pitch // 8)
         counts = pixels.new_zeros(len(bits), self.maps * self.groups).index_add_(1, tile, pixels)
-        return counts.T.reshape(self.maps, -1)[:, self.first : self.num_classes]
+        return counts.T.reshape(self.maps, -1)[:, self.first - skipped : self.num_classes - skipped]
 
 
 def _spread(strip: Tensor, step: int, have: int, want: int) -> Tensor:

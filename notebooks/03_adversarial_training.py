@@ -723,7 +723,7 @@ if fearing:
 # ## 9. On CPU and on GPU
 #
 # The code is the same; `run.device` says where it runs. A step of Algorithm 1 costs more than a plain step on as many
-# images, since the way back from $z$ to $x$ comes on top: 1.59<!--=speed:plain step:ratio--> times, measured with a U-Net
+# images, since the way back from $z$ to $x$ comes on top: 1.45<!--=speed:plain step:ratio--> times, measured with a U-Net
 # of the paper's size and images of 256 x 256 on one CPU thread ([how](../docs/results/speed.md)). We have measured no GPU.
 # What changes there is the budget: the profile `paper` has larger networks, batches of 32 and up to 10,000 steps. Here,
 # now:

@@ -169,12 +169,20 @@ def test_equals_monai_with_spacing(tolerance, spacing):
     assert 0 < reference.mean() < 1
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 8, 9, 16, 17])
+@pytest.mark.parametrize("num_classes", [2, 3, 4, 5, 8, 9, 16, 17])
 def test_equals_monai_for_any_number_of_classes(num_classes):
     pred, target = smooth_maps(2, (31, 25), num_classes, seed=num_classes)
     for background in (False, True):
         reference = monai_surface_dice(pred, target, num_classes, 2, include_background=background)
         same(surface_dice(pred, target, num_classes, 2, include_background=background), reference)
+
+
+@pytest.mark.parametrize("pixels", [1, 2 * 31 * 25, 10**6])
+def test_equals_monai_piece_by_piece(monkeypatch, pixels):
+    """One map at a time, two (the last piece is smaller), or all."""
+    monkeypatch.setattr("advconf_lite.quality.IN_CACHE", pixels)
+    pred, target = smooth_maps(5, (31, 25), 4, seed=5)
+    same(surface_dice(pred, target, 4, 2), monai_surface_dice(pred, target, 4, 2))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 2), (3, 64), (63, 5), (16, 8)])

@@ -74,6 +74,20 @@ def test_gradient_is_that_of_the_untapped_network():
     assert gradient[0, 0, 10, 20].item() == pytest.approx(((up - down) / 2e-5).item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("slopes, trained", [(1, False), (3, False), (1, True)])
+def test_a_frozen_prelu_has_the_same_bits_as_torchs_own(slopes, trained):
+    """One frozen slope is computed as a leaky ReLU; several, or one in training, as they are."""
+    activation = nn.PReLU(slopes, init=-0.3 if trained else 0.237).requires_grad_(trained)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), activation, nn.Conv2d(3, 2, 1))
+    net[0].requires_grad_(False)
+    x = torch.randn(2, 1, 9, 7).requires_grad_()
+    _, z = Segmenter(net, layer="1")(x)
+    expected = activation(net[0](x))
+    leaky = [type(node[0]).__name__ for node in z.grad_fn.next_functions] == ["LeakyReluBackward0"]
+    assert torch.equal(z, expected) and leaky == (slopes == 1 and not trained)
+    assert torch.equal(*(torch.autograd.grad(of.square().sum(), x)[0] for of in (z, expected)))
+
+
 def test_grad_mode_is_restored_when_the_network_fails():
     segmenter = Segmenter(small()).freeze()
     with pytest.raises(BadInput, match="does not take images of 3 x 32 x 32 .*expected input"):
