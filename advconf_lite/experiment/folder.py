@@ -32,6 +32,7 @@ from advconf_lite.experiment.networks import Network, make_quality
 from advconf_lite.experiment.origins import changed, files_of, refuse_changed_data
 from advconf_lite.experiment.parts import SHARE, Experiment, check_spec, load_experiment, remarks_on, remarks_on_grid
 from advconf_lite.experiment.profiles import Profile, find_profile
+from advconf_lite.experiment.threads import MOST, fitting_threads
 from advconf_lite.methods.registry import DEFAULT_METHODS, check_methods, parse_methods
 from advconf_lite.quality import QUALITIES, Quality, find_measure
 from advconf_lite.support.alone import alone_in
@@ -113,7 +114,7 @@ class RunFolder:
                 "python": platform.python_version(),
             },
             "device": str(self.device),
-            "threads": torch.get_num_threads(),  # with another number, sums round otherwise, and training ends elsewhere
+            "threads": old.get("threads") or self._fitting_threads(),
         }
         if self.shipped:
             config["shipped"] = self.shipped
@@ -123,6 +124,10 @@ class RunFolder:
                 config[key] = list(dict.fromkeys([*old[key], *config[key]]))
         if config != old:
             write_text(path, json.dumps(config, indent=1) + "\n")
+        torch.set_num_threads(min(config["threads"], MOST))  # of this process, from here on
+
+    def _fitting_threads(self) -> int:
+        return MOST if self.device.type == "cuda" else fitting_threads(self.network, self.profile)
 
     def _refuse_others(self, old: dict[str, Any], config: dict[str, Any]) -> None:
         """BadInput unless the folder was made from what is asked for now."""
