@@ -1,6 +1,6 @@
 """Seconds of a U-Net's training step by threads and by how they wait, on an idle machine and beside busy processes.
 
-    python benchmarks/bench_threads.py [--profile quick paper] [--busy 0 1 2] [--steps 20] [--save FILE.csv]
+    python benchmarks/bench_threads.py [--profile quick medium] [--busy 0 2] [--steps 20] [--save FILE.csv]
 
 Each measurement is a process of its own, for OpenMP reads how its threads shall wait once, when it is loaded. `spin` is
 its default, where a thread that waits holds its core for a while; `passive` threads sleep at once (OMP_WAIT_POLICY). A busy
@@ -46,7 +46,7 @@ def worker(profile: str, threads: int, steps: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", nargs="+", default=["quick", "paper"])
+    parser.add_argument("--profile", nargs="+", default=["quick", "medium"])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count() or 1])
     parser.add_argument("--busy", type=int, nargs="+", default=[0, os.cpu_count() or 1], help="processes beside it")
     parser.add_argument("--steps", type=int, default=20)
@@ -60,7 +60,6 @@ def main() -> None:
         return
     rows = []
     for profile in chosen.profile:
-        steps = chosen.steps if profile != "paper" else max(2, chosen.steps // 10)
         for busy in chosen.busy:
             beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
             try:
@@ -71,7 +70,7 @@ def main() -> None:
                             if threads == 1 and waiting != "spin":
                                 continue  # nobody waits
                             environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")} | variables
-                            command = [sys.executable, __file__, "--worker", profile, str(threads), str(steps)]
+                            command = [sys.executable, __file__, "--worker", profile, str(threads), str(chosen.steps)]
                             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
                             found.setdefault((threads, waiting), []).extend(json.loads(done.stdout.splitlines()[-1]))
             finally:
