@@ -9,12 +9,16 @@ import torch
 
 from advconf_lite.experiment import threads
 from advconf_lite.experiment.jobs import samples_of
-from advconf_lite.experiment.networks import Network
+from advconf_lite.experiment.networks import Network, new_segmenter
 from advconf_lite.experiment.profiles import find_profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.support.processes import beside
 
 SMOKE = find_profile("smoke")
+
+
+def fitting(network=None):
+    return threads.fitting_threads(lambda: new_segmenter(network, SMOKE, 2, 0), 8, 48)
 
 
 @pytest.fixture(autouse=True)
@@ -30,27 +34,27 @@ def two_cores(monkeypatch):
 @pytest.mark.parametrize(("two", "chosen"), [(0.5, 2), (0.75, 2), (0.8, 1), (1.0, 1), (3.0, 1)])
 def test_a_second_thread_is_taken_where_it_pays(monkeypatch, two, chosen):
     monkeypatch.setattr(threads, "_seconds", lambda segmenter, x, number: {1: 1.0, 2: two}[number])
-    assert threads.fitting_threads(None, SMOKE) == chosen
+    assert fitting() == chosen
     assert torch.get_num_threads() == 2  # until the run says which
 
 
-def test_what_is_tried_is_the_run_s_own_step(monkeypatch):
+def test_what_is_tried_is_the_run_s_own_step(monkeypatch, slice_set, tmp_path):
     tried = []
     monkeypatch.setattr(threads, "_seconds", lambda segmenter, x, number: tried.append((number, tuple(x.shape))) or 1.0)
-    threads.fitting_threads(None, SMOKE)
+    Run(tmp_path / "r", str(slice_set), "smoke", progress=False)
     assert tried == [(1, (8, 1, 48, 48)), (2, (8, 1, 48, 48))]
 
 
 def test_trying_draws_no_number_and_leaves_the_threads():
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    assert threads.fitting_threads(None, SMOKE) in (1, 2)
+    assert fitting() in (1, 2)
     assert torch.equal(torch.get_rng_state(), state) and torch.get_num_threads() == 2
 
 
 def test_a_network_that_does_not_take_such_images_is_refused_elsewhere():
     broken = Network("torch.nn:Identity", layer="nothing")
-    assert threads.fitting_threads(broken, SMOKE) == 2
+    assert fitting(broken) == 2
 
 
 def test_a_folder_keeps_its_number(monkeypatch, slice_set, tmp_path):

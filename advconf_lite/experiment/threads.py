@@ -8,29 +8,30 @@ a folder's first training; its config.json keeps the number, for with another on
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from advconf_lite.experiment.networks import Network, new_segmenter
-from advconf_lite.experiment.profiles import Profile
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.training import own_randomness
 
 WORTH_IT = 1.3  # times as fast as one thread
 MOST = torch.get_num_threads()  # OMP_NUM_THREADS, else one per core; read before a run has set another number
 TRIES = 3  # of which the fastest counts: what else runs on the machine can only slow one down
-SIZE = 256  # pixels a side, where the profile does not bound it
 
 
-def fitting_threads(network: Network | None, profile: Profile) -> int:
-    """One thread, or `MOST` if they make a step `WORTH_IT` times as fast, on images as large as the profile allows."""
+def fitting_threads(build: Callable[[], Segmenter], batch: int, size: int) -> int:
+    """One thread, or `MOST` if they make a step `WORTH_IT` times as fast.
+
+    Args:
+        build: makes the network that is to be trained.
+        batch, size: images in a step, and pixels a side.
+    """
     if MOST == 1:
         return 1
-    size = profile.max_size or SIZE
     try:
-        segmenter = new_segmenter(network, profile, num_classes=2, seed=0).train()
-        x = torch.zeros(profile.segmenter_batch, 1, size, size)
+        segmenter, x = build().train(), torch.zeros(batch, 1, size, size)
         seconds = {threads: _seconds(segmenter, x, threads) for threads in (1, MOST)}
     except Exception:  # a network that does not take such images; its own stage says why
         return MOST
