@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-
-# Threads of PyTorch that wait must not hold a core that others need: beside one other process per core, a training step
-# took 4.2 s on two threads, and 0.76 s with this; results are the same. OpenMP reads it once, when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from advconf_lite.support.command_line import well_behaved, words
 

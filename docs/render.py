@@ -8,8 +8,8 @@ A page (README.md, docs/, the Markdown of notebooks/) takes its results from res
 * a block, all of it rendered: `<!-- table: FILE.csv column=value hide=a,b -->`, `<!-- made: FILE.csv -->` (how the file
   was made, from results/provenance.csv), `<!-- evidence: STEM -->` and `<!-- answer: SHIFT PROFILE -->` (all that a protocol
   has found, and the question's answer: docs/evidence_blocks.py), `<!-- settings -->`, `<!-- profiles -->`,
-  `<!-- methods -->`, `<!-- lessons -->` (each lesson's own `<!-- makes: ... -->`) or `<!-- cards -->` (what each costs),
-  up to `<!-- end -->`;
+  `<!-- methods -->`, `<!-- lessons -->` (each lesson's own `<!-- makes: ... -->`) or `<!-- cards -->` (what each costs;
+  all of these: docs/code_blocks.py), up to `<!-- end -->`;
 * in every lesson, its links, its compute card and its set-up cell (advconf_lite/course/opening.py);
 * a number in prose, followed by the cell that it comes from: `0.085<!--=FILE:row/keys:column-->`. The keys are cells of
   one row only. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as the prose gives it.
@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
 import json
 import re
 import shlex
@@ -36,9 +35,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # the settings of this checkout, also where another one is installed
 
+import code_blocks  # noqa: E402
 import evidence_blocks  # noqa: E402
-
-from advconf_lite.support.markdown import grid  # noqa: E402
 
 BLOCK = re.compile(
     r"<!-- (table|made|evidence|answer|settings|profiles|methods|lessons|cards)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->",
@@ -139,77 +137,6 @@ def _shown(row: dict[str, str], stem: str) -> str:
     return text
 
 
-def settings() -> str:
-    """Paper / published code / ours, from the metadata of `Settings`."""
-    from advconf_lite.experiment.profiles import as_written
-    from advconf_lite.settings import Settings
-
-    ours, code = Settings(), Settings.published_code()
-
-    def published(name: str, why: str) -> str:
-        return "-" if why.startswith("our own") else as_written(getattr(code, name))
-
-    return grid(
-        ("setting", "paper", "published code", "ours", "values, or why"),
-        [
-            (
-                f"`{f.name}`",
-                f.metadata["paper"] or "not said",
-                published(f.name, f.metadata["why"]),
-                as_written(getattr(ours, f.name)),
-                f.metadata["why"],
-            )
-            for f in dataclasses.fields(Settings)
-        ],
-    )
-
-
-def profiles() -> str:
-    """The profile for the paper's data, which also says what the paper does not, beside those for a CPU: what differs."""
-    from advconf_lite.experiment.profiles import PROFILES, as_written
-
-    def values(name: str) -> dict[str, object]:
-        profile = json.loads(json.dumps(dataclasses.asdict(PROFILES[name])))
-        return {**{k: v for k, v in profile.items() if k not in ("name", "settings")}, **profile["settings"]}
-
-    paper, medium, quick = map(values, ("paper", "medium", "quick"))
-    rows = [
-        (f"`{name}`", *(as_written(each[name]) for each in (paper, medium, quick)))
-        for name in paper
-        if not paper[name] == medium[name] == quick[name]
-    ]
-    return grid(("", "profile `paper`", "medium", "quick"), rows)
-
-
-def methods() -> str:
-    """Every method by the name that `--methods` takes, and the first sentence of its class."""
-    from advconf_lite.methods.registry import described
-
-    return grid(("method", "what it is"), [(f"`{shown}`", text) for shown, text in described().items()])
-
-
-def lessons() -> str:
-    """The lessons, what each says of itself in its first cell, and its minutes."""
-    from advconf_lite.course.card import minutes_to_read, read_cards, short, source_of
-
-    cards, rows = read_cards(ROOT), []
-    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py")):
-        said = re.search(r"<!-- makes: (.*?) -->", path.read_text(encoding="utf-8"))
-        if said is None:
-            raise ValueError(f"{path.name} does not say what it makes; write <!-- makes: ... --> below its title")
-        link = f"[{path.stem.replace('_', ' ')}](notebooks/{path.stem}.ipynb)"
-        minutes = str(minutes_to_read(source_of(ROOT, path.stem))), short(cards.get(path.stem))
-        rows.append((link, said[1], *minutes))
-    return grid(("lesson", "what it makes", "min to read", "to run"), rows)
-
-
-def cards() -> str:
-    """What each lesson costs."""
-    from advconf_lite.course.card import table
-
-    return grid(*table(ROOT))
-
-
 def _blank(match: re.Match) -> str:
     return re.sub(r"[^\n]", " ", match[0])
 
@@ -286,7 +213,7 @@ class Page:
             return results.made(request, "../" * self.path.count("/"))
         if kind in evidence_blocks.BLOCKS:
             return evidence_blocks.BLOCKS[kind](results, request, "../" * self.path.count("/"))
-        return {"settings": settings, "profiles": profiles, "methods": methods, "lessons": lessons, "cards": cards}[kind]()
+        return code_blocks.BLOCKS[kind]()
 
 
 def _as_shown(value: str, shown: str, size: bool) -> str:

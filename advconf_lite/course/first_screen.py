@@ -36,7 +36,8 @@ def first_screen(run: Run, segmenter_seeds: Sequence[int], head_seeds: Sequence[
     data, classes = what_data(run)
     grid, notes = first_look(run.data, run.profile)
     profile, network = run.profile, run.network
-    device = f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    device = f"CPU, {threads} thread{'s' * (threads > 1)}"
     if run.device.type == "cuda":
         device = torch.cuda.get_device_name(run.device)
     trained = f"{profile.segmenter_steps} steps of {profile.segmenter_batch} slices"

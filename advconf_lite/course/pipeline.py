@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from joblib import cpu_count
 
 from advconf_lite.experiment.options import add_data_options
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.numbers import one_of
+from advconf_lite.support.processes import beside
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -119,14 +122,34 @@ def _run(work: Any, chosen: argparse.Namespace) -> int:
         "head_seeds": chosen.head_seed,
     }
     samples = work.network is None or has_dropout(replace(work.network, weights=None).build(num_classes=2))
-    for name in lessons("pipeline"):
-        if not samples and name in lessons("dropout"):
-            continue
-        print(f"[{time.time() - began:5.0f} s] lesson {name}", flush=True)
-        execute(lesson(name), chosen.out / "notebooks" / f"{name}.ipynb", parameters)
+    sampling = False
+    with ExitStack() as beside_the_lessons:
+        for name in lessons("pipeline"):
+            if not samples and name in lessons("dropout"):
+                continue
+            if samples and not sampling and all(work.segmenter_path(seed).exists() for seed in chosen.segmenter_seed):
+                # Heads are trained on one core; what needs no head is made on another one meanwhile.
+                beside_the_lessons.enter_context(_samples_beside(work, chosen))
+                sampling = True
+            print(f"[{time.time() - began:5.0f} s] lesson {name}", flush=True)
+            execute(lesson(name), chosen.out / "notebooks" / f"{name}.ipynb", parameters)
     metrics, predictions, remarks = work.metrics(), work.predictions(), work.remarks()
     source, width = work.experiment.slices.source_domain, line_width()
     index = write_index(chosen.out, summary_table(metrics, source) + "\n" + comparison(predictions, source), remarks)
     print("", summary_table(metrics, source, width), comparison(predictions, source, width), *remarks, sep="\n")
     print(f"finished in {time.time() - began:.0f} s; all of it: {index}")
     return 0
+
+
+def _samples_beside(work: Any, chosen: argparse.Namespace) -> AbstractContextManager[Any]:
+    """The scores of methods without a head, made in another process; if there is a core for it, and they are to be made."""
+    import torch
+
+    from advconf_lite.experiment.jobs import samples_of
+    from advconf_lite.methods.registry import sampled_methods
+
+    spare = work.device.type == "cpu" and cpu_count() > torch.get_num_threads()
+    if not spare or not sampled_methods(work.methods) or work.predictions_path.exists():
+        return nullcontext()
+    asked = work.folder, work.data, work.profile, work.qualities, work.methods, work.network
+    return beside(samples_of, chosen.segmenter_seed, chosen.head_seed, *asked)

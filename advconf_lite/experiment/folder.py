@@ -16,7 +16,7 @@ import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from torch import nn
 
 from advconf_lite import __version__
 from advconf_lite.evaluation.predictions import read_predictions
-from advconf_lite.experiment.networks import Network, make_quality
+from advconf_lite.experiment.networks import Network, make_quality, new_segmenter
 from advconf_lite.experiment.origins import changed, files_of, refuse_changed_data
 from advconf_lite.experiment.parts import SHARE, Experiment, check_spec, load_experiment, remarks_on, remarks_on_grid
 from advconf_lite.experiment.profiles import Profile, find_profile
+from advconf_lite.experiment.threads import MOST, fitting_threads
 from advconf_lite.methods.registry import DEFAULT_METHODS, check_methods, parse_methods
 from advconf_lite.quality import QUALITIES, Quality, find_measure
 from advconf_lite.support.alone import alone_in
@@ -39,6 +40,7 @@ from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
 
 Key = tuple[str, str]  # (method, quality)
+USUAL_SIZE = 256  # pixels a side, where the profile does not bound them
 HISTORY_COLUMNS = ("quality", "method", "head_seed", "alpha", "predicted_drop", "true_drop", "delta_norm")
 
 
@@ -113,7 +115,7 @@ class RunFolder:
                 "python": platform.python_version(),
             },
             "device": str(self.device),
-            "threads": torch.get_num_threads(),  # with another number, sums round otherwise, and training ends elsewhere
+            "threads": old.get("threads") or self._fitting_threads(),
         }
         if self.shipped:
             config["shipped"] = self.shipped
@@ -123,6 +125,13 @@ class RunFolder:
                 config[key] = list(dict.fromkeys([*old[key], *config[key]]))
         if config != old:
             write_text(path, json.dumps(config, indent=1) + "\n")
+        torch.set_num_threads(min(config["threads"], MOST))  # of this process, from here on
+
+    def _fitting_threads(self) -> int:
+        if self.device.type == "cuda":
+            return MOST
+        build = partial(new_segmenter, self.network, self.profile, num_classes=2, seed=0)
+        return fitting_threads(build, self.profile.segmenter_batch, self.profile.max_size or USUAL_SIZE)
 
     def _refuse_others(self, old: dict[str, Any], config: dict[str, Any]) -> None:
         """BadInput unless the folder was made from what is asked for now."""

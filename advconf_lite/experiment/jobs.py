@@ -24,6 +24,7 @@ import torch
 
 from advconf_lite.evaluation.predictions import CONSTANT, read_predictions
 from advconf_lite.experiment.folder import read_history
+from advconf_lite.experiment.profiles import Profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.support.files import write_atomically, write_text
 
@@ -51,6 +52,12 @@ def make_samples(run: Run, segmenter_seeds: Seeds, head_seeds: Seeds) -> None:
     for s in segmenter_seeds:
         for h in head_seeds:
             run.predict_agreement(s, h)
+
+
+def samples_of(segmenter_seeds: Seeds, head_seeds: Seeds, folder: Path, data: str, profile: Profile, *asked: Any) -> None:
+    """The same in a process of its own, silent; the rest is what `Run` was made with: qualities, methods, network."""
+    qualities, methods, network = asked
+    make_samples(Run(folder, data, profile, qualities, methods, None, False, network), segmenter_seeds, head_seeds)
 
 
 def make_tables(run: Run, segmenter_seeds: Seeds, head_seeds: Seeds) -> None:

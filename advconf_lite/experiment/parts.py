@@ -232,8 +232,8 @@ def assemble(slices: SliceSet, folder: Path, profile: Profile, progress: bool = 
         fits, form = needed <= room, (grid.size, grid.spacing_mm, settings.normalise)
         room -= needed if fits else 0
         _, masks = chosen.on_disk(*form)
-        # The paper reports non-empty slices. Not a list: what it keeps would lie between the blocks of masks, whose memory then
-        # nobody has back.
+        # The paper reports non-empty slices. Not a list, which would keep things between the blocks of masks, whose memory
+        # nobody then has back.
         keep = torch.zeros(len(chosen), dtype=torch.bool)
         for start in range(0, len(chosen), BLOCK):
             keep[start : start + BLOCK] = masks[start : start + BLOCK].flatten(1).any(1)

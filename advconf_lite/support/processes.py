@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
-from joblib.externals.loky import get_reusable_executor, wait
+from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor, wait
 from joblib.parallel import BACKENDS
 
 from advconf_lite.support.command_line import ignored
@@ -68,6 +69,26 @@ def in_processes(function: Callable, jobs: list[tuple], workers: int, helping: b
             hand_out()
     finally:
         wait([future for future in theirs.values() if not future.cancel()])
+
+
+@contextmanager
+def beside(function: Callable, *arguments: Any) -> Iterator[None]:
+    """`function(*arguments)` in another process, with one thread, while the block runs; whether it works is not asked.
+
+    If the block fails or is interrupted, so is the process.
+    """
+    if "loky" not in BACKENDS:
+        yield
+        return
+    pool = ProcessPoolExecutor(1, initializer=_leave_ctrl_c_to_us, env=ONE_THREAD)
+    with ignored(signal.SIGINT):  # of the process that starts here
+        pool.submit(function, *arguments)
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        pool.shutdown(wait=True, kill_workers=not done)
 
 
 def _leave_ctrl_c_to_us() -> None:
