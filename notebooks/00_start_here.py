@@ -14,8 +14,8 @@
 #
 # Next: [01 data preparation](01_data_preparation.ipynb)
 #
-# **To read:** about 10 minutes; exercises and widgets come on top. **To run:** 20 seconds where the run's folder is
-# filled (measured on 2 cores without a GPU, busy with other work, with 700 MB of memory).
+# **To read:** about 10 minutes; exercises and widgets come on top. **To run:** 15 seconds where the run's folder is
+# filled (measured on 2 cores without a GPU, busy with other work, with 600 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/00_start_here.ipynb

@@ -16,7 +16,7 @@
 # Next: [03 adversarial training](03_adversarial_training.ipynb)
 #
 # **To read:** about 16 minutes; exercises and widgets come on top. **To run:** 25 seconds where the run's folder is
-# filled (measured on 2 cores without a GPU, busy with other work, with 1000 MB of memory).
+# filled (measured on 2 cores without a GPU, busy with other work, with 800 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/02_pretraining.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/02_pretraining.ipynb

@@ -15,8 +15,8 @@
 # Previous: [03 adversarial training](03_adversarial_training.ipynb) ·
 # Next: [05 score agreement](05_score_agreement.ipynb)
 #
-# **To read:** about 18 minutes; exercises and widgets come on top. **To run:** 40 seconds where the run's folder is
-# filled (measured on 2 cores without a GPU, busy with other work, with 800 MB of memory).
+# **To read:** about 18 minutes; exercises and widgets come on top. **To run:** 35 seconds where the run's folder is
+# filled (measured on 2 cores without a GPU, busy with other work, with 700 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/04_evaluation_across_scanners.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/04_evaluation_across_scanners.ipynb

@@ -45,6 +45,25 @@ def test_what_is_tried_is_the_run_s_own_step(monkeypatch, slice_set, tmp_path):
     assert tried == [(1, (8, 1, 48, 48)), (2, (8, 1, 48, 48))]
 
 
+@pytest.mark.parametrize(("batch", "size", "images"), [(8, 96, 8), (32, 256, 2), (32, 1024, 1)])
+def test_a_large_batch_is_tried_in_part(monkeypatch, batch, size, images):
+    tried = []
+    monkeypatch.setattr(threads, "_seconds", lambda segmenter, x, number: tried.append(x.shape[0]) or 1.0)
+    threads.fitting_threads(lambda: new_segmenter(None, SMOKE, 2, 0), batch, size)
+    assert tried == [images, images]
+
+
+def test_a_long_step_is_tried_once(monkeypatch):
+    steps = []
+
+    class Slow(torch.nn.Linear):
+        def logits(self, x):
+            steps.append(threads.time.sleep(threads.ENOUGH_S))
+            return self(x)
+
+    assert threads._seconds(Slow(2, 2), torch.zeros(1, 2), 1) >= threads.ENOUGH_S and len(steps) == 1
+
+
 def test_trying_draws_no_number_and_leaves_the_threads():
     torch.manual_seed(5)
     state = torch.get_rng_state()

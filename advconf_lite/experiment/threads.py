@@ -19,6 +19,8 @@ from advconf_lite.training import own_randomness
 WORTH_IT = 1.3  # times as fast as one thread
 MOST = torch.get_num_threads()  # OMP_NUM_THREADS, else one per core; read before a run has set another number
 TRIES = 3  # of which the fastest counts: what else runs on the machine can only slow one down
+ENOUGH_S = 1.0  # a longer step is tried once
+PIXELS = 2**17  # of a batch at most: eight images of 128 x 128, two of 256 x 256
 
 
 def fitting_threads(build: Callable[[], Segmenter], batch: int, size: int) -> int:
@@ -31,7 +33,7 @@ def fitting_threads(build: Callable[[], Segmenter], batch: int, size: int) -> in
     if MOST == 1:
         return 1
     try:
-        segmenter, x = build().train(), torch.zeros(batch, 1, size, size)
+        segmenter, x = build().train(), torch.zeros(min(batch, PIXELS // size**2 or 1), 1, size, size)
         seconds = {threads: _seconds(segmenter, x, threads) for threads in (1, MOST)}
     except Exception:  # a network that does not take such images; its own stage says why
         return MOST
@@ -45,8 +47,8 @@ def _seconds(segmenter: Segmenter, x: Tensor, threads: int) -> float:
     torch.set_num_threads(threads)
     times = []
     with own_randomness(x.device):
-        for _ in range(1 + TRIES):  # the first one only warms up
+        while len(times) <= TRIES and sum(times) < ENOUGH_S:  # the first one warms up, where there are others
             began = time.perf_counter()
             segmenter.logits(x).sum().backward()
             times.append(time.perf_counter() - began)
-    return min(times[1:])
+    return min(times)
