@@ -10,6 +10,7 @@ process counts in a loop, as a video call or another student's notebook does. Va
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -44,6 +45,24 @@ def worker(profile: str, threads: int, steps: int) -> list[float]:
     return times[3:]
 
 
+def measured(profile: str, busy: int, threads: list[int], steps: int, turns: int) -> dict[tuple[int, str], list[float]]:
+    """(threads, how they wait) -> seconds of each step, beside so many busy processes."""
+    # One thread waits for nobody.
+    ways = [(n, waiting) for n in threads for waiting in (WAITING if n > 1 else ["-"])]
+    found: dict[tuple[int, str], list[float]] = {way: [] for way in ways}
+    beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+    try:
+        for n, waiting in ways * turns:
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")} | WAITING.get(waiting, {})
+            command = [sys.executable, __file__, "--worker", profile, str(n), str(steps)]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            found[n, waiting] += json.loads(done.stdout.splitlines()[-1])
+    finally:
+        for process in beside:
+            process.kill()
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", nargs="+", default=["quick", "medium"])
@@ -59,31 +78,15 @@ def main() -> None:
         print(json.dumps(worker(profile, int(threads), int(steps))))
         return
     rows = []
-    for profile in chosen.profile:
-        for busy in chosen.busy:
-            beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
-            try:
-                found: dict[tuple[int, str], list[float]] = {}
-                for _ in range(chosen.turns):
-                    for threads in chosen.threads:
-                        for waiting, variables in WAITING.items():
-                            if threads == 1 and waiting != "spin":
-                                continue  # nobody waits
-                            environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")} | variables
-                            command = [sys.executable, __file__, "--worker", profile, str(threads), str(chosen.steps)]
-                            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-                            found.setdefault((threads, waiting), []).extend(json.loads(done.stdout.splitlines()[-1]))
-            finally:
-                for process in beside:
-                    process.kill()
-            for (threads, waiting), times in found.items():
-                low, median, high = (of(times) for of in (min, statistics.median, max))
-                rows.append({
-                    "profile": profile, "busy_processes": busy, "threads": threads,
-                    "waiting": waiting if threads > 1 else "-", "s_per_step": median, "least": low, "most": high,
-                })  # fmt: skip
-                print("{profile:6} {busy_processes} busy, {threads} threads {waiting:8} {s_per_step:.3f} s "
-                      "({least:.3f} to {most:.3f})".format(**rows[-1]), flush=True)  # fmt: skip
+    for profile, busy in itertools.product(chosen.profile, chosen.busy):
+        for (threads, waiting), times in measured(profile, busy, chosen.threads, chosen.steps, chosen.turns).items():
+            low, median, high = (of(times) for of in (min, statistics.median, max))
+            rows.append({
+                "profile": profile, "busy_processes": busy, "threads": threads, "waiting": waiting, "s_per_step": median,
+                "least": low, "most": high,
+            })  # fmt: skip
+            print("{profile:6} {busy_processes} busy, {threads} threads {waiting:8} {s_per_step:.3f} s "
+                  "({least:.3f} to {most:.3f})".format(**rows[-1]), flush=True)  # fmt: skip
     if chosen.save:
         pd.DataFrame(rows).to_csv(chosen.save, index=False, float_format="%.3f")
 

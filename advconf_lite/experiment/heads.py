@@ -17,8 +17,8 @@ from advconf_lite.experiment.weights import load_weights, save_weights
 from advconf_lite.head_training import Learner, train_heads
 from advconf_lite.methods.registry import find_method
 from advconf_lite.segmenter import Segmenter
+from advconf_lite.support.checkpoints import load_checkpoint
 from advconf_lite.support.files import write_atomically
-from advconf_lite.training import load_checkpoint
 
 
 def train_missing(run: RunFolder, segmenter: Segmenter, wanted: Sequence[Key], s: int, h: int) -> None:

@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import torch
 
 from advconf_lite.evaluation.predictions import CONSTANT, read_predictions
 from advconf_lite.experiment.folder import read_history
+from advconf_lite.experiment.networks import Network
 from advconf_lite.experiment.profiles import Profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.support.files import write_atomically, write_text
@@ -42,29 +44,28 @@ def make_segmenters(run: Run, segmenter_seeds: Seeds, head_seeds: Seeds) -> None
 
 
 def make_heads(run: Run, segmenter_seeds: Seeds, head_seeds: Seeds) -> None:
-    for s in segmenter_seeds:
-        for h in head_seeds:
-            run.heads(s, h)
-            run.predict_heads(s, h)
+    for seeds in product(segmenter_seeds, head_seeds):
+        run.heads(*seeds)
+        run.predict_heads(*seeds)
 
 
 def make_samples(run: Run, segmenter_seeds: Seeds, head_seeds: Seeds) -> None:
-    for s in segmenter_seeds:
-        for h in head_seeds:
-            run.predict_agreement(s, h)
+    for seeds in product(segmenter_seeds, head_seeds):
+        run.predict_agreement(*seeds)
 
 
-def samples_of(segmenter_seeds: Seeds, head_seeds: Seeds, folder: Path, data: str, profile: Profile, *asked: Any) -> None:
-    """The same in a process of its own, silent; the rest is what `Run` was made with: qualities, methods, network."""
-    qualities, methods, network = asked
+def samples_of(
+    segmenter_seeds: Seeds, head_seeds: Seeds, folder: Path, data: str, profile: Profile, qualities: Sequence[str],
+    methods: Sequence[str], network: Network | None,
+) -> None:  # fmt: skip
+    """The same in a process of its own, silent; the rest is what the run was made with."""
     make_samples(Run(folder, data, profile, qualities, methods, None, False, network), segmenter_seeds, head_seeds)
 
 
 def make_tables(run: Run, segmenter_seeds: Seeds, head_seeds: Seeds) -> None:
-    for s in segmenter_seeds:
-        for h in head_seeds:
-            run.predict_heads(s, h)
-            run.predict_agreement(s, h)
+    for seeds in product(segmenter_seeds, head_seeds):
+        run.predict_heads(*seeds)
+        run.predict_agreement(*seeds)
     with run.alone("tables"):
         for path, read in ((run.predictions_path, read_predictions), (run.history_path, read_history)):
             table = in_order(read(path), run)
