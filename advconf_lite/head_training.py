@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from advconf_lite.quality import Quality
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.settings import Schedule, Settings
 from advconf_lite.support.checkpoints import load_checkpoint, save_checkpoint
+from advconf_lite.support.in_threads import side_by_side
 from advconf_lite.support.progress import bar as tqdm
 from advconf_lite.training import Pair, autocast, check_pair, draw_batch
 
@@ -130,6 +131,12 @@ class Learner:
         for name in VALUES:
             setattr(self, name, saved[name])
 
+    def take(self, turn: Turn) -> Row:
+        """Its step in a turn, on whatever thread."""
+        with autocast(turn.x.device, self.settings.mixed_precision):
+            self.head.train()
+            return self.method.step(turn, self)
+
     def record(self, row: Row, step: int, epoch: int) -> None:
         """Add one step to the history, and its images' true scores to what the head has seen."""
         for half in ("clean", "perturbed"):
@@ -175,18 +182,22 @@ class Turn:
     def __init__(self, segmenter: Segmenter, draw: Callable[[str], Pair], number: int, seed: int, gradient: bool) -> None:
         self.segmenter, self.draw, self.number, self.seed, self.gradient = segmenter, draw, number, seed, gradient
         self.x, self.y = draw("")
-        self._made: dict[str, Any] = {}
+        self._made: dict[str, Future] = {}
 
-    @cached_property
+    @property
     def clean(self) -> Half:
         """The clean batch after its one pass; with a graph from x to z if any head needs one."""
-        return segment(self.segmenter, self.x, self.y, self.gradient)
+        return self.once("clean", lambda: segment(self.segmenter, self.x, self.y, self.gradient))
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """`make()`, or what it gave the first head that asked for this name in this turn."""
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+        """`make()`, or what it gave the first head that asked for this name in this turn, which another one waits for."""
+        mine = Future()
+        if (made := self._made.setdefault(name, mine)) is mine:
+            try:
+                mine.set_result(make())
+            except BaseException as error:
+                mine.set_exception(error)
+        return made.result()
 
     def second(self) -> Half:
         """As many fresh images as the clean batch has, after their pass."""
@@ -251,27 +262,27 @@ def train_heads(
     s_val = seen.targets(learners)
 
     bar = tqdm(total=schedule.head_steps, initial=start, desc=f"heads, seed {seed}", disable=not progress)
-    for step in range(start, schedule.head_steps):
-        active = [learner for learner in learners if not learner.stopped]
-        if not active:
-            break
-        turn = new_turn(segmenter, with_pairs(active), train, augment, schedule, seed, step)
-        with autocast(device, schedule.settings.mixed_precision):
-            for learner in with_pairs(active):
-                learner.head.train()
-                row = learner.method.step(turn, learner)
-                if not learner.stopped:
-                    learner.record(row, step, epoch=step // schedule.steps_per_epoch + 1)
+    with side_by_side(device) as each:
+        for step in range(start, schedule.head_steps):
+            active = [learner for learner in learners if not learner.stopped]
+            if not active:
+                break
+            stepping = with_pairs(active)
+            turn = new_turn(segmenter, stepping, train, augment, schedule, seed, step)
+            for wave in ([one for one in stepping if not one.pair], [one for one in stepping if one.pair]):
+                for learner, row in zip(wave, each(lambda one, turn=turn: one.take(turn), wave)):
+                    if not learner.stopped:
+                        learner.record(row, step, epoch=step // schedule.steps_per_epoch + 1)
 
-        last = step + 1 == schedule.head_steps
-        for learner in active:
-            if (step + 1) % schedule.steps_per_epoch == 0 or last or step + 1 == learner.steps:
-                learner.end_of_epoch(seen.scores(learner), s_val[learner.key], step + 1 > learner.settings.warmup_batches)
-        bar.update()
-        if checkpoint and ((step + 1) % schedule.checkpoint_steps == 0 or last):
-            save_checkpoint(checkpoint, {"step": step + 1, "learners": {one.key: one.state_dict() for one in learners}})
-        if on_step:
-            on_step(step)
+            last = step + 1 == schedule.head_steps
+            for one in active:
+                if (step + 1) % schedule.steps_per_epoch == 0 or last or step + 1 == one.steps:
+                    one.end_of_epoch(seen.scores(one), s_val[one.key], step + 1 > one.settings.warmup_batches)
+            bar.update()
+            if checkpoint and ((step + 1) % schedule.checkpoint_steps == 0 or last):
+                save_checkpoint(checkpoint, {"step": step + 1, "learners": {one.key: one.state_dict() for one in learners}})
+            if on_step:
+                on_step(step)
     bar.close()
     for learner in learners:
         learner.head.load_state_dict(learner.best)

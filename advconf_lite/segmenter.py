@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from advconf_lite.support.activations import frozen_slopes
 from advconf_lite.support.errors import BadInput
-from advconf_lite.support.layers import blank, find_layer, layer_advice, weight_of
+from advconf_lite.support.layers import blank, by, described, find_layer, layer_advice, reason, weight_of
 
 # Names inside a MONAI UNet of depth four; all lie at a quarter of the input's resolution.
 FEATURE_LAYERS = {
@@ -164,12 +164,12 @@ class Segmenter(nn.Module):
         except (torch.OutOfMemoryError, BadInput):
             raise
         except Exception as error:  # each network refuses in its own way
-            size = f"{_by(x.shape[1:])} (channels x height x width)"
-            raise BadInput(f"the network does not take images of {size}: {_reason(error)}") from error
+            size = f"{by(x.shape[1:])} (channels x height x width)"
+            raise BadInput(f"the network does not take images of {size}: {reason(error)}") from error
         logits = as_logits(output, self.output)
         if logits.shape[2:] != x.shape[2:]:
             raise BadInput(
-                f"the network gives logits of {_by(logits.shape[2:])} for images of {_by(x.shape[2:])} pixels; "
+                f"the network gives logits of {by(logits.shape[2:])} for images of {by(x.shape[2:])} pixels; "
                 "let it return them at the images' size"
             )
         return self._like(logits, x)
@@ -208,7 +208,7 @@ class Segmenter(nn.Module):
                 raise BadInput(f"layer {self.layer} runs more than once in a pass; tap a layer that runs once")
             z = _first(args, rest[0]) if self.side == "input" else rest[-1]
             if not isinstance(z, Tensor) or z.ndim != 4:
-                raise BadInput(f"the {self.side} of layer {self.layer} is {_described(z)}; features must be (B, C, h, w)")
+                raise BadInput(f"the {self.side} of layer {self.layer} is {described(z)}; features must be (B, C, h, w)")
             # A copy, for what comes after the tap may work in place, on z itself or on a view of it.
             caught.append(z.clone())
             if not frozen or whole:
@@ -257,17 +257,3 @@ def _first(args: tuple, kwargs: dict[str, Any]) -> Any:
 
 def _replaced(args: tuple, kwargs: dict[str, Any], z: Tensor) -> tuple[tuple, dict[str, Any]]:
     return ((z, *args[1:]), kwargs) if args else ((), {**kwargs, next(iter(kwargs)): z})
-
-
-def _described(z: Any) -> str:
-    return f"of shape {tuple(z.shape)}" if isinstance(z, Tensor) else f"a {type(z).__name__}"
-
-
-def _by(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error, and its kind where that is not torch's usual one."""
-    first = next(iter(str(error).strip().splitlines()), "")[:200]
-    return first if first and isinstance(error, (RuntimeError, ValueError)) else f"{type(error).__name__} {first}".strip()

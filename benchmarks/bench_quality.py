@@ -1,4 +1,7 @@
-"""Surface Dice and its agreement beside MONAI, on one thread: `python benchmarks/bench_quality.py`.
+"""Surface Dice and its agreement beside MONAI, on one thread.
+
+    python benchmarks/bench_quality.py
+    python benchmarks/bench_quality.py --pairs 5000    # values alone, of random pairs
 
 Both sides get their own input ready-made: MONAI one-hot masks (bool, with which it was faster than with
 float), ours int64 label maps. Seconds are the processor's, and runs are interleaved, so that a busy machine slows both;
@@ -10,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import sys
 import time
 import warnings
 from functools import partial
@@ -17,6 +21,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 from advconf_lite.agreement import score_agreement
 from advconf_lite.quality import Quality, surface_dice
@@ -94,13 +99,66 @@ def compare(name: str, ours, theirs, repeats: int) -> float:
     return ratio
 
 
+def random_pair(seed: int) -> tuple[torch.Tensor, torch.Tensor, float, tuple[float, float]]:
+    """Label maps (1, H, W), smooth or noise, some classes empty; a tolerance and a spacing, in half the pairs round ones, of
+    which many distances are equal to the tolerance."""
+    draw = np.random.default_rng(seed)
+    size = tuple(int(n) for n in draw.integers(1, 65, 2))
+    if seed % 4:
+        coarse = torch.from_numpy(draw.standard_normal((2, CLASSES, 5, 5))).float()
+        coarse[1] = coarse[0] + draw.uniform(0, 1) * coarse[1]
+        maps = F.interpolate(coarse, size=size, mode="bicubic").argmax(1)
+    else:
+        maps = torch.from_numpy(draw.integers(0, CLASSES, (2, *size)))
+    maps[draw.integers(2)][torch.from_numpy(draw.random(size) < 0.5 * (seed % 8 == 1))] = 0
+    maps[draw.integers(2)][maps[0] == draw.integers(CLASSES)] = 0
+    if seed % 2:
+        return maps[:1], maps[1:], float(draw.uniform(0, 6)), tuple(map(float, draw.uniform(0.5, 3, 2)))
+    return maps[:1], maps[1:], float(draw.integers(0, 7)), tuple(float(n) for n in draw.choice([0.5, 1.0, 1.5, 2.0], 2))
+
+
+def nearest_to(tolerance: float, pred: torch.Tensor, target: torch.Tensor, spacing: tuple[float, float]) -> float:
+    """How near to the tolerance any distance from one boundary to the other comes, over all classes."""
+    least = np.inf
+    for label in range(1, CLASSES):
+        one, other = ((each[0] == label).numpy() for each in (pred, target))
+        edges = [mask & ~ndimage.binary_erosion(mask) for mask in (one, other)]
+        for a, b in (edges, edges[::-1]):
+            if a.any() and b.any():
+                distances = ndimage.distance_transform_edt(~b, sampling=spacing)[a]
+                least = min(least, np.abs(distances - tolerance).min())
+    return least
+
+
+def check_values(pairs: int) -> int:
+    """Compare so many random pairs; returns how many differ where no distance equals the tolerance."""
+    from monai.metrics import compute_surface_dice
+
+    differ, unexplained, close, scores = 0, 0, 0, 0
+    for seed in range(pairs):
+        pred, target, tolerance, spacing = random_pair(seed)
+        ours = surface_dice(pred, target, CLASSES, tolerance, spacing)
+        theirs = compute_surface_dice(one_hot(pred), one_hot(target), [tolerance] * (CLASSES - 1), spacing=spacing)
+        near = nearest_to(tolerance, pred, target, spacing) < 1e-5 * max(1.0, tolerance)
+        close, scores = close + near, scores + int((~ours.isnan()).sum())
+        same = torch.equal(ours.isnan(), theirs.isnan()) and torch.equal(ours.nan_to_num(), theirs.float().nan_to_num())
+        differ += not same
+        unexplained += not same and not near
+    print(f"{pairs} pairs, {scores} scores; a distance equals the tolerance in {close}; {differ} pairs differ, "
+          f"{unexplained} of them where none does")  # fmt: skip
+    return unexplained
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--agreement-repeats", type=int, default=3, help="pairwise MONAI calls are slow; 0: none")
+    parser.add_argument("--pairs", type=int, metavar="N", help="compare the values of N random pairs, and time nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")  # MONAI warns of every empty mask, and of its own deprecated argument
+    if options.pairs:
+        sys.exit(bool(check_values(options.pairs)))
     for size in (128, 256):
         pair = label_maps(64, size)
         ours = partial(surface_dice, *pair, CLASSES, TOLERANCE)

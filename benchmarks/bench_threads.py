@@ -17,6 +17,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pandas as pd
 
@@ -50,17 +52,24 @@ def measured(profile: str, busy: int, threads: list[int], steps: int, turns: int
     # One thread waits for nobody.
     ways = [(n, waiting) for n in threads for waiting in (WAITING if n > 1 else ["-"])]
     found: dict[tuple[int, str], list[float]] = {way: [] for way in ways}
-    beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
-    try:
+    with busy_processes(busy):
         for n, waiting in ways * turns:
             environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")} | WAITING.get(waiting, {})
             command = [sys.executable, __file__, "--worker", profile, str(n), str(steps)]
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
             found[n, waiting] += json.loads(done.stdout.splitlines()[-1])
-    finally:
-        for process in beside:
-            process.kill()
     return found
+
+
+@contextmanager
+def busy_processes(number: int) -> Iterator[None]:
+    """So many processes that count in a loop while the block runs."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def main() -> None:

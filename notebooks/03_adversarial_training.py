@@ -15,7 +15,7 @@
 # Previous: [02 pretraining](02_pretraining.ipynb) ·
 # Next: [04 evaluation across scanners](04_evaluation_across_scanners.ipynb)
 #
-# **To read:** about 28 minutes; exercises and widgets come on top. **To run:** 65 seconds where the run's folder is
+# **To read:** about 28 minutes; exercises and widgets come on top. **To run:** 60 seconds where the run's folder is
 # filled (measured on 2 cores without a GPU, busy with other work, with 1200 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/03_adversarial_training.ipynb

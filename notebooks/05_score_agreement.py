@@ -60,7 +60,7 @@ if importlib.util.find_spec("advconf_lite") is None:
     importlib.invalidate_caches()
     importlib.import_module("advconf_lite.course.set_up").install_missing()
 
-# %% tags=["parameters", "pipeline", "dropout"]
+# %% tags=["parameters", "pipeline", "dropout", "beside"]
 data: str = "phantom:prostate"  # phantom:prostate, phantom:cardiac or a slice-set folder
 profile: str = "quick"  # smoke (seconds), quick (minutes), medium (hours), full, paper (GPU)
 out: str = ""  # the run's folder; "" is runs/DATA-PROFILE, as runs/prostate-quick

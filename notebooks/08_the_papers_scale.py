@@ -14,8 +14,8 @@
 #
 # Previous: [07 your own images](07_your_own_images.ipynb)
 #
-# **To read:** about 7 minutes; exercises and widgets come on top. **To run:** 30 seconds where the run's folder is
-# filled (measured on 2 cores without a GPU, with 1100 MB of memory).
+# **To read:** about 7 minutes; exercises and widgets come on top. **To run:** 25 seconds where the run's folder is
+# filled (measured on 2 cores without a GPU, busy with other work, with 1100 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/08_the_papers_scale.ipynb
 # [Open in Kaggle]: https://www.kaggle.com/kernels/welcome?src=https://github.com/_owner_/advconf-lite/blob/main/notebooks/08_the_papers_scale.ipynb

@@ -168,3 +168,14 @@ def test_metrics_writes_the_constant_once_and_again_only_when_it_changes(slice_s
     merge_predictions(path, predictions(0.1, "adversarial"))
     run.metrics()
     assert read_predictions(path)["method"].iloc[-1] == "constant"  # last, as after a single call
+
+
+def test_methods_are_in_the_order_in_which_they_were_asked_for_whichever_were_made_first(slice_set, tmp_path):
+    run = Run(tmp_path, str(slice_set), "smoke", ["dice"], ["plain", "agreement-2", "replay"], progress=False)
+    run.predict_agreement(0, 0)
+    run.predict_heads(0, 0)
+    wanted = ["plain", "agreement-2", "replay"]
+    assert list(dict.fromkeys(run.predictions()["method"])) == wanted
+    assert list(dict.fromkeys(run.metrics()["method"])) == [*wanted, "constant"]
+    again = Run(tmp_path, str(slice_set), "smoke", ["dice"], ["replay"], progress=False)
+    assert list(dict.fromkeys(again.predictions()["method"])) == [*wanted, "constant"]

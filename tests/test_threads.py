@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from advconf_lite.experiment import threads
-from advconf_lite.experiment.jobs import samples_of
+from advconf_lite.experiment.jobs import parts_of
 from advconf_lite.experiment.networks import Network, new_segmenter
 from advconf_lite.experiment.profiles import find_profile
 from advconf_lite.experiment.run import Run
@@ -115,7 +115,7 @@ def test_samples_made_beside_are_those_of_the_run(slice_set, tmp_path):
     wanted = own.predict_agreement(0, 0)
     other = Run(tmp_path / "other", *asked, progress=False)
     other.segmenter(0)
-    with beside(samples_of, [0], [0], tmp_path / "other", *asked, None):
+    with beside(parts_of, ["samples"], False, [0], [0], tmp_path / "other", *asked, None):
         pass
     assert len(wanted) and other.predictions_path.exists()
     assert other.predictions().equals(own.predictions())

@@ -69,7 +69,8 @@ def lessons(tag: str | None = None) -> list[str]:
     """Names of the lessons in order; with `tag`, of those whose parameters' cell has it too.
 
     "pipeline" marks what the command `run` executes, "dropout" what needs a segmenter with dropout, "one-head-seed" what
-    trains so many heads that it is published with one head seed, "own-profile" what only plans one, and no smaller one.
+    trains so many heads that it is published with one head seed, "own-profile" what only plans one, and no smaller
+    one, "beside" what may be executed while an earlier lesson is.
     """
     names = sorted(path.stem for path in lessons_folder().glob("[0-9][0-9]_*.ipynb"))
     return [name for name in names if tag is None or tag in _parameter_tags(name)]

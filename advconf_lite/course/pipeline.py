@@ -5,18 +5,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from joblib import cpu_count
 
 from advconf_lite.experiment.options import add_data_options
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.numbers import one_of
-from advconf_lite.support.processes import beside
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -105,10 +102,13 @@ def _asked(chosen: argparse.Namespace) -> tuple[Any, Sequence[str], Any]:
 
 def _run(work: Any, chosen: argparse.Namespace) -> int:
     from advconf_lite.course.first_screen import first_screen
-    from advconf_lite.course.notebooks import execute, lesson, lessons
+    from advconf_lite.course.notebooks import lessons
     from advconf_lite.course.report import write_index
+    from advconf_lite.course.side_by_side import execute_lessons
     from advconf_lite.evaluation.text import comparison, summary_table
+    from advconf_lite.experiment.jobs import parts_of
     from advconf_lite.experiment.networks import has_dropout
+    from advconf_lite.support.processes import beside, once_there
 
     began = time.time()
     print(first_screen(work, chosen.segmenter_seed, chosen.head_seed), flush=True)
@@ -121,35 +121,18 @@ def _run(work: Any, chosen: argparse.Namespace) -> int:
         "segmenter_seeds": chosen.segmenter_seed,
         "head_seeds": chosen.head_seed,
     }
-    samples = work.network is None or has_dropout(replace(work.network, weights=None).build(num_classes=2))
-    sampling = False
-    with ExitStack() as beside_the_lessons:
-        for name in lessons("pipeline"):
-            if not samples and name in lessons("dropout"):
-                continue
-            if samples and not sampling and all(work.segmenter_path(seed).exists() for seed in chosen.segmenter_seed):
-                # Heads are trained on one core; what needs no head is made on another one meanwhile.
-                beside_the_lessons.enter_context(_samples_beside(work, chosen))
-                sampling = True
-            print(f"[{time.time() - began:5.0f} s] lesson {name}", flush=True)
-            execute(lesson(name), chosen.out / "notebooks" / f"{name}.ipynb", parameters)
+    names = lessons("pipeline")
+    if work.network and not has_dropout(replace(work.network, weights=None).build(num_classes=2)):
+        names = [name for name in names if name not in lessons("dropout")]
+    asked = chosen.segmenter_seed, chosen.head_seed, work.folder, work.data, work.profile, work.qualities, work.methods
+
+    def ahead(parts: Sequence[str], bars: bool, files: Sequence[Path]) -> AbstractContextManager[Any]:
+        return beside(once_there, files, parts_of, parts, bars, *asked, work.network)
+
+    execute_lessons(work, names, parameters, ahead)
     metrics, predictions, remarks = work.metrics(), work.predictions(), work.remarks()
     source, width = work.experiment.slices.source_domain, line_width()
     index = write_index(chosen.out, summary_table(metrics, source) + "\n" + comparison(predictions, source), remarks)
     print("", summary_table(metrics, source, width), comparison(predictions, source, width), *remarks, sep="\n")
     print(f"finished in {time.time() - began:.0f} s; all of it: {index}")
     return 0
-
-
-def _samples_beside(work: Any, chosen: argparse.Namespace) -> AbstractContextManager[Any]:
-    """The scores of methods without a head, made in another process; if there is a core for it, and they are to be made."""
-    import torch
-
-    from advconf_lite.experiment.jobs import samples_of
-    from advconf_lite.methods.registry import sampled_methods
-
-    spare = work.device.type == "cpu" and cpu_count() > torch.get_num_threads()
-    if not spare or not sampled_methods(work.methods) or work.predictions_path.exists():
-        return nullcontext()
-    asked = work.folder, work.data, work.profile, work.qualities, work.methods, work.network
-    return beside(samples_of, chosen.segmenter_seed, chosen.head_seed, *asked)

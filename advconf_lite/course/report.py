@@ -17,6 +17,16 @@ STYLE = """body { font-family: sans-serif; max-width: 75em; margin: 2em auto; pa
 pre { background: #f4f4f4; padding: 1em; overflow-x: auto; font-size: 85% }"""
 
 
+def write_page(notebook: Path) -> None:
+    """An executed notebook as an HTML page beside it, unless that is there and not older."""
+    page = notebook.with_suffix(".html")
+    if page.exists() and page.stat().st_mtime_ns >= notebook.stat().st_mtime_ns:
+        return
+    # The template "classic" emits the figures' alternative text, which "lab" replaces by a stock phrase.
+    lesson = without_stderr(nbformat.read(notebook, as_version=4))
+    write_text(page, nbconvert.HTMLExporter(template_name="classic").from_notebook_node(lesson)[0])
+
+
 def write_index(folder: Path, table: str, remarks: list[str]) -> Path:
     """Executed notebooks as HTML pages, and a page that links them below the table.
 
@@ -26,10 +36,7 @@ def write_index(folder: Path, table: str, remarks: list[str]) -> Path:
     """
     links = []
     for notebook in sorted((folder / "notebooks").glob("*.ipynb")):
-        # The template "classic" emits the figures' alternative text, which "lab" replaces by a stock phrase.
-        lesson = without_stderr(nbformat.read(notebook, as_version=4))
-        page, _ = nbconvert.HTMLExporter(template_name="classic").from_notebook_node(lesson)
-        write_text(notebook.with_suffix(".html"), page)
+        write_page(notebook)
         links.append(f'<li><a href="notebooks/{notebook.stem}.html">{html.escape(notebook.stem)}</a></li>')
     config = read_config(folder)
     files = [name for name in ("predictions.csv", "metrics.csv", "history.csv", "config.json") if (folder / name).exists()]

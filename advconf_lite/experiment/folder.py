@@ -218,7 +218,10 @@ class RunFolder:
         return self.folder / "history.csv"
 
     def predictions(self) -> pd.DataFrame:
-        return read_predictions(self.predictions_path)
+        """predictions.csv, its methods in the order in which the folder was asked for them, whichever were made first."""
+        table, asked = read_predictions(self.predictions_path), read_config(self.folder)["methods"]
+        place = {name: place for place, name in enumerate(asked)}
+        return table.iloc[table["method"].map(place).fillna(len(asked)).argsort(kind="stable")].reset_index(drop=True)
 
     def history(self) -> pd.DataFrame:
         """history.csv; segmenter rows have no head seed, so that column is pandas' whole numbers with gaps.

@@ -54,12 +54,14 @@ def make_samples(run: Run, segmenter_seeds: Seeds, head_seeds: Seeds) -> None:
         run.predict_agreement(*seeds)
 
 
-def samples_of(
-    segmenter_seeds: Seeds, head_seeds: Seeds, folder: Path, data: str, profile: Profile, qualities: Sequence[str],
-    methods: Sequence[str], network: Network | None,
+def parts_of(
+    parts: Sequence[str], progress: bool, segmenter_seeds: Seeds, head_seeds: Seeds, folder: Path, data: str,
+    profile: Profile, qualities: Sequence[str], methods: Sequence[str], network: Network | None,
 ) -> None:  # fmt: skip
-    """The same in a process of its own, silent; the rest is what the run was made with."""
-    make_samples(Run(folder, data, profile, qualities, methods, None, False, network), segmenter_seeds, head_seeds)
+    """Some parts in a process of their own, without records; the rest is what the run was made with."""
+    run = Run(folder, data, profile, qualities, methods, None, progress, network)
+    for part in parts:
+        PARTS[part](run, segmenter_seeds, head_seeds)
 
 
 def make_tables(run: Run, segmenter_seeds: Seeds, head_seeds: Seeds) -> None:

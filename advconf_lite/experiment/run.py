@@ -131,8 +131,8 @@ class Run(RunFolder):
         there = table[list(constant)].tail(len(constant)).reset_index(drop=True)
         if len(there) < len(constant) or not ((there == constant) | there.isna() & constant.isna()).all(axis=None):
             with self.alone("tables"):
-                table = merge_predictions(self.predictions_path, constant)  # which puts them last
-        table = metrics_by_rule(table)
+                merge_predictions(self.predictions_path, constant)  # which puts them last
+        table = metrics_by_rule(self.predictions())
         write_atomically(self.folder / "metrics.csv", lambda path: table.to_csv(path, index=False))
         return counted(table)
 

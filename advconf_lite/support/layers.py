@@ -96,3 +96,19 @@ def layer_advice(net: nn.Module, wanted: str = "") -> str:
     more = f", and {len(shapes) - len(names)} more (`layer_shapes` lists all)" if len(shapes) > len(names) else ""
     of = f" (channels x height x width for {EXAMPLE} x {EXAMPLE} pixels)" if any(shapes.values()) else ""
     return f"Choose from its layers{of}: {listed}{more}"
+
+
+def described(z: Any) -> str:
+    """What a layer gives, in a message."""
+    return f"of shape {tuple(z.shape)}" if isinstance(z, Tensor) else f"a {type(z).__name__}"
+
+
+def by(shape: Sequence[int]) -> str:
+    """A size in a message: 1 x 96 x 96."""
+    return " x ".join(map(str, shape))
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, and its kind where that is not torch's usual one."""
+    first = next(iter(str(error).strip().splitlines()), "")[:200]
+    return first if first and isinstance(error, (RuntimeError, ValueError)) else f"{type(error).__name__} {first}".strip()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor, wait
@@ -16,6 +18,7 @@ from joblib.parallel import BACKENDS
 from advconf_lite.support.command_line import ignored
 
 IDLE_S = 60  # after which a process that is left alone ends, as when this one was killed
+LOOK_S = 0.25  # between two looks for a file
 AHEAD = 4  # jobs per process that are handed out and not done
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -72,23 +75,31 @@ def in_processes(function: Callable, jobs: list[tuple], workers: int, helping: b
 
 
 @contextmanager
-def beside(function: Callable, *arguments: Any) -> Iterator[None]:
-    """`function(*arguments)` in another process, with one thread, while the block runs; whether it works is not asked.
+def beside(function: Callable, *arguments: Any) -> Iterator[Future | None]:
+    """`function(*arguments)` in another process, with one thread, while the block runs, and its future; whether it works is
+    not asked.
 
-    If the block fails or is interrupted, so is the process.
+    If the block fails or is interrupted, so is the process. None where a sandbox forbids processes: nobody has done it.
     """
     if "loky" not in BACKENDS:
-        yield
+        yield None
         return
     pool = ProcessPoolExecutor(1, initializer=_leave_ctrl_c_to_us, env=ONE_THREAD)
     with ignored(signal.SIGINT):  # of the process that starts here
-        pool.submit(function, *arguments)
+        future = pool.submit(function, *arguments)
     done = False
     try:
-        yield
+        yield future
         done = True
     finally:
         pool.shutdown(wait=True, kill_workers=not done)
+
+
+def once_there(paths: Sequence[Path], function: Callable, *arguments: Any) -> Any:
+    """`function(*arguments)` as soon as all files are there: for `beside`, whose process can have started by then."""
+    while not all(path.exists() for path in paths):
+        time.sleep(LOOK_S)
+    return function(*arguments)
 
 
 def _leave_ctrl_c_to_us() -> None:

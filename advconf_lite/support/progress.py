@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any, TextIO
 
 from tqdm.asyncio import tqdm as text_tqdm
 from tqdm.auto import tqdm as auto_tqdm
+
+# Not tqdm's own, which is for all processes: one that is killed leaves it behind, and Python would warn of it.
+text_tqdm.set_lock(threading.RLock())
+auto_tqdm.set_lock(text_tqdm.get_lock())
 
 # A notebook that papermill runs shows its bars to nobody: it writes them as text, which papermill hands on to the
 # runner's stderr. Here the runner says what that is: "terminal" or "log".
