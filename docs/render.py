@@ -198,7 +198,8 @@ class Page:
                 yield f"{self.place(match.start())}: {error}"
                 continue
             if new != old:
-                source = f"results/{request.split()[0]}" if request else "the code"
+                files = {"evidence": f"evidence-{request}*.csv", "answer": "evidence-*.csv"}.get(kind)
+                source = f"results/{files or request.split()[0]}" if request else "the code"
                 both = zip(old.splitlines() + [""] * new.count("\n"), new.splitlines() + [""] * old.count("\n"))
                 row, (page, made) = next((n, pair) for n, pair in enumerate(both) if pair[0] != pair[1])
                 line = self.text.count("\n", 0, match.start(3)) + 1 + row
