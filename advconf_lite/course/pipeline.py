@@ -123,7 +123,7 @@ def _run(work: Any, chosen: argparse.Namespace) -> int:
     }
     names = lessons("pipeline")
     if work.network and not has_dropout(replace(work.network, weights=None).build(num_classes=2)):
-        names = [name for name in names if name not in lessons("dropout")]
+        names = sorted(set(names) - set(lessons("dropout")))
     asked = chosen.segmenter_seed, chosen.head_seed, work.folder, work.data, work.profile, work.qualities, work.methods
 
     def ahead(parts: Sequence[str], bars: bool, files: Sequence[Path]) -> AbstractContextManager[Any]:

@@ -50,8 +50,8 @@ def execute_lessons(run: RunFolder, names: list[str], parameters: dict[str, Any]
     if not has_room(run):
         _execute(names, folder, parameters, began)
         return
-    others = [name for name in names if name in lessons("beside")]
-    others.sort(key=lambda name: name not in lessons("dropout"))  # samples are there before the heads
+    given, of_samples = lessons("beside"), lessons("dropout")
+    others = sorted(set(names) & set(given), key=lambda name: (name not in of_samples, name))  # samples are there first
     heads = product(head_methods(run.methods), run.qualities, parameters["segmenter_seeds"], parameters["head_seeds"])
     trained = all(run.has_head(*head) for head in heads)
     segmenters = [run.segmenter_path(seed) for seed in parameters["segmenter_seeds"]]

@@ -132,7 +132,8 @@ class Run(RunFolder):
         if len(there) < len(constant) or not ((there == constant) | there.isna() & constant.isna()).all(axis=None):
             with self.alone("tables"):
                 merge_predictions(self.predictions_path, constant)  # which puts them last
-        table = metrics_by_rule(self.predictions())
+            table = self.predictions()
+        table = metrics_by_rule(table)
         write_atomically(self.folder / "metrics.csv", lambda path: table.to_csv(path, index=False))
         return counted(table)
 
