@@ -19,7 +19,8 @@ Protocols (sealed is both organs):
                    seeded with the commit that froze the settings: --freeze, or the first word of results/freeze.txt
 
 --only plan says what there is to do and how long it will take; --only table makes the tables from what is finished and says
-what lacks. Tables go to OUT/results, or where --results says. Several processes may work on different protocols.
+what lacks. Tables go to OUT/results, or where --results says. The same command in more terminals, one for each core, takes
+the parts that the others are not making.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from pathlib import Path
 import evidence_tables as tables
 import torch
 from hearts import make_sets
+from making import make_parts, plan
 from sealed import CLONE, NUMBER, changed_since, constants, drawn, frozen_commit, sealed_set
-from studies import Sealed, Study, make_parts, plan
+from studies import Sealed, Study
 
 from advconf_lite.evaluation.answer import RIVALS
 from advconf_lite.evaluation.predictions import CONSTANT
@@ -141,7 +143,8 @@ class Job:
             raise BadInput(f"{self.name} needs the networks of {base.name}, which has not been begun; run that first")
         (study,) = self._studies(base, folder)
         self.organ = base.data[0].partition(":")[2]
-        made = sealed_set(self.folder, self.organ, self.frozen, study.run.profile, study.run.progress)
+        with alone_in(self.folder, wait=True, work="images"):
+            made = sealed_set(self.folder, self.organ, self.frozen, study.run.profile, study.run.progress)
         return [Sealed(self.folder, study, made.folder)]
 
     def first_lines(self) -> list[str]:
@@ -236,9 +239,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(*plan(job.parts, job.log), sep="\n", flush=True)
         if chosen.only == "plan":
             continue
-        with alone_in(job.folder):
-            make_parts(job.parts, job.log, lambda line: print(line, flush=True))
-        print(*job.table(), sep="\n", flush=True)
+        make_parts(job.parts, job.log, lambda line: print(line, flush=True))
+        with alone_in(job.folder, wait=True, work="table"):
+            print(*job.table(), sep="\n", flush=True)
     return 0
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 from costs import of_method
-from studies import Study, curve, newer
+from making import newer
+from studies import Study, curve
 
 from advconf_lite.evaluation.labels_needed import smallest_k
 from advconf_lite.evaluation.levels import MEAN, levels_and_differences

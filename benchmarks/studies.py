@@ -1,22 +1,18 @@
-"""The parts of a protocol, in the order in which they are made, by a run's own functions; and how long each takes.
+"""The parts of a protocol, in the order in which they are made, by a run's own functions.
 
 What is there is never made again: a run's folder says what it holds. A part that was cut off goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import torch
 from costs import step_costs
+from making import Part, newer
 
-from advconf_lite.course.commit import commit
 from advconf_lite.course.exercises.lesson_00 import FAILURE
 from advconf_lite.evaluation.labels_needed import labels_needed
 from advconf_lite.evaluation.predictions import CONSTANT, SEEDS, constant_predictions, read_predictions
@@ -25,28 +21,10 @@ from advconf_lite.experiment.labelled import labelled_parts
 from advconf_lite.experiment.profiles import Profile
 from advconf_lite.experiment.run import Elsewhere, Run
 from advconf_lite.methods.registry import head_methods, sampled_methods, scored, seeds_needed
-from advconf_lite.support.errors import BadInput
+from advconf_lite.support.alone import alone_in
 from advconf_lite.support.files import write_atomically
 
 Questions = dict[str, list[str]]  # quality -> methods
-
-
-@dataclass
-class Part:
-    """Something to be made once.
-
-    Attributes:
-        kind: parts of one kind take about as long.
-        seconds: expected, from measured steps; None where no step tells.
-        checkpoint: a file that says that it was begun before.
-    """
-
-    name: str
-    kind: str
-    done: Callable[[], bool]
-    make: Callable[[], object]
-    seconds: Callable[[], float | None] = lambda: None
-    checkpoint: Path | None = None
 
 
 class Study:
@@ -74,17 +52,16 @@ class Study:
     def costs(self) -> pd.DataFrame:
         """`costs.step_costs`, measured once."""
         path = self.folder / "costs.csv"
-        if path.exists():
-            there = pd.read_csv(path, keep_default_na=False)
-            if {(m, q) for q, run in self.runs.items() for m in head_methods(run.methods)} <= set(
-                there[["what", "quality"]].itertuples(index=False, name=None)
-            ):
-                return there
-        print(f"{self.folder}: measuring steps", flush=True)
-        found = [step_costs(run, of_segmenter=run is self.run) for run in self.runs.values()]
-        found = pd.concat(found, ignore_index=True)
-        found = found.drop_duplicates(["what", "quality"])
-        write_atomically(path, lambda temporary: found.to_csv(temporary, index=False))
+        wanted = {(m, q) for q, run in self.runs.items() for m in head_methods(run.methods)}
+        with alone_in(self.folder, wait=True, work="costs"):
+            if path.exists():
+                there = pd.read_csv(path, keep_default_na=False)
+                if wanted <= set(there[["what", "quality"]].itertuples(index=False, name=None)):
+                    return there
+            print(f"{self.folder}: measuring steps", flush=True)
+            found = [step_costs(run, of_segmenter=run is self.run) for run in self.runs.values()]
+            found = pd.concat(found, ignore_index=True).drop_duplicates(["what", "quality"])
+            write_atomically(path, lambda temporary: found.to_csv(temporary, index=False))
         return found
 
     def _seconds(self, what: str, quality: str = "") -> float:
@@ -116,20 +93,27 @@ class Study:
         return True
 
     def parts(self) -> Iterator[Part]:
-        """Segmenters, heads and predictions, pair by pair."""
+        """Segmenters, heads and predictions, pair by pair; those of one pair one after the other."""
         every = [name for names in self.questions.values() for name in names]
-        segmenters: list[int] = []
+        segmenters: dict[int, Part] = {}
+        made: list[Part] = []
         for pair in self.pairs:
-            for seed in seeds_needed(pair[0], every):
+            judges = seeds_needed(pair[0], every)
+            for seed in judges:
                 if seed not in segmenters:
-                    segmenters.append(seed)
-                    yield self._segmenter(seed)
+                    segmenters[seed] = self._segmenter(seed)
+                    yield segmenters[seed]
+            needs = [segmenters[pair[0]]]
             for quality in self.runs:
-                yield self._heads(quality, pair)
+                needs = [self._heads(quality, pair, needs)]
+                yield needs[0]
+            needs += [segmenters[seed] for seed in judges]
             for quality in self.runs:
-                yield self._predictions(quality, pair)
-        yield Part("metrics.csv", "metrics", lambda: newer(self.folder / "metrics.csv", self.run.predictions_path),
-                   lambda: self.run.metrics())  # fmt: skip
+                needs = [self._predictions(quality, pair, needs)]
+                yield needs[0]
+            made += needs
+        path, of = self.folder / "metrics.csv", self.run.predictions_path
+        yield Part(path.name, "metrics", self.folder, lambda: newer(path, of), lambda: self.run.metrics(), needs=made)
 
     def _segmenter(self, seed: int) -> Part:
         run, p = self.run, self.run.profile
@@ -140,9 +124,10 @@ class Study:
 
         path = run.segmenter_path(seed)
         checkpoint = run.checkpoint_path(f"segmenter-{seed}")
-        return Part(f"segmenter {seed}", "segmenter", path.exists, lambda: run.segmenter(seed), seconds, checkpoint)
+        return Part(f"segmenter {seed}", "segmenter", self.folder, path.exists, lambda: run.segmenter(seed), seconds,
+                    checkpoint=checkpoint)  # fmt: skip
 
-    def _heads(self, quality: str, pair: tuple[int, int]) -> Part:
+    def _heads(self, quality: str, pair: tuple[int, int], needs: Sequence[Part]) -> Part:
         run, names = self.runs[quality], head_methods(self.questions[quality])
 
         def seconds() -> float:
@@ -151,13 +136,15 @@ class Study:
         return Part(
             f"heads of {quality}, seeds {pair[0]} {pair[1]}",
             f"heads of {quality}",
+            self.folder,
             lambda: all(run.has_head(name, quality, *pair) for name in names),
             lambda: run.heads(*pair),
             seconds,
+            needs,
             run.checkpoint_path(f"heads-s{pair[0]}-h{pair[1]}"),
         )
 
-    def _predictions(self, quality: str, pair: tuple[int, int]) -> Part:
+    def _predictions(self, quality: str, pair: tuple[int, int], needs: Sequence[Part]) -> Part:
         run, names = self.runs[quality], self.questions[quality]
 
         def make() -> None:
@@ -175,7 +162,8 @@ class Study:
             return images * each
 
         name = f"predictions of {quality}"
-        return Part(f"{name}, seeds {pair[0]} {pair[1]}", name, lambda: self.is_scored(pair, quality), make, seconds)
+        return Part(f"{name}, seeds {pair[0]} {pair[1]}", name, self.folder, lambda: self.is_scored(pair, quality), make,
+                    seconds, needs)  # fmt: skip
 
     # ---- what the tables read
 
@@ -225,7 +213,7 @@ class Sealed(Study):
 
     def _predictions(self, quality: str, pair: tuple[int, int]) -> Part:
         view, name = self.runs[quality], f"predictions of {quality}"
-        return Part(f"{name}, seeds {pair[0]} {pair[1]}", name, lambda: self.is_scored(pair, quality),
+        return Part(f"{name}, seeds {pair[0]} {pair[1]}", name, self.folder, lambda: self.is_scored(pair, quality),
                     lambda: view.predicted(*pair))  # fmt: skip
 
     def predictions(self, pairs: Sequence[tuple[int, int]]) -> pd.DataFrame:
@@ -252,85 +240,3 @@ def curve(study: Study, pairs: Sequence[tuple[int, int]], repeats: int, resample
     table = study.predictions(pairs)
     table = table[table["method"] != CONSTANT]
     return labels_needed(table, study.validation(pairs), study.source, FAILURE, repeats=repeats, resamples=resamples)
-
-
-# ---- time
-
-
-def make_parts(parts: Sequence[Part], log: Path, say: Callable[[str], None]) -> None:
-    """Make what is missing, in order, and log the seconds of each."""
-    for number, part in enumerate(parts):
-        if part.done():
-            continue
-        say(f"[{datetime.now():%H:%M}] {part.name}")
-        resumed, began = bool(part.checkpoint and part.checkpoint.exists()), time.time()
-        part.make()
-        keep_seconds(log, part, time.time() - began, resumed)
-        if left := left_seconds(parts[number + 1 :], log)[0]:
-            say(f"    {time.time() - began:.0f} s; left: about {in_words(left)}")
-
-
-def keep_seconds(log: Path, part: Part, seconds: float, resumed: bool) -> None:
-    """A row of the log: a part that was resumed has only the seconds since then."""
-    row = {
-        "part": part.name, "kind": part.kind, "seconds": round(seconds, 1), "resumed": resumed,
-        "threads": torch.get_num_threads(), "commit": commit_or_none(),
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }  # fmt: skip
-    old = [pd.read_csv(log)] if log.exists() else []
-    table = pd.concat([*old, pd.DataFrame([row])], ignore_index=True)
-    write_atomically(log, lambda path: table.to_csv(path, index=False))
-
-
-def commit_or_none() -> str:
-    try:
-        return commit(dirty=True)
-    except BadInput:
-        return ""
-
-
-def expected(part: Part, log: Path) -> float | None:
-    """Seconds: the mean of the finished parts of its kind, else what its steps take."""
-    table = pd.read_csv(log) if log.exists() else pd.DataFrame(columns=["kind", "seconds", "resumed"])
-    same = table[(table["kind"] == part.kind) & ~table["resumed"].astype(bool)]
-    return float(same["seconds"].mean()) if len(same) else part.seconds()
-
-
-def left_seconds(parts: Sequence[Part], log: Path) -> tuple[float, list[str]]:
-    """Seconds of what is missing, and the kinds of which nothing is known."""
-    total, unknown = 0.0, []
-    by_kind: dict[str, float | None] = {}
-    for part in (part for part in parts if not part.done()):
-        if part.kind not in by_kind:
-            by_kind[part.kind] = expected(part, log)
-        if by_kind[part.kind] is None:
-            unknown.append(part.kind)
-        total += by_kind[part.kind] or 0.0
-    return total, list(dict.fromkeys(unknown))
-
-
-def plan(parts: Sequence[Part], log: Path) -> list[str]:
-    """A line per kind of part: how many are done, what one takes, what is left."""
-    lines = [f"    {'part':32} {'done':>7} {'each':>10} {'left':>12}"]
-    for kind in dict.fromkeys(part.kind for part in parts):
-        mine = [part for part in parts if part.kind == kind]
-        missing = [part for part in mine if not part.done()]
-        each = expected(mine[0], log)
-        left = in_words(each * len(missing)) if each is not None else "?"
-        shown = f"{each:.0f} s" if each is not None else "?"
-        lines.append(
-            f"    {kind:32} {len(mine) - len(missing):>3}/{len(mine):<3} {shown:>10} {left if missing else '-':>12}"
-        )
-    total, unknown = left_seconds(parts, log)
-    lines.append(f"    left: about {in_words(total)}" + (f", and {', '.join(unknown)}" if unknown else ""))
-    return lines
-
-
-def in_words(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min" if minutes else "a minute"
-
-
-def newer(path: Path, than: Path) -> bool:
-    """Whether a file was made after another one."""
-    return path.exists() and than.exists() and path.stat().st_mtime_ns >= than.stat().st_mtime_ns

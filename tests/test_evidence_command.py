@@ -2,6 +2,9 @@
 
 import csv
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -13,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sealed
+from making import Part, make_parts
 from pages import docs
 from studies import Study
 from teaching import predictions
@@ -28,6 +32,7 @@ from advconf_lite.experiment.networks import new_segmenter
 from advconf_lite.experiment.run import open_run
 from advconf_lite.methods.registry import find_method, head_methods, known_names
 from advconf_lite.phantom.scanner_tables import RANGES
+from advconf_lite.support.alone import alone_in
 from advconf_lite.support.errors import BadInput
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -204,8 +209,8 @@ def test_a_stopped_command_goes_on_and_makes_nothing_twice(command, out, capsys,
     assert "no pair of seeds is finished yet" in capsys.readouterr().out
     make = Study._heads
 
-    def stop(self, quality, pair):
-        part = make(self, quality, pair)
+    def stop(self, quality, pair, needs):
+        part = make(self, quality, pair, needs)
         if pair == (1, 0):
             part.make = lambda: (_ for _ in ()).throw(KeyboardInterrupt)
         return part
@@ -229,6 +234,50 @@ def test_a_stopped_command_goes_on_and_makes_nothing_twice(command, out, capsys,
     rows = list(csv.DictReader(open(out / "results" / "provenance.csv", encoding="utf-8")))
     assert [row["file"] for row in rows] == ["evidence-phantom-prostate-smoke.csv"]
     assert rows[0]["segmenter_seeds"] == "0 1" and "not-yet" in rows[0]["settings"]
+
+
+def test_two_processes_make_each_part_once_beside_each_other(tmp_path):
+    made, began = [], {name: threading.Event() for name in "ab"}
+    beside = {"a": "b", "b": "a"}
+
+    def part(name, needs=()):
+        def make():
+            if name in beside:
+                began[name].set()
+                assert began[beside[name]].wait(30)  # nobody else would begin it
+            made.append(name)
+
+        return Part(name, "kind", tmp_path, lambda: name in made, make, needs=needs)
+
+    first = part("a")
+    parts = [first, part("of a, and last", [first]), part("b")]
+    said = []
+    # Locks know no threads, so two of them stand for two processes.
+    with ThreadPoolExecutor(2) as pool:
+        for worker in [pool.submit(make_parts, parts, tmp_path / "seconds.csv", said.append) for _ in range(2)]:
+            worker.result(60)
+    assert sorted(made) == ["a", "b", "of a, and last"] and made.index("a") < made.index("of a, and last")
+    assert sorted(pd.read_csv(tmp_path / "seconds.csv")["part"]) == sorted(made)
+    assert not list(tmp_path.glob(".alone*"))
+
+
+def test_who_can_make_nothing_waits_and_says_for_what(tmp_path):
+    made, said = [], []
+    only = Part("the only one", "kind", tmp_path, lambda: bool(made), lambda: made.append(2))
+
+    def other():
+        with alone_in(tmp_path, work="part-the-only-one"):
+            held.set()
+            while not said:
+                time.sleep(0.01)
+            made.append(1)
+
+    held = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(other)
+        assert held.wait(30)
+        make_parts([only], tmp_path / "seconds.csv", said.append)
+    assert made == [1] and len(said) == 1 and "waiting for the only one" in said[0]
 
 
 def test_costs_are_counted_in_passes(finished):
