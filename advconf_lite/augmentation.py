@@ -1,20 +1,19 @@
 """nnU-Net's default 2D augmentations, for a whole batch at once, where the tensors already are.
 
-Probabilities and ranges are those of nnU-Net 2 (Isensee et al. 2021;
-`nnUNetTrainer.get_training_transforms`). Each image draws its own coins and strengths; a transform is
-computed only on the images that drew it, and the others are returned bit for bit. Three details of nnU-Net
-decide how strong this is, and are kept:
+Probabilities and ranges are those of nnU-Net 2 (Isensee et al. 2021; `nnUNetTrainer.get_training_transforms`). Each image
+draws its own coins and strengths; only images that drew a transform are touched. Three details decide how strong it is:
 
-* Blur and low resolution toss a second coin of 0.5 per channel, so a one-channel MR image gets them half as
-  often as their probabilities of 0.2 and 0.25 suggest (`CHANNEL_PROBABILITY`).
-* Its "noise variance" of 0 to 0.1 is handed to the generator as a standard deviation. Images are z-scored, so
-  the noise is at most a tenth of an image's standard deviation.
+* Blur and low resolution toss a second coin of 0.5 per channel, so a one-channel MR image gets them half as often as their
+  probabilities of 0.2 and 0.25 suggest (`CHANNEL_PROBABILITY`).
+* Its "noise variance" of 0 to 0.1 is handed to the generator as a standard deviation. Images are z-scored, so the noise is
+  at most a tenth of an image's standard deviation.
 * Brightness, contrast and gamma lie below 1 half of the time, although 0.7-1.5 is not symmetric.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -49,10 +48,10 @@ RANGE = {
 }
 BALANCED_AROUND_ONE = ("brightness", "contrast", "gamma_inverted", "gamma")
 BLUR_RADIUS = 4  # pixels; four sigma of the widest kernel
+PIECE = 65536  # pixels that a CPU computes at once, for they stay in the cache of one core
 
 ALL = tuple(PROBABILITY)
-# The paper's published code defines noise and low resolution, the two most scanner-like ones, but leaves them
-# out.
+# The paper's published code defines noise and low resolution, the two most scanner-like ones, but leaves them out.
 PUBLISHED_CODE = tuple(name for name in ALL if name not in ("noise", "low_resolution"))
 
 
@@ -102,31 +101,29 @@ class Augmenter:
         images = images.clone(memory_format=torch.contiguous_format)
         masks = None if masks is None else masks.clone()
 
-        moved = torch.cat([fired[name] for name in ("rotation", "scaling")]).unique()
-        if len(moved):
-            # An image that drew only one of the two keeps angle 0 or scale 1.
-            angle, scale = images.new_zeros(len(images)), images.new_ones(len(images))
-            angle[fired["rotation"]] = strength["rotation"][::channels][fired["rotation"], 0]
-            scale[fired["scaling"]] = strength["scaling"][::channels][fired["scaling"], 0]
-            grid = rotation_grid(angle[moved], scale[moved], images.shape[2:])
-            images[moved] = _sample(images[moved], grid, "bilinear")
+        # An image that drew only one of the two keeps angle 0 or scale 1.
+        angle, scale = images.new_zeros(len(images)), images.new_ones(len(images))
+        angle[fired["rotation"]] = strength["rotation"][::channels][fired["rotation"], 0]
+        scale[fired["scaling"]] = strength["scaling"][::channels][fired["scaling"], 0]
+        for i in pieces(torch.cat([fired["rotation"], fired["scaling"]]).unique(), images, PIECE):
+            grid = rotation_grid(angle[i], scale[i], images.shape[2:])
+            images[i] = _sample(images[i], grid, "bilinear")
             if masks is not None:
-                masks[moved] = _sample(masks[moved, None].to(images.dtype), grid, "nearest")[:, 0].to(masks.dtype)
+                masks[i] = _sample(masks[i, None].to(images.dtype), grid, "nearest")[:, 0].to(masks.dtype)
 
         x = images.flatten(0, 1)  # (B * channels, H, W), of which `images` is a view
         if len(index := fired["noise"]):
-            size = (len(index), *x.shape[1:])
-            noise = torch.randn(size, generator=generator, device=generator.device).to(x)
+            noise = torch.randn((len(index), *x.shape[1:]), generator=generator, device=generator.device).to(x)
             x[index] += strength["noise"][index, :1, None] * noise
         for name, transform in INTENSITY.items():
-            if len(index := fired[name]):
-                x[index] = transform(x[index], strength[name][index])
+            for i in pieces(fired[name], x, x.numel() if name == "blur" else PIECE):  # one convolution blurs all
+                x[i] = transform(x[i], strength[name][i])
 
         for name, axis in (("mirror_vertical", 1), ("mirror_horizontal", 2)):
-            if len(index := fired[name]):
-                images[index] = images[index].flip(axis + 1)
+            for i in pieces(fired[name], images, PIECE):
+                images[i] = images[i].flip(axis + 1)
                 if masks is not None:
-                    masks[index] = masks[index].flip(axis)
+                    masks[i] = masks[i].flip(axis)
         return images, masks
 
     def _draw(
@@ -149,21 +146,27 @@ class Augmenter:
         return fired, strength
 
 
+def pieces(index: torch.Tensor, x: torch.Tensor, pixels: int) -> Sequence[torch.Tensor | slice]:
+    """Which of the images `x` (..., H, W) are computed at once: on a CPU up to `pixels` of them, else all."""
+    if len(index) == 0 or x.device.type != "cpu":
+        return [index] if len(index) else []
+    number = pixels // x[0].numel()
+    return index.split(number) if number > 1 else [slice(i, i + 1) for i in index.tolist()]  # which copies nothing
+
+
 def rotation_grid(angle: torch.Tensor, scale: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(n, H, W, 2) grid that turns by `angle` (n,) degrees and divides the size of objects by `scale` (n,).
 
-    In pixels, so that an image that is not square is turned and not sheared. Positive angles turn as in
-    `scipy.ndimage.rotate`.
+    In pixels, so that an image that is not square is turned and not sheared. Positive angles turn as `scipy.ndimage.rotate`.
     """
-    radians = angle * (math.pi / 180)
-    cos, sin = torch.cos(radians) * scale, torch.sin(radians) * scale  # (n,)
+    radians = (angle * (math.pi / 180))[:, None, None]
+    cos, sin = torch.cos(radians) * scale[:, None, None], torch.sin(radians) * scale[:, None, None]  # (n, 1, 1)
     height, width = size
-    zero = torch.zeros_like(cos)
-    rows = [
-        torch.stack([cos, -sin * height / width, zero], 1),
-        torch.stack([sin * width / height, cos, zero], 1),
-    ]
-    return F.affine_grid(torch.stack(rows, 1), [len(angle), 1, height, width], align_corners=False)
+    y, x = (torch.linspace(-1, 1, n, device=cos.device, dtype=cos.dtype) * (n - 1) / n for n in size)  # centres of pixels
+    # An outer sum of complex numbers, column + i row: the matrix product of `affine_grid` takes twenty times as long.
+    along = torch.complex(cos * x, sin * width / height * x)  # (n, 1, W)
+    down = torch.complex(-sin * height / width * y[:, None], cos * y[:, None])  # (n, H, 1)
+    return torch.view_as_real(along + down)
 
 
 def _sample(x: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
@@ -196,8 +199,8 @@ def contrast(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 def low_resolution(x: torch.Tensor, zoom: torch.Tensor) -> torch.Tensor:
     """Pick pixels of (n, H, W) on a grid coarser by `zoom` (n, 2), first column; interpolate linearly back.
 
-    Equal to `interpolate(mode="nearest-exact")` and `interpolate(mode="bilinear")` per image, without a loop
-    over the different coarse sizes: the coarse image is never made, its pixels are looked up in the fine one.
+    Equal to `interpolate(mode="nearest-exact")` and `interpolate(mode="bilinear")` per image, without a loop over the
+    different coarse sizes: the coarse image is never made, its pixels are looked up in the fine one.
     """
     for axis in (1, 2):
         size = x.shape[axis]

@@ -140,6 +140,27 @@ def test_rotation_equals_scipy(angle, size):
     torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("probability", [0.0, 0.4, 1.0])
+def test_one_image_after_another_is_all_at_once(channels, probability, monkeypatch):
+    images, masks = batch(6 * channels, 24, 32)
+    images, masks = images.view(6, channels, 24, 32), masks[:6]
+    augmenter, found = Augmenter(ALL, dict.fromkeys(ALL, probability)), []
+    for pixels in (1, 2 * 24 * 32, 10**9):  # one, two at a time, all
+        monkeypatch.setattr(aug, "PIECE", pixels)
+        found.append(augmenter(images, masks, generator()))
+    for out, labels in found[1:]:
+        assert torch.equal(out, found[0][0]) and torch.equal(labels, found[0][1])
+
+
+def test_a_piece_is_what_a_cache_holds():
+    index, x = torch.tensor([0, 3, 4, 7, 9]), torch.zeros(10, 2, 4, 4)
+    assert aug.pieces(index, x, 10) == [slice(i, i + 1) for i in index.tolist()]
+    assert [i.tolist() for i in aug.pieces(index, x, 64)] == [[0, 3], [4, 7], [9]]
+    assert [i.tolist() for i in aug.pieces(index, x.to("meta"), 64)] == [index.tolist()]  # not on a CPU
+    assert not len(aug.pieces(index[:0], x, 64)) and not len(aug.pieces(index[:0], x.to("meta"), 64))
+
+
 def test_scaling_changes_the_size_by_one_over_the_drawn_factor():
     disk = torch.zeros(300, 1, 96, 96)
     rows, columns = torch.meshgrid(torch.arange(96) - 47.5, torch.arange(96) - 47.5, indexing="ij")
