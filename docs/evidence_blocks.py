@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from advconf_lite.evaluation.answer import Compared, answer, by_rule, labels_said, of_protocol
+from advconf_lite.evaluation.answer import Compared, answer, by_rule, labels_said, of_protocol, words_by_rule
+from advconf_lite.support.markdown import grid
 
 TABLES = {
     "": "Each domain",
@@ -30,15 +31,17 @@ def protocol(results, stem: str, up: str) -> str:
         return NOT_YET
     differences = f"{name}-differences.csv"
     rules = list(dict.fromkeys(row["rule"] for row in results.files[differences]))
-    said = [
-        *of_protocol(compared(results.files, name)),
-        by_rule({rule: compared(results.files, name, rule) for rule in rules}),
-    ]
+    found = {rule: compared(results.files, name, rule) for rule in rules}
+    said = [*of_protocol(found[rules[0]]), by_rule(found)]
     parts = [" ".join(filter(None, said)), results.made(f"{name}.csv", up)]
     parts += [f"Each method minus another ([results/{differences}]({up}results/{differences})):"]
     parts += [results.table(f"{differences} rule={rules[0]} hide=shift,sealed")]
     if rules[1:]:
         others = [f"{rule}:\n\n{results.table(f'{differences} rule={rule} hide=shift,sealed')}" for rule in rules[1:]]
+        if depending := words_by_rule(found):
+            columns = ["method", "against", "endpoint", *rules]
+            table = grid(columns, [[row.get(column, "-") for column in columns] for row in depending])
+            parts += ["Words that depend on the rule for absent classes:", table]
         parts += ["<details><summary>Under other rules for absent classes</summary>", *others, "</details>"]
     for end, title in TABLES.items():
         file = f"{name}{'-' + end if end else ''}.csv"

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from advconf_lite.evaluation.answer import RIVALS, Compared, answer, by_rule, labels_said, of_protocol
+from advconf_lite.evaluation.answer import RIVALS, Compared, answer, by_rule, labels_said, of_protocol, words_by_rule
 
 BETTER, OPEN, WORSE = (-0.02, -0.03, -0.01), (-0.01, -0.03, 0.01), (0.02, 0.01, 0.03)
 NOTHING = (float("nan"),) * 3
@@ -77,10 +77,11 @@ def test_what_is_below_a_constant():
 
 def test_which_words_depend_on_the_rule():
     rules = {"counted": protocol("heart", {"new": (BETTER, OPEN)}), "present": protocol("heart", {"new": (BETTER, BETTER)})}
-    text = by_rule(rules)
-    assert text.startswith("Under 2 rules for absent classes 2 of 4 words differ: new against adversarial in MAE: ")
-    assert "counted not told apart, present better" in text and "eAURC" not in text
-    assert by_rule({"counted": rules["counted"], "LV": rules["counted"]}).endswith("0 of 4 words differ.")
+    assert by_rule(rules) == "Under 2 rules for absent classes 2 of 4 words differ."
+    mae = {"method": "new", "endpoint": "MAE", "counted": "not told apart", "present": "better"}
+    assert words_by_rule(rules) == [mae | {"against": against} for against in RIVALS]
+    same = {"counted": rules["counted"], "LV": rules["counted"]}
+    assert by_rule(same).endswith("0 of 4 words differ.") and words_by_rule(same) == []
     assert by_rule({"counted": rules["counted"]}) == ""
 
 

@@ -107,23 +107,38 @@ def of_protocol(found: Compared) -> list[str]:
     return [text]
 
 
+def words_by_rule(found: dict[str, Compared]) -> list[dict[str, str]]:
+    """The words on the endpoints that depend on the rule for absent classes.
+
+    Args:
+        found: rule -> what was found under it.
+
+    Returns:
+        A row for each: method, against, endpoint, and its word under each rule.
+    """
+    rows = [
+        {"method": method, "against": against, "endpoint": NAMES[metric], **said}
+        for (method, against, metric), said in _words(found).items()
+    ]
+    return [row for row in rows if len({row.get(rule, UNKNOWN) for rule in found} - {UNKNOWN}) > 1]
+
+
 def by_rule(found: dict[str, Compared]) -> str:
-    """Which words on the endpoints depend on the rule for absent classes: rule -> what was found under it."""
+    """How many of these words do; nothing where there is one rule."""
+    words = _words(found)
+    if len(found) < 2 or not words:
+        return ""
+    return f"Under {len(found)} rules for absent classes {len(words_by_rule(found))} of {len(words)} words differ."
+
+
+def _words(found: dict[str, Compared]) -> dict[tuple[str, str, str], dict[str, str]]:
     words: dict[tuple[str, str, str], dict[str, str]] = {}
     for rule, each in found.items():
         for method in each.tried:
             for metric in ENDPOINTS:
                 for f in each.findings(method, metric):
                     words.setdefault((method, f.against, metric), {})[rule] = f.word
-    differ = {key: said for key, said in words.items() if len(set(said.values()) - {UNKNOWN}) > 1}
-    if len(found) < 2 or not words:
-        return ""
-    text = f"Under {len(found)} rules for absent classes {len(differ)} of {len(words)} words differ"
-    shown = [
-        f"{method} against {against} in {NAMES[metric]}: {', '.join(f'{rule} {word}' for rule, word in said.items())}"
-        for (method, against, metric), said in differ.items()
-    ]
-    return f"{text}: {'; '.join(shown)}." if shown else f"{text}."
+    return words
 
 
 def _sealed(chosen: Sequence[Compared]) -> list[str]:
