@@ -98,11 +98,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("keys", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--profile", default="smoke")
-    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=3, help="none: only what the undisturbed grid costs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/kill-grid"))
-    parser.add_argument("--save", type=Path, metavar="FILE.csv", help="two rows of it are written")
+    parser.add_argument("--save", type=Path, metavar="FILE.csv", help="a row of it is written, and one of the kills")
     chosen = parser.parse_args()
     keys, draw = [f"profile={chosen.profile}", *chosen.keys], random.Random(chosen.seed)
     reference, victim = chosen.out / "reference", chosen.out / "victim"
@@ -110,6 +110,8 @@ def main() -> int:
     print("undisturbed: {seconds:.0f} s; {jobs} jobs of {jobs_seconds:.0f} s on {cores} cores: {ratio:.3f}".format(**found))
     rounded = {"seconds": round(found["seconds"]), "jobs_seconds": round(found["jobs_seconds"])}
     save(chosen.save, **(found | rounded | {"ratio": f"{found['ratio']:.3f}"}), grid="undisturbed")
+    if not chosen.kills:
+        return 0
     kills = []
     for number in range(chosen.kills):
         alone, after = draw.random() < 0.5, draw.uniform(0.1, 0.9) * found["seconds"] / chosen.kills

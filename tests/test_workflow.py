@@ -195,6 +195,19 @@ def test_resources_are_what_was_measured_with_room():
     assert [row["seconds"] for row in again] == [90]  # a new measurement replaces the old one
 
 
+def test_a_new_profile_joins_those_that_were_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "TABLE", tmp_path / "measured.csv")
+    for number, profile in enumerate(["smoke", "quick", "smoke"]):
+        path = tmp_path / str(number) / "run" / "jobs" / "data.json"
+        path.parent.mkdir(parents=True)
+        record = {"part": "data", "profile": profile, "device": "cpu", "seconds": 10 + number, "memory_mb": 400}
+        path.write_text(json.dumps(record))
+        assert measured.main([str(tmp_path / str(number))]) == 0
+    assert [(row["profile"], row["seconds"]) for row in measured.read()] == [("quick", "11"), ("smoke", "12")]
+    assert measured.main([str(tmp_path / "nothing")]) == 2
+    assert len(measured.read()) == 2
+
+
 def test_of_a_profile_that_was_measured_every_part_was():
     parts = {}
     for row in measured.read():

@@ -8,6 +8,7 @@ A row is the largest of all records of one part, profile and kind of device.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import sys
@@ -41,10 +42,10 @@ def largest(found: list[dict[str, Any]], before: list[dict[str, str]]) -> list[d
     return [rows[key] for key in sorted(rows)]
 
 
-def read(path: Path = TABLE) -> list[dict[str, str]]:
-    if not path.exists():
+def read() -> list[dict[str, str]]:
+    if not TABLE.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(TABLE, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -65,10 +66,11 @@ def main(folders: Sequence[str]) -> int:
             f"error: no jobs/*.json below {' '.join(folders) or 'no folder'}; run the workflow there first", file=sys.stderr
         )
         return 2
-    with open(TABLE, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*KEYS, "jobs", *LARGEST], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(largest(found, read()))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*KEYS, "jobs", *LARGEST], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(largest(found, read()))
+    TABLE.write_text(text.getvalue(), encoding="utf-8", newline="")  # once all rows of before have been read
     print(f"{TABLE}: {len(found)} records")
     return 0
 
