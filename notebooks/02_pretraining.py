@@ -15,7 +15,7 @@
 # Previous: [01 data preparation](01_data_preparation.ipynb) ·
 # Next: [03 adversarial training](03_adversarial_training.ipynb)
 #
-# **To read:** about 16 minutes; exercises and widgets come on top. **To run:** 20 seconds where the run's folder is
+# **To read:** about 16 minutes; exercises and widgets come on top. **To run:** 25 seconds where the run's folder is
 # filled (measured on 2 cores without a GPU, busy with other work, with 800 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/02_pretraining.ipynb

@@ -15,7 +15,7 @@
 # Previous: [04 evaluation across scanners](04_evaluation_across_scanners.ipynb) ·
 # Next: [06 ablations and controls](06_ablations_and_controls.ipynb)
 #
-# **To read:** about 11 minutes; exercises and widgets come on top. **To run:** 45 seconds where the run's folder is
+# **To read:** about 11 minutes; exercises and widgets come on top. **To run:** 40 seconds where the run's folder is
 # filled (measured on 2 cores without a GPU, busy with other work, with 800 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/05_score_agreement.ipynb

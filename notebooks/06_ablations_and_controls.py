@@ -15,7 +15,7 @@
 # Previous: [05 score agreement](05_score_agreement.ipynb) ·
 # Next: [07 your own images](07_your_own_images.ipynb)
 #
-# **To read:** about 16 minutes; exercises and widgets come on top. **To run:** 60 seconds where the run's folder is
+# **To read:** about 16 minutes; exercises and widgets come on top. **To run:** 65 seconds where the run's folder is
 # filled (measured on 2 cores without a GPU, busy with other work, with 800 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb

@@ -15,7 +15,7 @@
 # Previous: [06 ablations and controls](06_ablations_and_controls.ipynb) ·
 # Next: [08 the papers scale](08_the_papers_scale.ipynb)
 #
-# **To read:** about 11 minutes; exercises and widgets come on top. **To run:** 20 seconds where the run's folder is
+# **To read:** about 11 minutes; exercises and widgets come on top. **To run:** 15 seconds where the run's folder is
 # filled (measured on 2 cores without a GPU, busy with other work, with 800 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/07_your_own_images.ipynb
