@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -62,7 +62,11 @@ def make_parts(parts: Sequence[Part], log: Path, say: Callable[[str], None]) -> 
 
 def _made(part: Part, parts: Sequence[Part], log: Path, say: Callable[[str], None]) -> bool:
     """Make a part unless another process is at it; whether it is there now."""
-    with suppress(Busy), alone_in(part.folder, work="-".join(["part", *part.name.replace(",", "").split()])):
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone_in(part.folder, work="-".join(["part", *part.name.replace(",", "").split()])))
+        except Busy:
+            return False
         if part.done():  # since it was looked at
             return True
         say(f"[{datetime.now():%H:%M}] {part.name}")
@@ -72,7 +76,6 @@ def _made(part: Part, parts: Sequence[Part], log: Path, say: Callable[[str], Non
         if left := left_seconds(parts, log)[0]:
             say(f"    {time.time() - began:.0f} s; left: about {in_words(left)}")
         return True
-    return False
 
 
 def keep_seconds(log: Path, part: Part, seconds: float, resumed: bool) -> None:

@@ -8,7 +8,6 @@ A row is the largest of all records of one part, profile and kind of device.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import sys
@@ -66,11 +65,11 @@ def main(folders: Sequence[str]) -> int:
             f"error: no jobs/*.json below {' '.join(folders) or 'no folder'}; run the workflow there first", file=sys.stderr
         )
         return 2
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*KEYS, "jobs", *LARGEST], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(largest(found, read()))
-    TABLE.write_text(text.getvalue(), encoding="utf-8", newline="")  # once all rows of before have been read
+    rows = largest(found, read())  # before the file is opened, which empties it
+    with open(TABLE, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*KEYS, "jobs", *LARGEST], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     print(f"{TABLE}: {len(found)} records")
     return 0
 
