@@ -19,8 +19,9 @@ Protocols (sealed is both organs):
                    seeded with the commit that froze the settings: --freeze, or the first word of results/freeze.txt
 
 --only plan says what there is to do and how long it will take; --only table makes the tables from what is finished and says
-what lacks. Tables go to OUT/results, or where --results says. The same command in more terminals, one for each core, takes
-the parts that the others are not making.
+what lacks. Tables go to OUT/results, or where --results says. Beside them, in pairs/, goes a file for each finished pair of
+seeds of a phantom: whoever has it need not make that pair again, so a protocol goes on on another machine. The same command
+in more terminals, one for each core, takes the parts that the others are not making.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import evidence_tables as tables
+import pandas as pd
 import torch
 from hearts import make_sets
 from making import make_parts, plan
 from sealed import CLONE, NUMBER, changed_since, constants, drawn, frozen_commit, sealed_set
-from studies import Sealed, Study
+from sealed_study import Sealed
+from studies import Study
 
 from advconf_lite.evaluation.answer import RIVALS
 from advconf_lite.evaluation.predictions import CONSTANT
@@ -129,9 +132,9 @@ class Job:
         if not protocol.data[0].startswith("phantom:"):
             with alone_in(self.chosen.out / "hearts", wait=True):
                 sets = make_sets(self.chosen.hearts, self.chosen.out / "hearts")
-        shown = sys.stdout.isatty()
+        shown, kept = sys.stdout.isatty(), None if sets else self.results / "pairs" / folder.name
         return [
-            Study(folder / spec.replace(":", "-"), str(sets.get(spec, spec)), profile, questions, self.seeds, shown)
+            Study(folder / spec.replace(":", "-"), str(sets.get(spec, spec)), profile, questions, self.seeds, shown, kept)
             for spec in protocol.data
         ]
 
@@ -139,13 +142,14 @@ class Job:
         self.frozen = frozen_commit(self.chosen.freeze, CLONE / "results" / "freeze.txt")
         base = PROTOCOLS[self.protocol.base]
         folder = self.chosen.out / f"{base.name}-{suffix}"
-        if not (folder / base.data[0].replace(":", "-") / "config.json").exists():
+        begun = (folder / base.data[0].replace(":", "-") / "config.json").exists()
+        if not begun and not (self.results / "pairs" / self.name).is_dir():
             raise BadInput(f"{self.name} needs the networks of {base.name}, which has not been begun; run that first")
         (study,) = self._studies(base, folder)
         self.organ = base.data[0].partition(":")[2]
         with alone_in(self.folder, wait=True, work="images"):
             made = sealed_set(self.folder, self.organ, self.frozen, study.run.profile, study.run.progress)
-        return [Sealed(self.folder, study, made.folder)]
+        return [Sealed(self.folder, study, made.folder, self.results / "pairs" / self.name, self.frozen)]
 
     def first_lines(self) -> list[str]:
         s, h = self.seeds
@@ -177,21 +181,22 @@ class Job:
             return []
         level, difference = tables.metric_tables(self.studies, pairs, AGAINST, self.chosen.resamples)
         shift = {"shift": self.protocol.shift, "sealed": "yes" if self.frozen else "no"}
-        logs = [self.log, *({study.base.folder.parent / "seconds.csv" for study in self.studies} if self.frozen else ())]
+        log = tables.parts_made(self.studies)
         made = {
             "": level,
             "differences": difference.assign(**shift),
             "history": tables.history_table(self.studies, pairs),
             "labels": tables.labels_table(self.studies, pairs, self.chosen.repeats, self.chosen.resamples),
-            "seconds": tables.seconds_table(logs),
+            "seconds": tables.seconds_table(log),
         }
         if self.frozen:
             made["scanners"] = constants(drawn(self.organ, self.frozen))
         for line in self.lacking():
             print(f"{self.name}: {line}")
-        return tables.publish(self.results, self.stem, made, self._provenance(pairs, logs))
+        kept = [path for study in self.studies for path in study.keep()]
+        return [*kept, *tables.publish(self.results, self.stem, made, self._provenance(pairs, log))]
 
-    def _provenance(self, pairs: tables.Pairs, logs: Sequence[Path]) -> dict[str, str]:
+    def _provenance(self, pairs: tables.Pairs, log: pd.DataFrame) -> dict[str, str]:
         settings = "the profile's"
         if self.chosen.tuned:
             settings += ", but for what tune chose on validation scanners"
@@ -208,7 +213,7 @@ class Job:
             "command": " ".join(command), "profile": self.chosen.profile, "settings": settings, "segmenter_seeds": seeds[0],
             "head_seeds": seeds[1], "threads": str(torch.get_num_threads()),
             "device": "GPU" if torch.cuda.is_available() else "CPU", "versions": tables.versions(),
-            "commit": tables.commits(logs), "first_in_readme": "",
+            "commit": tables.commits(log), "first_in_readme": "",
         }  # fmt: skip
 
 

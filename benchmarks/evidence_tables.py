@@ -73,8 +73,8 @@ def history_table(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
     rows = []
     for quality, names in studies[0].questions.items():
         run: Run = getattr(studies[0], "base", studies[0]).runs[quality]
-        history = pd.concat([getattr(study, "base", study).run.history() for study in studies], ignore_index=True)
-        history = history[(history["quality"] == quality) & history.set_index(SEEDS).index.isin(pairs)]
+        history = pd.concat([study.history(pairs) for study in studies], ignore_index=True)
+        history = history[history["quality"] == quality]
         for name in names:
             cost = of_method(studies[0].costs, run, name, quality)
             rows.append({"quality": quality, "method": name, **cost, **_last_tenth(history[history["method"] == name])})
@@ -96,9 +96,10 @@ def _last_tenth(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def kept_curve(study: Study, pairs: Pairs, repeats: int, resamples: int) -> pd.DataFrame:
-    """`curve`, which takes minutes, from labels-needed.csv while that is newer than the predictions."""
-    path, asked = study.folder / "labels-needed.csv", {"repeats": repeats, "resamples": resamples}
-    if newer(path, study.run.predictions_path):
+    """`curve`, which takes minutes, from labels-needed.csv while that has these pairs and is newer than the predictions."""
+    path, of = study.folder / "labels-needed.csv", study.run.predictions_path
+    asked = {"repeats": repeats, "resamples": resamples, "pairs": " ".join("{}-{}".format(*pair) for pair in pairs)}
+    if newer(path, of) if of.exists() else path.exists():
         there = pd.read_csv(path, dtype={"domain": str})
         if asked.items() <= there.iloc[0].to_dict().items():
             return there
@@ -133,13 +134,18 @@ def labels_table(studies: Sequence[Study], pairs: Pairs, repeats: int, resamples
     return pd.DataFrame(rows)
 
 
-def seconds_table(logs: Sequence[Path]) -> pd.DataFrame:
+def parts_made(studies: Sequence[Study]) -> pd.DataFrame:
+    """The logs of all studies, those of pairs that were kept among them, in the order in which the parts were finished."""
+    whole = pd.concat([study.log() for study in studies], ignore_index=True)
+    return whole.drop_duplicates(ignore_index=True).sort_values("finished", kind="stable", ignore_index=True)
+
+
+def seconds_table(log: pd.DataFrame) -> pd.DataFrame:
     """Seconds of each kind of part."""
-    whole = pd.concat([pd.read_csv(log) for log in logs if log.exists()], ignore_index=True)
     rows = [
         {"part": kind, "made": len(part), "seconds": f"{part['seconds'].sum():.0f}",
          "of_which_resumed": int(part["resumed"].astype(bool).sum())}
-        for kind, part in whole.groupby("kind", sort=False)
+        for kind, part in log.groupby("kind", sort=False)
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -171,7 +177,6 @@ def versions() -> str:
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version}" for name, version in own.items())])
 
 
-def commits(logs: Sequence[Path]) -> str:
+def commits(log: pd.DataFrame) -> str:
     """Of all parts, in the order in which they were made."""
-    found = [pd.read_csv(log)["commit"].dropna().astype(str) for log in logs if log.exists()]
-    return " ".join(dict.fromkeys(name[:7] + name[40:] for each in found for name in each))
+    return " ".join(dict.fromkeys(name[:7] + name[40:] for name in log["commit"].dropna().astype(str)))

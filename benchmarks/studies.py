@@ -1,25 +1,36 @@
 """The parts of a protocol, in the order in which they are made, by a run's own functions.
 
-What is there is never made again: a run's folder says what it holds. A part that was cut off goes on from its checkpoint.
+What is there is never made again: a run's folder says what it holds, and a pair of seeds that was kept as a file needs no
+run. A part that was cut off goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
 from costs import step_costs
 from making import Part, newer
+from pairs import KeptPairs, Pair, of_pair
 
 from advconf_lite.course.exercises.lesson_00 import FAILURE
 from advconf_lite.evaluation.labels_needed import labels_needed
-from advconf_lite.evaluation.predictions import CONSTANT, SEEDS, constant_predictions, read_predictions
+from advconf_lite.evaluation.predictions import (
+    ABSENT,
+    CONSTANT,
+    SEEDS,
+    SEPARATOR,
+    SLICE,
+    class_names,
+    constant_predictions,
+    read_predictions,
+)
+from advconf_lite.experiment.folder import HISTORY_COLUMNS, read_history
 from advconf_lite.experiment.heads import own_profile
-from advconf_lite.experiment.labelled import labelled_parts
 from advconf_lite.experiment.profiles import Profile
-from advconf_lite.experiment.run import Elsewhere, Run
+from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import head_methods, sampled_methods, scored, seeds_needed
 from advconf_lite.support.alone import alone_in
 from advconf_lite.support.files import write_atomically
@@ -31,11 +42,15 @@ class Study:
     """A run with several questions: each quality with its methods, several pairs of seeds.
 
     All segmenters come with their first head seed before any has a second one, for segmenters differ more.
+
+    Args:
+        kept: a folder of finished pairs of seeds, which need not be made again; None: none are kept.
     """
 
     def __init__(
-        self, folder: Path, data: str, profile: Profile, questions: Questions, seeds: tuple[int, int], progress: bool = True
-    ) -> None:
+        self, folder: Path, data: str, profile: Profile, questions: Questions, seeds: tuple[int, int], progress: bool = True,
+        kept: Path | None = None,
+    ) -> None:  # fmt: skip
         self.folder, self.questions = folder, questions
         self.runs = {q: Run(folder, data, profile, q, names, progress=progress) for q, names in questions.items()}
         self.pairs = [(s, h) for h in range(seeds[1]) for s in range(seeds[0])]
@@ -43,6 +58,7 @@ class Study:
         self.run, *others = self.runs.values()
         for other in others:  # they share the images
             other.__dict__["experiment"] = self.run.experiment
+        self.kept = kept and KeptPairs(kept, folder.name, {"data": data, "profile": profile.as_dict()})
 
     @property
     def source(self) -> str:
@@ -50,8 +66,10 @@ class Study:
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        """`costs.step_costs`, measured once."""
+        """`costs.step_costs`, measured once; of another machine, if all that this one has are pairs that were kept there."""
         path = self.folder / "costs.csv"
+        if self.elsewhere and not path.exists():
+            return self.kept.read(self.elsewhere[0], "costs", partial(pd.read_csv, keep_default_na=False))
         wanted = {(m, q) for q, run in self.runs.items() for m in head_methods(run.methods)}
         with alone_in(self.folder, wait=True, work="costs"):
             if path.exists():
@@ -79,8 +97,19 @@ class Study:
             self._held[path] = stamp, set(table[names].itertuples(index=False, name=None))
         return self._held[path][1]
 
-    def is_scored(self, pair: tuple[int, int], quality: str | None = None) -> bool:
-        """Whether all methods' predictions for all domains, and for validation, are there."""
+    @cached_property
+    def elsewhere(self) -> list[Pair]:
+        """Pairs that were kept, with every method that is asked for now."""
+        wanted = {(q, name) for q, names in self.questions.items() for name, _ in scored(names, [q])}
+
+        def whole(pair: Pair) -> bool:
+            table = self.kept.read(pair, "predictions", read_predictions)
+            return wanted <= set(table[["quality", "method"]].itertuples(index=False, name=None))
+
+        return [pair for pair in self.kept.there() if pair in self.pairs and whole(pair)] if self.kept else []
+
+    def is_scored(self, pair: Pair, quality: str | None = None) -> bool:
+        """Whether all methods' predictions for all domains, and for validation, are in the run's folder."""
         there, run = self.keys(self.run.predictions_path), self.run
         known = self.keys(run.validation_path)
         for q in self.runs if quality is None else [quality]:
@@ -92,12 +121,18 @@ class Study:
                     return False
         return True
 
+    def has_networks(self, pair: Pair) -> bool:
+        every = [name for names in self.questions.values() for name in names]
+        heads = [(name, q) for q, names in self.questions.items() for name in head_methods(names)]
+        segmenters = (self.run.segmenter_path(seed).exists() for seed in seeds_needed(pair[0], every))
+        return all(segmenters) and all(self.run.has_head(*head, *pair) for head in heads)
+
     def parts(self) -> Iterator[Part]:
         """Segmenters, heads and predictions, pair by pair; those of one pair one after the other."""
         every = [name for names in self.questions.values() for name in names]
         segmenters: dict[int, Part] = {}
         made: list[Part] = []
-        for pair in self.pairs:
+        for pair in (pair for pair in self.pairs if pair not in self.elsewhere):
             judges = seeds_needed(pair[0], every)
             for seed in judges:
                 if seed not in segmenters:
@@ -112,6 +147,8 @@ class Study:
                 needs = [self._predictions(quality, pair, needs)]
                 yield needs[0]
             made += needs
+        if not made:
+            return
         path, of = self.folder / "metrics.csv", self.run.predictions_path
         yield Part(path.name, "metrics", self.folder, lambda: newer(path, of), lambda: self.run.metrics(), needs=made)
 
@@ -127,7 +164,7 @@ class Study:
         return Part(f"segmenter {seed}", "segmenter", self.folder, path.exists, lambda: run.segmenter(seed), seconds,
                     checkpoint=checkpoint)  # fmt: skip
 
-    def _heads(self, quality: str, pair: tuple[int, int], needs: Sequence[Part]) -> Part:
+    def _heads(self, quality: str, pair: Pair, needs: Sequence[Part]) -> Part:
         run, names = self.runs[quality], head_methods(self.questions[quality])
 
         def seconds() -> float:
@@ -144,7 +181,7 @@ class Study:
             run.checkpoint_path(f"heads-s{pair[0]}-h{pair[1]}"),
         )
 
-    def _predictions(self, quality: str, pair: tuple[int, int], needs: Sequence[Part]) -> Part:
+    def _predictions(self, quality: str, pair: Pair, needs: Sequence[Part]) -> Part:
         run, names = self.runs[quality], self.questions[quality]
 
         def make() -> None:
@@ -168,74 +205,83 @@ class Study:
     # ---- what the tables read
 
     @property
-    def finished(self) -> list[tuple[int, int]]:
-        return [pair for pair in self.pairs if self.is_scored(pair)]
+    def finished(self) -> list[Pair]:
+        return [pair for pair in self.pairs if pair in self.elsewhere or self.is_scored(pair)]
 
-    def predictions(self, pairs: Sequence[tuple[int, int]]) -> pd.DataFrame:
+    def _rows(self, name: str, path: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
+        """Rows of a table of predictions, pair by pair: from the file of one that was kept, else from the run's."""
+        own = read_predictions(path) if set(pairs) - set(self.elsewhere) else None
+
+        def of(pair: Pair) -> pd.DataFrame:
+            if pair in self.elsewhere:
+                return self.kept.read(pair, name, read_predictions)
+            return own[own.set_index(SEEDS).index.isin([pair])]
+
+        table = pd.concat(map(of, pairs), ignore_index=True)
+        wanted = [(q, name) for q, names in self.questions.items() for name in names]
+        return table[table.set_index(["quality", "method"]).index.isin(wanted)]
+
+    def predictions(self, pairs: Sequence[Pair]) -> pd.DataFrame:
         """Of these pairs of seeds and the methods of the questions, with the constant of each segmenter."""
-        return with_constants(self._chosen(read_predictions(self.run.predictions_path), pairs), list(self.runs.values()))
+        return with_constants(self._rows("predictions", self.run.predictions_path, pairs), self.validation(pairs))
 
-    def validation(self, pairs: Sequence[tuple[int, int]]) -> pd.DataFrame:
-        table = self._chosen(read_predictions(self.run.validation_path), pairs)
+    def validation(self, pairs: Sequence[Pair]) -> pd.DataFrame:
+        table = self._rows("validation", self.run.validation_path, pairs)
         return table[table["domain"] == self.source]
 
-    def _chosen(self, table: pd.DataFrame, pairs: Sequence[tuple[int, int]]) -> pd.DataFrame:
-        keys = table.set_index(SEEDS).index.isin(list(pairs))
-        wanted = [(q, name) for q, names in self.questions.items() for name in names]
-        return table[keys & table.set_index(["quality", "method"]).index.isin(wanted)]
-
-
-class Sealed(Study):
-    """A finished study's networks on slices of scanners that were drawn after they were trained; nothing is trained."""
-
-    def __init__(self, folder: Path, study: Study, data: Path) -> None:
-        self.base, self.folder, self.questions, self.pairs, self._held = study, folder, study.questions, study.pairs, {}
-        every = labelled_parts(study.run, data)[0]
-        self.targets = {name: part for name, part in every.items() if name != study.source}
-        path = folder / "predictions.csv"
-        self.runs = {q: Elsewhere(run, self.targets, path, study.questions[q]) for q, run in study.runs.items()}
-        self.run = next(iter(self.runs.values()))
+    def history(self, pairs: Sequence[Pair]) -> pd.DataFrame:
+        """Of the heads of these pairs."""
+        own = read_history(self.run.history_path)
+        tables = [self.kept.read(pair, "history", read_history) if pair in self.elsewhere else own for pair in pairs]
+        table = pd.concat(tables, ignore_index=True)
+        table = table.reindex(columns=list(dict.fromkeys([*table, *HISTORY_COLUMNS])))
+        return table[table.set_index(SEEDS).index.isin(list(pairs))].drop_duplicates(ignore_index=True)
 
     @property
-    def costs(self) -> pd.DataFrame:
-        return self.base.costs
+    def log_path(self) -> Path:
+        return self.folder.parent / "seconds.csv"
 
-    def is_scored(self, pair: tuple[int, int], quality: str | None = None) -> bool:
-        there = self.keys(self.run.predictions_path)
-        wanted = [(q, name) for q in (self.runs if quality is None else [quality]) for name in self.questions[q]]
-        return all((*key, *pair, domain) in there for key in wanted for domain in self.targets)
+    def log(self) -> pd.DataFrame:
+        """A row for each part that was made, here or for a pair that was kept."""
+        tables = [self.kept.read(pair, "seconds") for pair in self.elsewhere]
+        tables += [pd.read_csv(self.log_path)] if self.log_path.exists() else []
+        return pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True)
 
-    def parts(self) -> Iterator[Part]:
-        """Predictions of the pairs that the study has finished."""
-        for pair in self.base.finished:
-            for quality in self.runs:
-                yield self._predictions(quality, pair)
+    def keep(self) -> list[Path]:
+        """A file for each finished pair that has none."""
+        new = [pair for pair in self.finished if pair not in self.elsewhere] if self.kept else []
+        return [self.kept.write(pair, self._of_pair(pair)) for pair in new]
 
-    def _predictions(self, quality: str, pair: tuple[int, int]) -> Part:
-        view, name = self.runs[quality], f"predictions of {quality}"
-        return Part(f"{name}, seeds {pair[0]} {pair[1]}", name, self.folder, lambda: self.is_scored(pair, quality),
-                    lambda: view.predicted(*pair))  # fmt: skip
-
-    def predictions(self, pairs: Sequence[tuple[int, int]]) -> pd.DataFrame:
-        sealed = self._chosen(read_predictions(self.run.predictions_path), pairs)
-        source = self.base.predictions(pairs)
-        sealed = with_constants(sealed, list(self.base.runs.values()))
-        return pd.concat([source[source["domain"] == self.source], sealed], ignore_index=True)
-
-    def validation(self, pairs: Sequence[tuple[int, int]]) -> pd.DataFrame:
-        return self.base.validation(pairs)
+    def _of_pair(self, pair: Pair) -> dict[str, pd.DataFrame]:
+        judges = seeds_needed(pair[0], [name for names in self.questions.values() for name in names])
+        return {
+            "predictions": self._rows("predictions", self.run.predictions_path, [pair]),
+            "validation": self.validation([pair]),
+            "history": self.history([pair]),
+            "costs": self.costs,
+            "seconds": of_pair(self.log(), pair, judges),
+        }
 
 
-def with_constants(predictions: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
-    """With the rows of a constant, the mean score of source validation, for each segmenter and quality."""
+def with_constants(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """With the rows of a constant for each segmenter and quality: the mean true score of the source's validation slices, and
+    for a class of those that have it."""
     tables = [predictions]
     for seed, part in predictions.groupby("segmenter_seed"):
-        means = {q: mean for run in runs for q, mean in run.constant_predictions(int(seed)).items()}
-        tables.append(constant_predictions(part, means))
+        known = validation[validation["segmenter_seed"] == seed].drop_duplicates([*SLICE, "quality"])
+        tables.append(constant_predictions(part, {q: _means(rows) for q, rows in known.groupby("quality")}))
     return pd.concat(tables, ignore_index=True)
 
 
-def curve(study: Study, pairs: Sequence[tuple[int, int]], repeats: int, resamples: int) -> pd.DataFrame:
+def _means(rows: pd.DataFrame) -> dict[str, float]:
+    names = class_names(rows)
+    gone = rows[ABSENT].str.split(SEPARATOR) if names else None
+    has = {name: ~gone.map(lambda lacking, name=name: name in lacking) for name in names}
+    of_classes = {f"predicted_{name}": float(rows.loc[has[name], f"true_{name}"].mean()) for name in names}
+    return {"predicted_score": float(rows["true_score"].mean()), **of_classes}
+
+
+def curve(study: Study, pairs: Sequence[Pair], repeats: int, resamples: int) -> pd.DataFrame:
     """`calibrate --curve` of a study: error, bias and coverage against the number of labels, per domain."""
     table = study.predictions(pairs)
     table = table[table["method"] != CONSTANT]

@@ -1,9 +1,12 @@
 """The evidence's command: finished parts are kept, tables come from what is there, sealed scanners from a commit alone."""
 
 import csv
+import json
 import re
+import shutil
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from types import SimpleNamespace
@@ -16,8 +19,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import sealed
+import studies
 from making import Part, make_parts
 from pages import docs
+from pairs import KeptPairs
 from studies import Study
 from teaching import predictions
 
@@ -26,7 +31,7 @@ from advconf_lite.evaluation.answer import labels_said
 from advconf_lite.evaluation.levels import MEAN, for_each_head, levels_and_differences
 from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.per_domain import metrics_table
-from advconf_lite.evaluation.predictions import constant_predictions
+from advconf_lite.evaluation.predictions import constant_predictions, read_predictions
 from advconf_lite.experiment.heads import own_profile
 from advconf_lite.experiment.networks import new_segmenter
 from advconf_lite.experiment.run import open_run
@@ -312,6 +317,76 @@ def test_the_scanners_of_a_freeze_are_scored_and_shown_once(command, finished):
     assert set(scanners["name"]) < set(levels["domain"]) and len(set(levels["domain"])) == sealed.NUMBER + 2
     with pytest.raises(BadInput, match="sealed scanners are run once"):
         command("sealed-prostate", "--freeze", COMMIT[::-1])
+
+
+# ---- pairs that were kept as files
+
+
+def tables(results):
+    """By name; metrics.csv is a part of a run and of no pair of seeds, so its seconds are not kept."""
+    lines = {path.name: path.read_text(encoding="utf-8").splitlines() for path in results.glob("*.csv")}
+    return {name: [line for line in of if not line.startswith("metrics,")] for name, of in lines.items()}
+
+
+def test_whoever_has_the_kept_pairs_makes_the_same_tables_and_trains_nothing(command, finished, tmp_path):
+    elsewhere = tmp_path / "results"
+    shutil.copytree(finished / "results" / "pairs", elsewhere / "pairs")
+    few = ["--profile", "smoke", "--resamples", "20", "--repeats", "2", "--out", str(tmp_path), "--results", str(elsewhere)]
+    assert evidence.main(["phantom-prostate", *few]) == 0
+    assert evidence.main(["sealed-prostate", "--freeze", COMMIT, *few]) == 0
+    assert not files(tmp_path) and tables(elsewhere) == tables(finished / "results")
+    kept = {path: path.read_bytes() for path in (finished / "results" / "pairs").rglob("*.zip")}
+    assert len(kept) == 2 * 2  # pairs of seeds, on the phantom's scanners and on sealed ones
+    assert command("phantom-prostate", "--only", "table") == 0
+    assert kept == {path: path.read_bytes() for path in kept}
+
+
+def test_a_pair_that_is_not_kept_is_made_and_joins_the_others(finished, tmp_path, command):
+    pairs = tmp_path / "results" / "pairs" / "phantom-prostate-smoke"
+    shutil.copytree(finished / "results" / "pairs" / "phantom-prostate-smoke", pairs)
+    (lost,) = pairs.glob("*-s1-h0.zip")
+    lost.unlink()
+    few = ["--profile", "smoke", "--resamples", "20", "--repeats", "2", "--out", str(tmp_path), "--results"]
+    assert evidence.main(["phantom-prostate", *few, str(tmp_path / "results")]) == 0
+    made = list(files(tmp_path))
+    assert len([path for path in made if path.name.startswith("segmenter")]) == 1 and lost.exists()
+    name = "evidence-phantom-prostate-smoke-differences.csv"
+    assert (tmp_path / "results" / name).read_bytes() == (finished / "results" / name).read_bytes()
+
+
+def test_the_constant_of_a_segmenter_is_that_of_its_run(finished):
+    run = open_run(finished / "phantom-prostate-smoke" / "phantom-prostate", progress=False)
+    validation = read_predictions(run.validation_path)
+    validation = validation[validation["domain"] == run.experiment.slices.source_domain]
+    table = studies.with_constants(run.predictions(), validation)
+    for seed, rows in table[table["method"] == "constant"].groupby("segmenter_seed"):
+        for quality, numbers in run.constant_predictions(seed).items():
+            of = rows[rows["quality"] == quality]
+            assert all(np.allclose(of[column], number, atol=1e-6) for column, number in numbers.items())
+
+
+@pytest.mark.parametrize("spoilt", ["half", "other settings", "fewer methods"])
+def test_a_kept_pair_that_does_not_fit(finished, tmp_path, spoilt, command, capsys):
+    pairs = tmp_path / "results" / "pairs" / "phantom-prostate-smoke"
+    shutil.copytree(finished / "results" / "pairs" / "phantom-prostate-smoke", pairs)
+    (path,) = pairs.glob("*-s1-h0.zip")
+    kept = KeptPairs(pairs, "phantom-prostate", {"other": "settings"})
+    if spoilt == "half":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif spoilt == "other settings":
+        kept.write((1, 0), {"predictions": pd.DataFrame()})
+    else:
+        with zipfile.ZipFile(path) as archive:
+            kept.made_with = json.loads(archive.read("made_with.json"))
+        table = kept.read((1, 0), "predictions")
+        kept.write((1, 0), {"predictions": table[table["method"] != "soft-dice"]})
+    few = ["--profile", "smoke", "--only", "plan", "--out", str(tmp_path), "--results", str(tmp_path / "results")]
+    if spoilt == "fewer methods":  # it is made anew
+        assert evidence.main(["phantom-prostate", *few]) == 0
+        assert re.search(r"segmenter +0/1 ", capsys.readouterr().out)
+        return
+    with pytest.raises(BadInput, match=r"s1-h0\.zip (cannot be read|was made with other settings)"):
+        evidence.main(["phantom-prostate", *few])
 
 
 def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):

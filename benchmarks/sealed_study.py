@@ -1,0 +1,70 @@
+"""A finished study on scanners that were drawn after its networks were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+from making import Part
+from pairs import KeptPairs, Pair, of_pair
+from studies import Study, with_constants
+
+from advconf_lite.experiment.labelled import labelled_parts
+from advconf_lite.experiment.run import Elsewhere
+
+
+class Sealed(Study):
+    """A finished study's networks on slices of scanners that were drawn after they were trained; nothing is trained."""
+
+    def __init__(self, folder: Path, study: Study, data: Path, kept: Path | None, commit: str) -> None:
+        self.base, self.folder, self.questions, self.pairs, self._held = study, folder, study.questions, study.pairs, {}
+        every = labelled_parts(study.run, data)[0]
+        self.targets = {name: part for name, part in every.items() if name != study.source}
+        path = folder / "predictions.csv"
+        self.runs = {q: Elsewhere(run, self.targets, path, study.questions[q]) for q, run in study.runs.items()}
+        self.run = next(iter(self.runs.values()))
+        made_with = {"data": study.run.data, "profile": study.run.profile.as_dict(), "freeze": commit}
+        self.kept = kept and KeptPairs(kept, study.folder.name, made_with)
+
+    @property
+    def costs(self) -> pd.DataFrame:
+        return self.base.costs
+
+    def is_scored(self, pair: Pair, quality: str | None = None) -> bool:
+        there = self.keys(self.run.predictions_path)
+        wanted = [(q, name) for q in (self.runs if quality is None else [quality]) for name in self.questions[q]]
+        return all((*key, *pair, domain) in there for key in wanted for domain in self.targets)
+
+    def parts(self) -> Iterator[Part]:
+        """Predictions of the pairs that the study has finished and whose networks are there."""
+        for pair in (pair for pair in self.base.finished if pair not in self.elsewhere and self.base.has_networks(pair)):
+            for quality in self.runs:
+                yield self._predictions(quality, pair)
+
+    def _predictions(self, quality: str, pair: Pair) -> Part:
+        view, name = self.runs[quality], f"predictions of {quality}"
+        return Part(f"{name}, seeds {pair[0]} {pair[1]}", name, self.folder, lambda: self.is_scored(pair, quality),
+                    lambda: view.predicted(*pair))  # fmt: skip
+
+    def predictions(self, pairs: Sequence[Pair]) -> pd.DataFrame:
+        source = self.base.predictions(pairs)
+        sealed = with_constants(self._rows("predictions", self.run.predictions_path, pairs), self.validation(pairs))
+        return pd.concat([source[source["domain"] == self.source], sealed], ignore_index=True)
+
+    def validation(self, pairs: Sequence[Pair]) -> pd.DataFrame:
+        return self.base.validation(pairs)
+
+    def history(self, pairs: Sequence[Pair]) -> pd.DataFrame:
+        return self.base.history(pairs)
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "seconds.csv"
+
+    def log(self) -> pd.DataFrame:
+        return pd.concat([super().log(), self.base.log()], ignore_index=True)
+
+    def _of_pair(self, pair: Pair) -> dict[str, pd.DataFrame]:
+        rows = self._rows("predictions", self.run.predictions_path, [pair])
+        return {"predictions": rows, "seconds": of_pair(super().log(), pair, [])}
