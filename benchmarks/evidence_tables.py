@@ -18,7 +18,7 @@ from studies import Study, curve
 
 from advconf_lite.evaluation.labels_needed import smallest_k
 from advconf_lite.evaluation.levels import MEAN, levels_and_differences
-from advconf_lite.evaluation.predictions import CONSTANT, SEEDS
+from advconf_lite.evaluation.predictions import CONSTANT
 from advconf_lite.evaluation.rules import COUNTED, rules, under
 from advconf_lite.experiment.run import Run
 from advconf_lite.metrics import METRICS, REPORTED
@@ -77,22 +77,14 @@ def history_table(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
         history = history[history["quality"] == quality]
         for name in names:
             cost = of_method(studies[0].costs, run, name, quality)
-            rows.append({"quality": quality, "method": name, **cost, **_last_tenth(history[history["method"] == name])})
+            medians = history.loc[history["method"] == name, ["predicted_drop", "true_drop", "norm"]].median()
+            rows.append({"quality": quality, "method": name, **cost, **medians.to_dict()})
     table = pd.DataFrame(rows)
     forms = {"steps": "{:.0f}", "passes_a_step": "{:.2f}", "training_passes": "{:.0f}", "seconds_a_step": "{:.3f}",
              "predicted_drop": "{:.3f}", "true_drop": "{:.3f}", "norm": "{:.4f}"}  # fmt: skip
     for column, form in forms.items():
         table[column] = table[column].map(lambda value, form=form: _text(value, form)) if column in table else ""
     return table[["quality", "method", "passes_in_use", *forms]]
-
-
-def _last_tenth(rows: pd.DataFrame) -> dict[str, float]:
-    """Medians over pairs of seeds, each of the last tenth of its steps that had perturbed images."""
-    medians = []
-    for _, steps in rows.groupby(SEEDS):
-        steps = steps[steps["delta_norm"].notna()]
-        medians.append(steps.tail(max(1, len(steps) // 10))[["predicted_drop", "true_drop", "delta_norm"]].median())
-    return pd.DataFrame(medians).median().rename({"delta_norm": "norm"}).to_dict() if medians else {}
 
 
 def kept_curve(study: Study, pairs: Pairs, repeats: int, resamples: int) -> pd.DataFrame:

@@ -27,7 +27,6 @@ from advconf_lite.evaluation.predictions import (
     constant_predictions,
     read_predictions,
 )
-from advconf_lite.experiment.folder import HISTORY_COLUMNS, read_history
 from advconf_lite.experiment.heads import own_profile
 from advconf_lite.experiment.profiles import Profile
 from advconf_lite.experiment.run import Run
@@ -36,6 +35,7 @@ from advconf_lite.support.alone import alone_in
 from advconf_lite.support.files import write_atomically
 
 Questions = dict[str, list[str]]  # quality -> methods
+DECIMALS = 5  # of the scores that tables are made from, for more would be most of the size of what is kept
 
 
 class Study:
@@ -217,7 +217,7 @@ class Study:
                 return self.kept.read(pair, name, read_predictions)
             return own[own.set_index(SEEDS).index.isin([pair])]
 
-        table = pd.concat(map(of, pairs), ignore_index=True)
+        table = pd.concat(map(of, pairs), ignore_index=True).round(DECIMALS)
         wanted = [(q, name) for q, names in self.questions.items() for name in names]
         return table[table.set_index(["quality", "method"]).index.isin(wanted)]
 
@@ -230,12 +230,11 @@ class Study:
         return table[table["domain"] == self.source]
 
     def history(self, pairs: Sequence[Pair]) -> pd.DataFrame:
-        """Of the heads of these pairs."""
-        own = read_history(self.run.history_path)
-        tables = [self.kept.read(pair, "history", read_history) if pair in self.elsewhere else own for pair in pairs]
-        table = pd.concat(tables, ignore_index=True)
-        table = table.reindex(columns=list(dict.fromkeys([*table, *HISTORY_COLUMNS])))
-        return table[table.set_index(SEEDS).index.isin(list(pairs))].drop_duplicates(ignore_index=True)
+        """Of each head of these pairs with perturbed images, the medians of the last tenth of its steps that had some."""
+        own = self.run.history() if set(pairs) - set(self.elsewhere) else None
+        kept = [self.kept.read(pair, "history") for pair in pairs if pair in self.elsewhere]
+        here = [last_tenth(own, pair) for pair in pairs if pair not in self.elsewhere]
+        return pd.concat([*kept, *here], ignore_index=True)
 
     @property
     def log_path(self) -> Path:
@@ -261,6 +260,14 @@ class Study:
             "costs": self.costs,
             "seconds": of_pair(self.log(), pair, judges),
         }
+
+
+def last_tenth(history: pd.DataFrame, pair: Pair) -> pd.DataFrame:
+    """Medians of predicted drop, true drop and norm: a row for each quality and method."""
+    rows = history[history.set_index(SEEDS).index.isin([pair]) & history["delta_norm"].notna()]
+    rows = rows.groupby(["quality", "method", *SEEDS], sort=False)[["predicted_drop", "true_drop", "delta_norm"]]
+    medians = [(*key, *steps.tail(max(1, len(steps) // 10)).median()) for key, steps in rows]
+    return pd.DataFrame(medians, columns=["quality", "method", *SEEDS, "predicted_drop", "true_drop", "norm"])
 
 
 def with_constants(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:

@@ -285,6 +285,17 @@ def test_who_can_make_nothing_waits_and_says_for_what(tmp_path):
     assert made == [1] and len(said) == 1 and "waiting for the only one" in said[0]
 
 
+def test_the_history_has_a_row_for_each_method(finished):
+    table = pd.read_csv(finished / "results" / "evidence-phantom-prostate-smoke-history.csv").set_index(["quality", "method"])
+    assert list(table.index) == [*(("dice", name) for name in FEW[:-1]), ("surface_dice", "adversarial")]
+    steps = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "history.csv")
+    steps = steps[(steps["quality"] == "dice") & (steps["method"] == "adversarial")]
+    assert len(steps) < 2 * 20  # so that a tenth of a pair's steps is the last one alone
+    last = steps.groupby("segmenter_seed").tail(1)
+    assert table.loc[("dice", "adversarial"), "true_drop"] == pytest.approx(last["true_drop"].median(), abs=0.0006)
+    assert pd.isna(table.loc[("dice", "soft-dice"), "true_drop"])
+
+
 def test_costs_are_counted_in_passes(finished):
     table = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "costs.csv", keep_default_na=False)
     heads = table[(table["quality"] == "dice") & table["what"].isin(FEW)]
