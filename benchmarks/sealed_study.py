@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from making import Part
 from pairs import KeptPairs, Pair, of_pair
-from studies import Study, with_constants
+from studies import Study, of_seeds, with_constants
 
 from advconf_lite.experiment.labelled import labelled_parts
 from advconf_lite.experiment.run import Elsewhere
@@ -65,6 +65,7 @@ class Sealed(Study):
     def log(self) -> pd.DataFrame:
         return pd.concat([super().log(), self.base.log()], ignore_index=True)
 
-    def _of_pair(self, pair: Pair) -> dict[str, pd.DataFrame]:
-        rows = self._rows("predictions", self.run.predictions_path, [pair])
-        return {"predictions": rows, "seconds": of_pair(super().log(), pair, [])}
+    def _kept_tables(self, pairs: Sequence[Pair]) -> Iterator[dict[str, pd.DataFrame]]:
+        predictions, log = self._rows("predictions", self.run.predictions_path, pairs), super().log()
+        for pair in pairs:
+            yield {"predictions": of_seeds(predictions, pair), "seconds": of_pair(log, pair, [])}

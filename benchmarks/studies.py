@@ -215,7 +215,7 @@ class Study:
         def of(pair: Pair) -> pd.DataFrame:
             if pair in self.elsewhere:
                 return self.kept.read(pair, name, read_predictions)
-            return own[own.set_index(SEEDS).index.isin([pair])]
+            return of_seeds(own, pair)
 
         table = pd.concat(map(of, pairs), ignore_index=True).round(DECIMALS)
         wanted = [(q, name) for q, names in self.questions.items() for name in names]
@@ -249,22 +249,28 @@ class Study:
     def keep(self) -> list[Path]:
         """A file for each finished pair that has none."""
         new = [pair for pair in self.finished if pair not in self.elsewhere] if self.kept else []
-        return [self.kept.write(pair, self._of_pair(pair)) for pair in new]
+        return [self.kept.write(pair, tables) for pair, tables in zip(new, self._kept_tables(new))]
 
-    def _of_pair(self, pair: Pair) -> dict[str, pd.DataFrame]:
-        judges = seeds_needed(pair[0], [name for names in self.questions.values() for name in names])
-        return {
-            "predictions": self._rows("predictions", self.run.predictions_path, [pair]),
-            "validation": self.validation([pair]),
-            "history": self.history([pair]),
-            "costs": self.costs,
-            "seconds": of_pair(self.log(), pair, judges),
-        }
+    def _kept_tables(self, pairs: Sequence[Pair]) -> Iterator[dict[str, pd.DataFrame]]:
+        predictions, validation = self._rows("predictions", self.run.predictions_path, pairs), self.validation(pairs)
+        history, log, every = self.history(pairs), self.log(), [name for names in self.questions.values() for name in names]
+        for pair in pairs:
+            yield {
+                "predictions": of_seeds(predictions, pair),
+                "validation": of_seeds(validation, pair),
+                "history": of_seeds(history, pair),
+                "costs": self.costs,
+                "seconds": of_pair(log, pair, seeds_needed(pair[0], every)),
+            }
+
+
+def of_seeds(table: pd.DataFrame, pair: Pair) -> pd.DataFrame:
+    return table[table.set_index(SEEDS).index.isin([pair])]
 
 
 def last_tenth(history: pd.DataFrame, pair: Pair) -> pd.DataFrame:
     """Medians of predicted drop, true drop and norm: a row for each quality and method."""
-    rows = history[history.set_index(SEEDS).index.isin([pair]) & history["delta_norm"].notna()]
+    rows = of_seeds(history, pair).dropna(subset="delta_norm")
     rows = rows.groupby(["quality", "method", *SEEDS], sort=False)[["predicted_drop", "true_drop", "delta_norm"]]
     medians = [(*key, *steps.tail(max(1, len(steps) // 10)).median()) for key, steps in rows]
     return pd.DataFrame(medians, columns=["quality", "method", *SEEDS, "predicted_drop", "true_drop", "norm"])
