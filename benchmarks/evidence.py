@@ -34,7 +34,6 @@ from pathlib import Path
 
 import evidence_tables as tables
 import pandas as pd
-import torch
 from hearts import make_sets
 from making import make_parts, plan
 from sealed import CLONE, NUMBER, changed_since, constants, drawn, frozen_commit, sealed_set
@@ -171,14 +170,21 @@ class Job:
         pairs = tables.shared_pairs(self.studies)
         wanted = self.seeds[0] * self.seeds[1]
         lines = [f"{len(pairs)} of {wanted} pairs of seeds are finished"] if len(pairs) < wanted else []
+        if self.frozen and (away := self.studies[0].without_networks):
+            lines += [f"networks of {len(away)} pairs of {self.protocol.base} are not in {self.chosen.out}"]
         return lines + ([f"no such method yet: {', '.join(self.missing)}"] if self.missing else [])
+
+    def keep(self) -> list[Path]:
+        """Pairs that were finished since the last time, as files."""
+        return [path for study in self.studies for path in study.keep()]
 
     def table(self) -> list[Path]:
         """Write the tables of what is finished."""
-        pairs = tables.shared_pairs(self.studies)
+        kept, pairs = self.keep(), tables.shared_pairs(self.studies)
         if not pairs:
+            print(*(f"{self.name}: {line}" for line in self.lacking()), sep="\n")
             print(f"{self.name}: no pair of seeds is finished yet, so there is no table")
-            return []
+            return kept
         level, difference = tables.metric_tables(self.studies, pairs, AGAINST, self.chosen.resamples)
         shift = {"shift": self.protocol.shift, "sealed": "yes" if self.frozen else "no"}
         log = tables.parts_made(self.studies)
@@ -193,7 +199,6 @@ class Job:
             made["scanners"] = constants(drawn(self.organ, self.frozen))
         for line in self.lacking():
             print(f"{self.name}: {line}")
-        kept = [path for study in self.studies for path in study.keep()]
         return [*kept, *tables.publish(self.results, self.stem, made, self._provenance(pairs, log))]
 
     def _provenance(self, pairs: tables.Pairs, log: pd.DataFrame) -> dict[str, str]:
@@ -211,8 +216,8 @@ class Job:
         command += ["--tuned chosen.json"] if self.chosen.tuned else []
         return {
             "command": " ".join(command), "profile": self.chosen.profile, "settings": settings, "segmenter_seeds": seeds[0],
-            "head_seeds": seeds[1], "threads": str(torch.get_num_threads()),
-            "device": "GPU" if torch.cuda.is_available() else "CPU", "versions": tables.versions(),
+            "head_seeds": seeds[1], "threads": tables.each(log["threads"]),
+            "device": tables.each(log["device"]), "versions": tables.each(log["versions"]),
             "commit": tables.commits(log), "first_in_readme": "",
         }  # fmt: skip
 
@@ -238,13 +243,12 @@ def main(arguments: list[str] | None = None) -> int:
     for name in dict.fromkeys(names):
         job = Job(PROTOCOLS[name], chosen)
         print(*job.first_lines(), sep="\n", flush=True)
-        if chosen.only == "table":
-            print(*job.table(), sep="\n")
-            continue
-        print(*plan(job.parts, job.log), sep="\n", flush=True)
+        if chosen.only != "table":
+            print(*plan(job.parts, job.log), sep="\n", flush=True)
         if chosen.only == "plan":
             continue
-        make_parts(job.parts, job.log, lambda line: print(line, flush=True))
+        if chosen.only is None:
+            make_parts(job.parts, job.log, lambda line: print(line, flush=True), job.keep)
         with alone_in(job.folder, wait=True, work="table"):
             print(*job.table(), sep="\n", flush=True)
     return 0

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-import monai
 import numpy as np
 import pandas as pd
-import torch
 from costs import of_method
 from making import newer
 from studies import Study, curve
@@ -89,9 +86,9 @@ def history_table(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
 
 def kept_curve(study: Study, pairs: Pairs, repeats: int, resamples: int) -> pd.DataFrame:
     """`curve`, which takes minutes, from labels-needed.csv while that has these pairs and is newer than the predictions."""
-    path, of = study.folder / "labels-needed.csv", study.run.predictions_path
+    path, kept = study.folder / "labels-needed.csv", [study.kept.path(pair) for pair in pairs if study.kept]
     asked = {"repeats": repeats, "resamples": resamples, "pairs": " ".join("{}-{}".format(*pair) for pair in pairs)}
-    if newer(path, of) if of.exists() else path.exists():
+    if all(newer(path, of) for of in (study.run.predictions_path, *kept) if of.exists()):
         there = pd.read_csv(path, dtype={"domain": str})
         if asked.items() <= there.iloc[0].to_dict().items():
             return there
@@ -164,11 +161,10 @@ def publish(results: Path, stem: str, tables: dict[str, pd.DataFrame], provenanc
     return [*written, path]
 
 
-def versions() -> str:
-    own = {"torch": torch.__version__, "monai": monai.__version__, "numpy": np.__version__}
-    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version}" for name, version in own.items())])
-
-
 def commits(log: pd.DataFrame) -> str:
     """Of all parts, in the order in which they were made."""
     return " ".join(dict.fromkeys(name[:7] + name[40:] for name in log["commit"].dropna().astype(str)))
+
+
+def each(values: pd.Series) -> str:
+    return "; ".join(dict.fromkeys(values.dropna().astype(str)))

@@ -6,6 +6,7 @@ that no other process is making. So a second process on the same protocol is the
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+import monai
+import numpy as np
 import pandas as pd
 import torch
 
@@ -21,6 +24,7 @@ from advconf_lite.support.alone import Busy, alone_in
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 
+LOGGED = ("part", "kind", "seconds", "resumed", "threads", "commit", "finished", "device", "versions")
 AGAIN_S = 1.0  # until another process is asked once more whether it has finished
 
 
@@ -46,13 +50,17 @@ class Part:
     checkpoint: Path | None = None
 
 
-def make_parts(parts: Sequence[Part], log: Path, say: Callable[[str], None]) -> None:
-    """Make what is missing until all is there, beside other processes that do the same, and log the seconds of each."""
+def make_parts(
+    parts: Sequence[Part], log: Path, say: Callable[[str], None], after: Callable[[], object] = lambda: None
+) -> None:
+    """Make what is missing until all is there, beside other processes that do the same, and log the seconds of each; `after`
+    is called after each part."""
     waits = False
     while missing := [part for part in parts if not part.done()]:
         ready = (part for part in missing if all(need.done() for need in part.needs))
         if any(_made(part, parts, log, say) for part in ready):
             waits = False
+            after()
             continue
         if not waits:
             say(f"other processes are making all that can be made now; waiting for {missing[0].name}")
@@ -83,12 +91,27 @@ def keep_seconds(log: Path, part: Part, seconds: float, resumed: bool) -> None:
     row = {
         "part": part.name, "kind": part.kind, "seconds": round(seconds, 1), "resumed": resumed,
         "threads": torch.get_num_threads(), "commit": commit_or_none(),
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"), **this_machine(),
     }  # fmt: skip
     with alone_in(log.parent, wait=True, work="seconds"):
         old = [pd.read_csv(log)] if log.exists() else []
         table = pd.concat([*old, pd.DataFrame([row])], ignore_index=True)
         write_atomically(log, lambda path: table.to_csv(path, index=False))
+
+
+def this_machine() -> dict[str, str]:
+    """What a part is made with, beside the code."""
+    own = {"torch": torch.__version__, "monai": monai.__version__, "numpy": np.__version__}
+    versions = [f"Python {platform.python_version()}", *(f"{name} {version}" for name, version in own.items())]
+    return {"device": "GPU" if torch.cuda.is_available() else "CPU", "versions": ", ".join(versions)}
+
+
+def read_log(log: Path) -> pd.DataFrame:
+    """Of this machine; rows from before they said so were made with what is here now."""
+    table = pd.read_csv(log) if log.exists() else pd.DataFrame(columns=[*LOGGED])
+    for name, value in this_machine().items():
+        table[name] = table[name].fillna(value) if name in table else value
+    return table
 
 
 def commit_or_none() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import re
 import zipfile
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ class KeptPairs:
                 with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
                     same = json.loads(archive.read(NOTE)) == self.made_with
                     table = how(Path(archive.extract(f"{name}.csv", folder))) if same else None
-            except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            except (OSError, EOFError, KeyError, ValueError, lzma.LZMAError, zipfile.BadZipFile) as error:
                 raise BadInput(f"{path} cannot be read ({error}); delete it, and its pair of seeds is made anew") from error
             if table is None:
                 raise BadInput(

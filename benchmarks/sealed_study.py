@@ -12,6 +12,7 @@ from studies import Study, of_seeds, with_constants
 
 from advconf_lite.experiment.labelled import labelled_parts
 from advconf_lite.experiment.run import Elsewhere
+from advconf_lite.methods.registry import scored
 
 
 class Sealed(Study):
@@ -26,6 +27,7 @@ class Sealed(Study):
         self.run = next(iter(self.runs.values()))
         made_with = {"data": study.run.data, "profile": study.run.profile.as_dict(), "freeze": commit}
         self.kept = kept and KeptPairs(kept, study.folder.name, made_with)
+        self._written: set[Pair] = set()
 
     @property
     def costs(self) -> pd.DataFrame:
@@ -33,12 +35,24 @@ class Sealed(Study):
 
     def is_scored(self, pair: Pair, quality: str | None = None) -> bool:
         there = self.keys(self.run.predictions_path)
-        wanted = [(q, name) for q in (self.runs if quality is None else [quality]) for name in self.questions[q]]
+        qualities = self.runs if quality is None else [quality]
+        wanted = [(q, name) for q in qualities for name, _ in scored(self.questions[q], [q])]
         return all((*key, *pair, domain) in there for key in wanted for domain in self.targets)
+
+    @property
+    def finished(self) -> list[Pair]:
+        return [pair for pair in super().finished if pair in self.base.finished]
+
+    @property
+    def without_networks(self) -> list[Pair]:
+        """Pairs that the study has finished elsewhere: what is here of them is no network."""
+        left = (pair for pair in self.base.finished if pair not in self.elsewhere and not self.is_scored(pair))
+        return [pair for pair in left if not self.base.has_networks(pair)]
 
     def parts(self) -> Iterator[Part]:
         """Predictions of the pairs that the study has finished and whose networks are there."""
-        for pair in (pair for pair in self.base.finished if pair not in self.elsewhere and self.base.has_networks(pair)):
+        lacking = {*self.elsewhere, *self.without_networks}
+        for pair in (pair for pair in self.base.finished if pair not in lacking):
             for quality in self.runs:
                 yield self._predictions(quality, pair)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 from costs import step_costs
-from making import Part, newer
+from making import LOGGED, Part, newer, read_log
 from pairs import KeptPairs, Pair, of_pair
 
 from advconf_lite.course.exercises.lesson_00 import FAILURE
@@ -32,8 +32,10 @@ from advconf_lite.experiment.profiles import Profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.methods.registry import head_methods, sampled_methods, scored, seeds_needed
 from advconf_lite.support.alone import alone_in
+from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 
+SAME = 0.001  # mean difference of true scores up to which two segmenters are one, which threads may move by a pixel
 Questions = dict[str, list[str]]  # quality -> methods
 DECIMALS = 5  # of the scores that tables are made from, for more would be most of the size of what is kept
 
@@ -59,6 +61,7 @@ class Study:
         for other in others:  # they share the images
             other.__dict__["experiment"] = self.run.experiment
         self.kept = kept and KeptPairs(kept, folder.name, {"data": data, "profile": profile.as_dict()})
+        self._written: set[Pair] = set()
 
     @property
     def source(self) -> str:
@@ -218,8 +221,20 @@ class Study:
             return of_seeds(own, pair)
 
         table = pd.concat(map(of, pairs), ignore_index=True).round(DECIMALS)
+        self._refuse_two_segmenters(table)
         wanted = [(q, name) for q, names in self.questions.items() for name in names]
         return table[table.set_index(["quality", "method"]).index.isin(wanted)]
+
+    def _refuse_two_segmenters(self, table: pd.DataFrame) -> None:
+        """BadInput where a segmenter that was trained again, for another pair, is not the one of a pair that was kept."""
+        truth = table.groupby([*SLICE, "quality", "segmenter_seed"], dropna=False)["true_score"]
+        apart = (truth.max() - truth.min()).groupby("segmenter_seed").mean()
+        for seed in apart[apart > SAME].index:
+            files = self.kept.path((seed, "*")) if self.kept else self.run.predictions_path
+            raise BadInput(
+                f"two networks were segmenter {seed}: {files} has the scores of one, and {self.folder} those of another, as "
+                "another machine may train it; delete the former, and these pairs of seeds are made anew"
+            )
 
     def predictions(self, pairs: Sequence[Pair]) -> pd.DataFrame:
         """Of these pairs of seeds and the methods of the questions, with the constant of each segmenter."""
@@ -242,13 +257,16 @@ class Study:
 
     def log(self) -> pd.DataFrame:
         """A row for each part that was made, here or for a pair that was kept."""
-        tables = [self.kept.read(pair, "seconds") for pair in self.elsewhere]
-        tables += [pd.read_csv(self.log_path)] if self.log_path.exists() else []
-        return pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True)
+        tables = [self.kept.read(pair, "seconds") for pair in self.elsewhere] + [read_log(self.log_path)]
+        return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True).drop_duplicates(
+            [*LOGGED[:7]]
+        )
 
     def keep(self) -> list[Path]:
         """A file for each finished pair that has none."""
-        new = [pair for pair in self.finished if pair not in self.elsewhere] if self.kept else []
+        done = {*self.elsewhere, *self._written}
+        new = [pair for pair in self.finished if pair not in done] if self.kept else []
+        self._written |= set(new)
         return [self.kept.write(pair, tables) for pair, tables in zip(new, self._kept_tables(new))]
 
     def _kept_tables(self, pairs: Sequence[Pair]) -> Iterator[dict[str, pd.DataFrame]]:

@@ -86,7 +86,7 @@ def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
     table = predictions(shift=0.3)
     run = SimpleNamespace(predictions_path=tmp_path / "predictions.csv")
     run.predictions_path.touch()
-    study = SimpleNamespace(folder=tmp_path, source="t0", run=run, predictions=lambda pairs: table)
+    study = SimpleNamespace(folder=tmp_path, source="t0", run=run, kept=None, predictions=lambda pairs: table)
     study.validation = lambda pairs: table[table["domain"] == "t0"]
     rows = evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20)
     before = (tmp_path / "labels-needed.csv").stat().st_mtime_ns
@@ -223,13 +223,15 @@ def test_a_stopped_command_goes_on_and_makes_nothing_twice(command, out, capsys,
     monkeypatch.setattr(Study, "_heads", stop)
     with pytest.raises(KeyboardInterrupt):
         command("phantom-prostate")
-    said = capsys.readouterr().out
+    stopped_at, said = time.time_ns(), capsys.readouterr().out
     assert "left out, for this version has no such method: not-yet" in said and "left: about" in said
     before = files(out)
     assert len(before) == 2 + 3 + 1  # two segmenters; of one, three heads for Dice and one for surface Dice
     assert command("phantom-prostate", "--only", "table") == 0
     said = capsys.readouterr().out
     assert "1 of 2 pairs of seeds are finished" in said
+    kept = out / "results" / "pairs" / "phantom-prostate-smoke" / "phantom-prostate-s0-h0.zip"
+    assert kept.exists() and kept.stat().st_mtime_ns < stopped_at  # as soon as it was finished, before any table
     monkeypatch.setattr(Study, "_heads", make)
     assert command("phantom-prostate") == 0
     after = files(out)
@@ -286,7 +288,9 @@ def test_who_can_make_nothing_waits_and_says_for_what(tmp_path):
 
 
 def test_the_history_has_a_row_for_each_method(finished):
-    table = pd.read_csv(finished / "results" / "evidence-phantom-prostate-smoke-history.csv").set_index(["quality", "method"])
+    table = pd.read_csv(finished / "results" / "evidence-phantom-prostate-smoke-history.csv").set_index(
+        ["quality", "method"]
+    )
     assert list(table.index) == [*(("dice", name) for name in FEW[:-1]), ("surface_dice", "adversarial")]
     steps = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "history.csv")
     steps = steps[(steps["quality"] == "dice") & (steps["method"] == "adversarial")]
@@ -376,28 +380,50 @@ def test_the_constant_of_a_segmenter_is_that_of_its_run(finished):
             assert all(np.allclose(of[column], number, atol=1e-6) for column, number in numbers.items())
 
 
-@pytest.mark.parametrize("spoilt", ["half", "other settings", "fewer methods"])
-def test_a_kept_pair_that_does_not_fit(finished, tmp_path, spoilt, command, capsys):
+@pytest.mark.parametrize("spoilt", ["half", "a byte", "other settings", "fewer methods", "another network"])
+def test_a_kept_pair_that_does_not_fit(finished, tmp_path, spoilt, command, capsys, monkeypatch):
     pairs = tmp_path / "results" / "pairs" / "phantom-prostate-smoke"
     shutil.copytree(finished / "results" / "pairs" / "phantom-prostate-smoke", pairs)
     (path,) = pairs.glob("*-s1-h0.zip")
     kept = KeptPairs(pairs, "phantom-prostate", {"other": "settings"})
     if spoilt == "half":
         path.write_bytes(path.read_bytes()[:1000])
+    elif spoilt == "a byte":
+        content = bytearray(path.read_bytes())
+        content[2000] ^= 255
+        path.write_bytes(content)
     elif spoilt == "other settings":
         kept.write((1, 0), {"predictions": pd.DataFrame()})
     else:
         with zipfile.ZipFile(path) as archive:
             kept.made_with = json.loads(archive.read("made_with.json"))
-        table = kept.read((1, 0), "predictions")
-        kept.write((1, 0), {"predictions": table[table["method"] != "soft-dice"]})
-    few = ["--profile", "smoke", "--only", "plan", "--out", str(tmp_path), "--results", str(tmp_path / "results")]
+        names = ["predictions", "validation", "history", "costs", "seconds"]
+        tables = {name: kept.read((1, 0), name) for name in names}
+        if spoilt == "fewer methods":
+            tables["predictions"] = tables["predictions"][tables["predictions"]["method"] != "soft-dice"]
+        else:  # as if it had been the first one's, for another head seed
+            tables["predictions"] = tables["predictions"].assign(segmenter_seed=0, head_seed=1)
+            tables["validation"] = tables["validation"].assign(segmenter_seed=0, head_seed=1)
+            monkeypatch.setattr(evidence.Protocol, "seeds_of", lambda self, profile: (2, 2))
+        kept.write((1, 0) if spoilt == "fewer methods" else (0, 1), tables)
+    only = "table" if spoilt == "another network" else "plan"
+    few = ["--profile", "smoke", "--only", only, "--out", str(tmp_path), "--results", str(tmp_path / "results")]
     if spoilt == "fewer methods":  # it is made anew
         assert evidence.main(["phantom-prostate", *few]) == 0
         assert re.search(r"segmenter +0/1 ", capsys.readouterr().out)
         return
-    with pytest.raises(BadInput, match=r"s1-h0\.zip (cannot be read|was made with other settings)"):
+    reasons = r"s1-h0\.zip (cannot be read|was made with other settings)|two networks were segmenter 0: .*-s0-h\*\.zip"
+    with pytest.raises(BadInput, match=reasons):
         evidence.main(["phantom-prostate", *few])
+
+
+def test_sealed_scanners_say_whose_networks_are_not_here(finished, tmp_path, command, capsys):
+    pairs = tmp_path / "results" / "pairs" / "phantom-prostate-smoke"
+    shutil.copytree(finished / "results" / "pairs" / "phantom-prostate-smoke", pairs)
+    few = ["--profile", "smoke", "--only", "table", "--out", str(tmp_path), "--results", str(tmp_path / "results")]
+    assert evidence.main(["phantom-prostate", "--resamples", "5", "--repeats", "1", *few]) == 0
+    assert evidence.main(["sealed-prostate", "--freeze", COMMIT, *few]) == 0
+    assert f"networks of 2 pairs of phantom-prostate are not in {tmp_path}" in capsys.readouterr().out
 
 
 def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):
