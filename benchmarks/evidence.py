@@ -7,8 +7,12 @@
 What is asked, named here before anything was run. Endpoints: eAURC and MAE of the images' Dice, averaged over the target
 domains, with the correlation beside them; MAE is set beside a constant, the mean score of source validation. The question:
 does any method beat Algorithm 1 (`adversarial`) and `strong-augmentation`, both, in eAURC and in MAE, under massive shift,
-every one of the four 95 % intervals on its side of 0? Intervals are paired bootstraps over subjects and seeds. Checkpoints
-are chosen on clean source validation, for every method alike.
+every one of the four 95 % intervals below 0? Intervals are paired bootstraps over subjects and seeds. Checkpoints are chosen
+on clean source validation, for every method alike.
+
+Asked later, on 2026-11-29, when six pairs of seeds of phantom-prostate had been looked at and no sealed scanner had been:
+what only ranks (`ensemble-3`, `agreement-15`), mapped to an estimate by the straight line that fits the source's validation
+best (`ensemble-3 mapped`): does it beat both? On phantom-prostate this is an observation, and sealed-prostate tests it.
 
 Protocols (sealed is both organs):
 

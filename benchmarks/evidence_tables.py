@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from costs import of_method
 from making import newer
-from studies import Study, curve
+from studies import MAPPED, Study, curve
 
 from advconf_lite.evaluation.labels_needed import smallest_k
 from advconf_lite.evaluation.levels import MEAN, levels_and_differences
 from advconf_lite.evaluation.predictions import CONSTANT
 from advconf_lite.evaluation.rules import COUNTED, rules, under
 from advconf_lite.experiment.run import Run
+from advconf_lite.methods.registry import find_method
 from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.support.alone import alone_in
 from advconf_lite.support.errors import BadInput
@@ -76,6 +77,8 @@ def history_table(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
             cost = of_method(studies[0].costs, run, name, quality)
             medians = history.loc[history["method"] == name, ["predicted_drop", "true_drop", "norm"]].median()
             rows.append({"quality": quality, "method": name, **cost, **medians.to_dict()})
+            if not find_method(name).estimates:
+                rows.append({"quality": quality, "method": name + MAPPED, **cost})
     table = pd.DataFrame(rows)
     forms = {"steps": "{:.0f}", "passes_a_step": "{:.2f}", "training_passes": "{:.0f}", "seconds_a_step": "{:.3f}",
              "predicted_drop": "{:.3f}", "true_drop": "{:.3f}", "norm": "{:.4f}"}  # fmt: skip
@@ -120,7 +123,21 @@ def labels_table(studies: Sequence[Study], pairs: Pairs, repeats: int, resamples
                 for name in ("mae", "used", "worse", "coverage"):
                     line[f"{name}_{k}"] = _text(there.get(name, np.nan), "{:.3f}")
             rows.append(line)
-    return pd.DataFrame(rows)
+    return with_means(pd.DataFrame(rows))
+
+
+def with_means(labels: pd.DataFrame) -> pd.DataFrame:
+    """With the mean error over the targets of each quality and method: without labels, with few and with many."""
+    if labels.empty:
+        return labels
+    names = ["mae", *(f"mae_{k}" for k in KS)]
+    numbers = (
+        labels[names].apply(pd.to_numeric).groupby([labels[name] for name in ("fold", "quality", "method")], sort=False)
+    )
+    means = (
+        numbers.mean().where(numbers.count() == numbers.size().to_numpy()[:, None]).map(lambda value: _text(value, "{:.3f}"))
+    )
+    return pd.concat([labels, means.reset_index().assign(domain=MEAN)], ignore_index=True).fillna("")
 
 
 def parts_made(studies: Sequence[Study]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from making import Part
 from pairs import KeptPairs, Pair, of_pair
-from studies import Study, of_seeds, with_constants
+from studies import Study, completed, of_seeds
 
 from advconf_lite.experiment.labelled import labelled_parts
 from advconf_lite.experiment.run import Elsewhere
@@ -63,7 +63,7 @@ class Sealed(Study):
 
     def predictions(self, pairs: Sequence[Pair]) -> pd.DataFrame:
         source = self.base.predictions(pairs)
-        sealed = with_constants(self._rows("predictions", self.run.predictions_path, pairs), self.validation(pairs))
+        sealed = completed(self._rows("predictions", self.run.predictions_path, pairs), self.validation(pairs))
         return pd.concat([source[source["domain"] == self.source], sealed], ignore_index=True)
 
     def validation(self, pairs: Sequence[Pair]) -> pd.DataFrame:

@@ -10,16 +10,17 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from costs import step_costs
 from making import LOGGED, Part, newer, read_log
 from pairs import KeptPairs, Pair, of_pair
 
 from advconf_lite.course.exercises.lesson_00 import FAILURE
+from advconf_lite.evaluation.calibration import start_from
 from advconf_lite.evaluation.labels_needed import labels_needed
 from advconf_lite.evaluation.predictions import (
     ABSENT,
-    CONSTANT,
     SEEDS,
     SEPARATOR,
     SLICE,
@@ -35,6 +36,7 @@ from advconf_lite.support.alone import alone_in
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 
+MAPPED = " mapped"  # after the name of a method that only ranks
 SAME = 0.001  # mean difference of true scores up to which two segmenters are one, which threads may move by a pixel
 Questions = dict[str, list[str]]  # quality -> methods
 DECIMALS = 5  # of the scores that tables are made from, for more would be most of the size of what is kept
@@ -237,8 +239,8 @@ class Study:
             )
 
     def predictions(self, pairs: Sequence[Pair]) -> pd.DataFrame:
-        """Of these pairs of seeds and the methods of the questions, with the constant of each segmenter."""
-        return with_constants(self._rows("predictions", self.run.predictions_path, pairs), self.validation(pairs))
+        """Of these pairs of seeds and the methods of the questions, `completed`."""
+        return completed(self._rows("predictions", self.run.predictions_path, pairs), self.validation(pairs))
 
     def validation(self, pairs: Sequence[Pair]) -> pd.DataFrame:
         table = self._rows("validation", self.run.validation_path, pairs)
@@ -294,6 +296,27 @@ def last_tenth(history: pd.DataFrame, pair: Pair) -> pd.DataFrame:
     return pd.DataFrame(medians, columns=["quality", "method", *SEEDS, "predicted_drop", "true_drop", "norm"])
 
 
+def completed(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """With what follows from the source's validation alone: `with_mapped` and `with_constants`."""
+    return with_constants(with_mapped(predictions, validation), validation)
+
+
+def with_mapped(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """With each method that only ranks once more, as an estimate: by the straight line that fits the source's validation
+    best, one for each pair of seeds, the score and each class."""
+    pair, tables = ["quality", "method", *SEEDS], [predictions]
+    known = dict(list(validation.groupby(pair)))
+    for key, rows in predictions[~predictions["estimates"].astype(bool)].groupby(pair, sort=False):
+        mapped = {}
+        for name in ("score", *class_names(predictions)):
+            x, y = (known[key][f"{kind}_{name}"].to_numpy(float) for kind in ("predicted", "true"))
+            fits = np.isfinite(x).sum() > 1
+            raw = rows[f"predicted_{name}"].to_numpy(float)
+            mapped[f"predicted_{name}"] = start_from(x, y, estimates=False).map(raw) if fits else np.nan
+        tables.append(rows.assign(method=key[1] + MAPPED, estimates=True, **mapped))
+    return pd.concat(tables, ignore_index=True)
+
+
 def with_constants(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
     """With the rows of a constant for each segmenter and quality: the mean true score of the source's validation slices, and
     for a class of those that have it."""
@@ -315,5 +338,5 @@ def _means(rows: pd.DataFrame) -> dict[str, float]:
 def curve(study: Study, pairs: Sequence[Pair], repeats: int, resamples: int) -> pd.DataFrame:
     """`calibrate --curve` of a study: error, bias and coverage against the number of labels, per domain."""
     table = study.predictions(pairs)
-    table = table[table["method"] != CONSTANT]
+    table = table[table["method"].isin([name for names in study.questions.values() for name in names])]
     return labels_needed(table, study.validation(pairs), study.source, FAILURE, repeats=repeats, resamples=resamples)

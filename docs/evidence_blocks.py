@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from advconf_lite.evaluation.answer import Compared, answer, by_rule, labels_said, of_protocol, words_by_rule
+from advconf_lite.evaluation.levels import MEAN
 from advconf_lite.support.markdown import grid
 
 TABLES = {
@@ -46,10 +47,14 @@ def protocol(results, stem: str, up: str) -> str:
     for end, title in TABLES.items():
         file = f"{name}{'-' + end if end else ''}.csv"
         if file in results.files:
-            worth = [labels_said(results.files[file])] if end == "labels" else []
+            worth = [labels_said(of_domains(results.files[file]))] if end == "labels" else []
             table = results.table(f"{file}{' hide=rule' if not end and len(rules) == 1 else ''}")
             parts += [f"<details><summary>{title}</summary>", *worth, table, "</details>"]
     return "\n\n".join(parts)
+
+
+def of_domains(rows: Rows) -> Rows:
+    return [row for row in rows if row["domain"] != MEAN]
 
 
 def compared(files: dict[str, Rows], name: str, rule: str = "counted", quality: str = "dice") -> Compared:

@@ -12,7 +12,8 @@ A page (README.md, docs/, the Markdown of notebooks/) takes its results from res
   all of these: docs/code_blocks.py), up to `<!-- end -->`;
 * in every lesson, its links, its compute card and its set-up cell (advconf_lite/course/opening.py);
 * a number in prose, followed by the cell that it comes from: `0.085<!--=FILE:row/keys:column-->`. The keys are cells of
-  one row only. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as the prose gives it.
+  one row only, or COLUMN=cell. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as
+  the prose gives it.
 
 A number with a decimal point that has no source must stand in docs/constants.csv (settings, units, versions), or the check
 names it. Lessons are written to notebooks/*.py; bring them into the ipynb by `make sync`.
@@ -78,10 +79,15 @@ class Results:
         return rows
 
     def cell(self, source: str) -> tuple[str, tuple[str, int, str]]:
-        """'FILE:key/key:column' -> its text, and its place: file, row number, column."""
+        """'FILE:key/key:column' -> its text, and its place: file, row number, column. A key is a cell of the row, or
+        COLUMN=cell where the same cells stand in several columns."""
         name, keys, column = source.split(":")
         name = f"{name}.csv"
-        rows = [(n, row) for n, row in self.rows(name, {}) if set(keys.split("/")) <= set(row.values())]
+        rows = [
+            (n, row)
+            for n, row in self.rows(name, {})
+            if set(keys.split("/")) <= {*row.values(), *map("=".join, row.items())}
+        ]
         if len(rows) != 1 or not rows[0][1].get(column):
             raise ValueError(f"{source!r} must name one cell of results/{name}; {len(rows)} rows have these keys")
         number, row = rows[0]

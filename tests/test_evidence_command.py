@@ -82,17 +82,41 @@ def test_tables_have_every_rule_for_absent_classes():
     assert float(mean.loc[("B", "plain"), "mae"]) > 0.2 > float(mean.loc[("A", "plain"), "mae"])
 
 
+def test_what_only_ranks_is_mapped_by_a_line_of_the_sources_validation():
+    table = predictions(seeds=((0, 0), (0, 1)))
+    table = table.assign(true_A=table["true_score"], predicted_A=table["predicted_score"])
+    ranks = table[table["method"] == "plain"].assign(method="ranks", estimates=False)
+    for column in ("predicted_score", "predicted_A"):
+        ranks[column] = 3.0 * ranks["true_score"] - ranks["head_seed"]  # s = 1/3 (s hat + head seed), exactly
+    both = pd.concat([table, ranks], ignore_index=True)
+    source = both[both["domain"] == "t0"]
+    mapped = studies.with_mapped(both, source)
+    new = mapped[mapped["method"] == "ranks mapped"]
+    assert len(mapped) == len(both) + len(ranks) == len(both) + len(new) and new["estimates"].all()
+    assert np.allclose(new["predicted_score"], new["true_score"]) and np.allclose(new["predicted_A"], new["true_A"])
+    assert mapped.iloc[: len(both)].equals(both.astype(mapped.dtypes))
+    flat = studies.with_mapped(both, source.assign(predicted_score=0.5, predicted_A=np.nan))
+    flat = flat[flat["method"] == "ranks mapped"]
+    assert np.allclose(flat["predicted_score"], source[source["method"] == "ranks"]["true_score"].mean())
+    assert flat["predicted_A"].isna().all()  # nothing to fit a line to
+
+
 def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
     table = predictions(shift=0.3)
     run = SimpleNamespace(predictions_path=tmp_path / "predictions.csv")
     run.predictions_path.touch()
     study = SimpleNamespace(folder=tmp_path, source="t0", run=run, kept=None, predictions=lambda pairs: table)
-    study.validation = lambda pairs: table[table["domain"] == "t0"]
+    study.validation, study.questions = lambda pairs: table[table["domain"] == "t0"], {"dice": ["plain", "adversarial"]}
     rows = evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20)
     before = (tmp_path / "labels-needed.csv").stat().st_mtime_ns
     pd.testing.assert_frame_equal(rows, evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20))
     assert (tmp_path / "labels-needed.csv").stat().st_mtime_ns == before  # it is read while it is newer
+    means, rows = rows[rows["domain"] == MEAN], rows[rows["domain"] != MEAN]
     assert len(rows) == 2 * 3 * 2 and set(rows["fold"]) == {1, 2}  # folds, methods with the constant, targets
+    assert len(means) == 2 * 3 and set(means["fewest_labels"]) == {""}
+    for row in means.itertuples():
+        same = rows[(rows["fold"] == row.fold) & (rows["method"] == row.method)]
+        assert float(row.mae_5) == pytest.approx(same["mae_5"].astype(float).mean(), abs=0.0006)
     assert len(pd.read_csv(tmp_path / "labels-needed.csv")) > len(rows) / 2
     high = rows[rows["method"] == "adversarial"]
     assert (high["mae"].astype(float) > 0.2).all() and set(high["fewest_labels"]) == {"5"}  # a shift that labels take away
@@ -291,7 +315,8 @@ def test_the_history_has_a_row_for_each_method(finished):
     table = pd.read_csv(finished / "results" / "evidence-phantom-prostate-smoke-history.csv").set_index(
         ["quality", "method"]
     )
-    assert list(table.index) == [*(("dice", name) for name in FEW[:-1]), ("surface_dice", "adversarial")]
+    names = [*FEW[:-1], "agreement-2 mapped"]
+    assert list(table.index) == [*(("dice", name) for name in names), ("surface_dice", "adversarial")]
     steps = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "history.csv")
     steps = steps[(steps["quality"] == "dice") & (steps["method"] == "adversarial")]
     assert len(steps) < 2 * 20  # so that a tenth of a pair's steps is the last one alone
@@ -429,7 +454,7 @@ def test_sealed_scanners_say_whose_networks_are_not_here(finished, tmp_path, com
 def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):
     results = docs.Results(finished / "results")
     block = docs.evidence_blocks.protocol(results, "phantom-prostate-smoke", "../../")
-    assert block.startswith("phantom-prostate-smoke (massive shift; 3 methods, 2 segmenters, 2 pairs of seeds): ")
+    assert block.startswith("phantom-prostate-smoke (massive shift; 4 methods, 2 segmenters, 2 pairs of seeds): ")
     assert "| Dice | soft-dice | adversarial |" in block and "| Dice | constant | strong-augmentation |" in block
     docs.evidence_blocks.protocol(results, "sealed-prostate-smoke", "../../")
     assert list(results.unshown()) == []
