@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from costs import of_method
+from derived import MAPPED
 from making import newer
-from studies import MAPPED, Study, curve
+from studies import Study, curve
 
 from advconf_lite.evaluation.labels_needed import smallest_k
 from advconf_lite.evaluation.levels import MEAN, levels_and_differences

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from derived import completed
 from making import Part
 from pairs import KeptPairs, Pair, of_pair
-from studies import Study, completed, of_seeds
+from studies import Study, of_seeds
 
 from advconf_lite.experiment.labelled import labelled_parts
 from advconf_lite.experiment.run import Elsewhere

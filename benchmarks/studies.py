@@ -10,22 +10,17 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from costs import step_costs
+from derived import completed
 from making import LOGGED, Part, newer, read_log
 from pairs import KeptPairs, Pair, of_pair
 
 from advconf_lite.course.exercises.lesson_00 import FAILURE
-from advconf_lite.evaluation.calibration import start_from
 from advconf_lite.evaluation.labels_needed import labels_needed
 from advconf_lite.evaluation.predictions import (
-    ABSENT,
     SEEDS,
-    SEPARATOR,
     SLICE,
-    class_names,
-    constant_predictions,
     read_predictions,
 )
 from advconf_lite.experiment.heads import own_profile
@@ -36,7 +31,6 @@ from advconf_lite.support.alone import alone_in
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically
 
-MAPPED = " mapped"  # after the name of a method that only ranks
 SAME = 0.001  # mean difference of true scores up to which two segmenters are one, which threads may move by a pixel
 Questions = dict[str, list[str]]  # quality -> methods
 DECIMALS = 5  # of the scores that tables are made from, for more would be most of the size of what is kept
@@ -294,45 +288,6 @@ def last_tenth(history: pd.DataFrame, pair: Pair) -> pd.DataFrame:
     rows = rows.groupby(["quality", "method", *SEEDS], sort=False)[["predicted_drop", "true_drop", "delta_norm"]]
     medians = [(*key, *steps.tail(max(1, len(steps) // 10)).median()) for key, steps in rows]
     return pd.DataFrame(medians, columns=["quality", "method", *SEEDS, "predicted_drop", "true_drop", "norm"])
-
-
-def completed(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
-    """With what follows from the source's validation alone: `with_mapped` and `with_constants`."""
-    return with_constants(with_mapped(predictions, validation), validation)
-
-
-def with_mapped(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
-    """With each method that only ranks once more, as an estimate: by the straight line that fits the source's validation
-    best, one for each pair of seeds, the score and each class."""
-    pair, tables = ["quality", "method", *SEEDS], [predictions]
-    known = dict(list(validation.groupby(pair)))
-    for key, rows in predictions[~predictions["estimates"].astype(bool)].groupby(pair, sort=False):
-        mapped = {}
-        for name in ("score", *class_names(predictions)):
-            x, y = (known[key][f"{kind}_{name}"].to_numpy(float) for kind in ("predicted", "true"))
-            fits = np.isfinite(x).sum() > 1
-            raw = rows[f"predicted_{name}"].to_numpy(float)
-            mapped[f"predicted_{name}"] = start_from(x, y, estimates=False).map(raw) if fits else np.nan
-        tables.append(rows.assign(method=key[1] + MAPPED, estimates=True, **mapped))
-    return pd.concat(tables, ignore_index=True)
-
-
-def with_constants(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
-    """With the rows of a constant for each segmenter and quality: the mean true score of the source's validation slices, and
-    for a class of those that have it."""
-    tables = [predictions]
-    for seed, part in predictions.groupby("segmenter_seed"):
-        known = validation[validation["segmenter_seed"] == seed].drop_duplicates([*SLICE, "quality"])
-        tables.append(constant_predictions(part, {q: _means(rows) for q, rows in known.groupby("quality")}))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _means(rows: pd.DataFrame) -> dict[str, float]:
-    names = class_names(rows)
-    gone = rows[ABSENT].str.split(SEPARATOR) if names else None
-    has = {name: ~gone.map(lambda lacking, name=name: name in lacking) for name in names}
-    of_classes = {f"predicted_{name}": float(rows.loc[has[name], f"true_{name}"].mean()) for name in names}
-    return {"predicted_score": float(rows["true_score"].mean()), **of_classes}
 
 
 def curve(study: Study, pairs: Sequence[Pair], repeats: int, resamples: int) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from types import SimpleNamespace
 
 import costs
+import derived
 import evidence
 import evidence_tables
 import hearts
@@ -19,7 +20,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import sealed
-import studies
 from making import Part, make_parts
 from pages import docs
 from pairs import KeptPairs
@@ -90,12 +90,12 @@ def test_what_only_ranks_is_mapped_by_a_line_of_the_sources_validation():
         ranks[column] = 3.0 * ranks["true_score"] - ranks["head_seed"]  # s = 1/3 (s hat + head seed), exactly
     both = pd.concat([table, ranks], ignore_index=True)
     source = both[both["domain"] == "t0"]
-    mapped = studies.with_mapped(both, source)
+    mapped = derived.with_mapped(both, source)
     new = mapped[mapped["method"] == "ranks mapped"]
     assert len(mapped) == len(both) + len(ranks) == len(both) + len(new) and new["estimates"].all()
     assert np.allclose(new["predicted_score"], new["true_score"]) and np.allclose(new["predicted_A"], new["true_A"])
     assert mapped.iloc[: len(both)].equals(both.astype(mapped.dtypes))
-    flat = studies.with_mapped(both, source.assign(predicted_score=0.5, predicted_A=np.nan))
+    flat = derived.with_mapped(both, source.assign(predicted_score=0.5, predicted_A=np.nan))
     flat = flat[flat["method"] == "ranks mapped"]
     assert np.allclose(flat["predicted_score"], source[source["method"] == "ranks"]["true_score"].mean())
     assert flat["predicted_A"].isna().all()  # nothing to fit a line to
@@ -398,7 +398,7 @@ def test_the_constant_of_a_segmenter_is_that_of_its_run(finished):
     run = open_run(finished / "phantom-prostate-smoke" / "phantom-prostate", progress=False)
     validation = read_predictions(run.validation_path)
     validation = validation[validation["domain"] == run.experiment.slices.source_domain]
-    table = studies.with_constants(run.predictions(), validation)
+    table = derived.with_constants(run.predictions(), validation)
     for seed, rows in table[table["method"] == "constant"].groupby("segmenter_seed"):
         for quality, numbers in run.constant_predictions(seed).items():
             of = rows[rows["quality"] == quality]

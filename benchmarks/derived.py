@@ -1,0 +1,50 @@
+"""Rows of predictions that follow from the source's validation alone, and need no network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from advconf_lite.evaluation.calibration import start_from
+from advconf_lite.evaluation.predictions import ABSENT, SEEDS, SEPARATOR, SLICE, class_names, constant_predictions
+
+MAPPED = " mapped"  # after the name of a method that only ranks
+
+
+def completed(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """With what follows from the source's validation alone: `with_mapped` and `with_constants`."""
+    return with_constants(with_mapped(predictions, validation), validation)
+
+
+def with_mapped(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """With each method that only ranks once more, as an estimate: by the straight line that fits the source's validation
+    best, one for each pair of seeds, the score and each class."""
+    pair, tables = ["quality", "method", *SEEDS], [predictions]
+    known = dict(list(validation.groupby(pair)))
+    for key, rows in predictions[~predictions["estimates"].astype(bool)].groupby(pair, sort=False):
+        mapped = {}
+        for name in ("score", *class_names(predictions)):
+            x, y = (known[key][f"{kind}_{name}"].to_numpy(float) for kind in ("predicted", "true"))
+            fits = np.isfinite(x).sum() > 1
+            raw = rows[f"predicted_{name}"].to_numpy(float)
+            mapped[f"predicted_{name}"] = start_from(x, y, estimates=False).map(raw) if fits else np.nan
+        tables.append(rows.assign(method=key[1] + MAPPED, estimates=True, **mapped))
+    return pd.concat(tables, ignore_index=True)
+
+
+def with_constants(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """With the rows of a constant for each segmenter and quality: the mean true score of the source's validation slices, and
+    for a class of those that have it."""
+    tables = [predictions]
+    for seed, part in predictions.groupby("segmenter_seed"):
+        known = validation[validation["segmenter_seed"] == seed].drop_duplicates([*SLICE, "quality"])
+        tables.append(constant_predictions(part, {q: _means(rows) for q, rows in known.groupby("quality")}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _means(rows: pd.DataFrame) -> dict[str, float]:
+    names = class_names(rows)
+    gone = rows[ABSENT].str.split(SEPARATOR) if names else None
+    has = {name: ~gone.map(lambda lacking, name=name: name in lacking) for name in names}
+    of_classes = {f"predicted_{name}": float(rows.loc[has[name], f"true_{name}"].mean()) for name in names}
+    return {"predicted_score": float(rows["true_score"].mean()), **of_classes}
