@@ -54,13 +54,15 @@ class Sealed(Study):
         """Predictions of the pairs that the study has finished and whose networks are there."""
         lacking = {*self.elsewhere, *self.without_networks}
         for pair in (pair for pair in self.base.finished if pair not in lacking):
-            for quality in self.runs:
-                yield self._predictions(quality, pair)
+            needs: list[Part] = []
+            for quality in self.runs:  # one after the other, for a run does the two by one process at a time
+                needs = [self._scores(quality, pair, needs)]
+                yield needs[0]
 
-    def _predictions(self, quality: str, pair: Pair) -> Part:
+    def _scores(self, quality: str, pair: Pair, needs: Sequence[Part]) -> Part:
         view, name = self.runs[quality], f"predictions of {quality}"
         return Part(f"{name}, seeds {pair[0]} {pair[1]}", name, self.folder, lambda: self.is_scored(pair, quality),
-                    lambda: view.predicted(*pair))  # fmt: skip
+                    lambda: view.predicted(*pair), needs=needs)  # fmt: skip
 
     def predictions(self, pairs: Sequence[Pair]) -> pd.DataFrame:
         source = self.base.predictions(pairs)
