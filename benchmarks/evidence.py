@@ -185,8 +185,9 @@ class Job:
     def table(self) -> list[Path]:
         """Write the tables of what is finished."""
         kept, pairs = self.keep(), tables.shared_pairs(self.studies)
+        for line in self.lacking():
+            print(f"{self.name}: {line}")
         if not pairs:
-            print(*(f"{self.name}: {line}" for line in self.lacking()), sep="\n")
             print(f"{self.name}: no pair of seeds is finished yet, so there is no table")
             return kept
         level, difference = tables.metric_tables(self.studies, pairs, AGAINST, self.chosen.resamples)
@@ -201,8 +202,6 @@ class Job:
         }
         if self.frozen:
             made["scanners"] = constants(drawn(self.organ, self.frozen))
-        for line in self.lacking():
-            print(f"{self.name}: {line}")
         return [*kept, *tables.publish(self.results, self.stem, made, self._provenance(pairs, log))]
 
     def _provenance(self, pairs: tables.Pairs, log: pd.DataFrame) -> dict[str, str]:

@@ -69,14 +69,13 @@ def _text(value: float, form: str) -> str:
 
 def history_table(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
     """Of each method its cost, and of those with perturbed images the medians of the last tenth of their steps."""
-    rows = []
+    rows, history = [], pd.concat([study.history(pairs) for study in studies], ignore_index=True)
     for quality, names in studies[0].questions.items():
         run: Run = getattr(studies[0], "base", studies[0]).runs[quality]
-        history = pd.concat([study.history(pairs) for study in studies], ignore_index=True)
-        history = history[history["quality"] == quality]
+        of_quality = history[history["quality"] == quality]
         for name in names:
             cost = of_method(studies[0].costs, run, name, quality)
-            medians = history.loc[history["method"] == name, ["predicted_drop", "true_drop", "norm"]].median()
+            medians = of_quality.loc[of_quality["method"] == name, ["predicted_drop", "true_drop", "norm"]].median()
             rows.append({"quality": quality, "method": name, **cost, **medians.to_dict()})
             if not find_method(name).estimates:
                 rows.append({"quality": quality, "method": name + MAPPED, **cost})

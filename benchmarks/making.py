@@ -123,7 +123,7 @@ def commit_or_none() -> str:
 
 def expected(part: Part, log: Path) -> float | None:
     """Seconds: the mean of the finished parts of its kind, else what its steps take."""
-    table = pd.read_csv(log) if log.exists() else pd.DataFrame(columns=["kind", "seconds", "resumed"])
+    table = read_log(log)
     same = table[(table["kind"] == part.kind) & ~table["resumed"].astype(bool)]
     return float(same["seconds"].mean()) if len(same) else part.seconds()
 

@@ -28,7 +28,6 @@ class Sealed(Study):
         self.run = next(iter(self.runs.values()))
         made_with = {"data": study.run.data, "profile": study.run.profile.as_dict(), "freeze": commit}
         self.kept = kept and KeptPairs(kept, study.folder.name, made_with)
-        self._written: set[Pair] = set()
 
     @property
     def costs(self) -> pd.DataFrame:

@@ -57,7 +57,11 @@ class Study:
         for other in others:  # they share the images
             other.__dict__["experiment"] = self.run.experiment
         self.kept = kept and KeptPairs(kept, folder.name, {"data": data, "profile": profile.as_dict()})
-        self._written: set[Pair] = set()
+
+    @property
+    def every(self) -> list[str]:
+        """The methods of all questions."""
+        return [name for names in self.questions.values() for name in names]
 
     @property
     def source(self) -> str:
@@ -121,18 +125,16 @@ class Study:
         return True
 
     def has_networks(self, pair: Pair) -> bool:
-        every = [name for names in self.questions.values() for name in names]
         heads = [(name, q) for q, names in self.questions.items() for name in head_methods(names)]
-        segmenters = (self.run.segmenter_path(seed).exists() for seed in seeds_needed(pair[0], every))
+        segmenters = (self.run.segmenter_path(seed).exists() for seed in seeds_needed(pair[0], self.every))
         return all(segmenters) and all(self.run.has_head(*head, *pair) for head in heads)
 
     def parts(self) -> Iterator[Part]:
         """Segmenters, heads and predictions, pair by pair; those of one pair one after the other."""
-        every = [name for names in self.questions.values() for name in names]
         segmenters: dict[int, Part] = {}
         made: list[Part] = []
         for pair in (pair for pair in self.pairs if pair not in self.elsewhere):
-            judges = seeds_needed(pair[0], every)
+            judges = seeds_needed(pair[0], self.every)
             for seed in judges:
                 if seed not in segmenters:
                     segmenters[seed] = self._segmenter(seed)
@@ -260,21 +262,21 @@ class Study:
 
     def keep(self) -> list[Path]:
         """A file for each finished pair that has none."""
-        done = {*self.elsewhere, *self._written}
-        new = [pair for pair in self.finished if pair not in done] if self.kept else []
-        self._written |= set(new)
-        return [self.kept.write(pair, tables) for pair, tables in zip(new, self._kept_tables(new))]
+        new = [pair for pair in self.finished if pair not in self.elsewhere] if self.kept else []
+        written = [self.kept.write(pair, tables) for pair, tables in zip(new, self._kept_tables(new))]
+        self.elsewhere.extend(new)  # from now on they are read from there
+        return written
 
     def _kept_tables(self, pairs: Sequence[Pair]) -> Iterator[dict[str, pd.DataFrame]]:
         predictions, validation = self._rows("predictions", self.run.predictions_path, pairs), self.validation(pairs)
-        history, log, every = self.history(pairs), self.log(), [name for names in self.questions.values() for name in names]
+        history, log = self.history(pairs), self.log()
         for pair in pairs:
             yield {
                 "predictions": of_seeds(predictions, pair),
                 "validation": of_seeds(validation, pair),
                 "history": of_seeds(history, pair),
                 "costs": self.costs,
-                "seconds": of_pair(log, pair, seeds_needed(pair[0], every)),
+                "seconds": of_pair(log, pair, seeds_needed(pair[0], self.every)),
             }
 
 
@@ -293,5 +295,5 @@ def last_tenth(history: pd.DataFrame, pair: Pair) -> pd.DataFrame:
 def curve(study: Study, pairs: Sequence[Pair], repeats: int, resamples: int) -> pd.DataFrame:
     """`calibrate --curve` of a study: error, bias and coverage against the number of labels, per domain."""
     table = study.predictions(pairs)
-    table = table[table["method"].isin([name for names in study.questions.values() for name in names])]
+    table = table[table["method"].isin(study.every)]
     return labels_needed(table, study.validation(pairs), study.source, FAILURE, repeats=repeats, resamples=resamples)

@@ -106,7 +106,7 @@ def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
     run = SimpleNamespace(predictions_path=tmp_path / "predictions.csv")
     run.predictions_path.touch()
     study = SimpleNamespace(folder=tmp_path, source="t0", run=run, kept=None, predictions=lambda pairs: table)
-    study.validation, study.questions = lambda pairs: table[table["domain"] == "t0"], {"dice": ["plain", "adversarial"]}
+    study.validation, study.every = lambda pairs: table[table["domain"] == "t0"], ["plain", "adversarial"]
     rows = evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20)
     before = (tmp_path / "labels-needed.csv").stat().st_mtime_ns
     pd.testing.assert_frame_equal(rows, evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20))
@@ -368,26 +368,30 @@ def tables(results):
     return {name: [line for line in of if not line.startswith("metrics,")] for name, of in lines.items()}
 
 
-def test_whoever_has_the_kept_pairs_makes_the_same_tables_and_trains_nothing(command, finished, tmp_path):
-    elsewhere = tmp_path / "results"
-    shutil.copytree(finished / "results" / "pairs", elsewhere / "pairs")
-    few = ["--profile", "smoke", "--resamples", "20", "--repeats", "2", "--out", str(tmp_path), "--results", str(elsewhere)]
-    assert evidence.main(["phantom-prostate", *few]) == 0
-    assert evidence.main(["sealed-prostate", "--freeze", COMMIT, *few]) == 0
-    assert not files(tmp_path) and tables(elsewhere) == tables(finished / "results")
+@pytest.fixture
+def elsewhere(command, finished, tmp_path):
+    """The command on another machine, in an empty folder; whose results/ has the pairs of the first one."""
+    few = ["--profile", "smoke", "--resamples", "20", "--repeats", "2"]
+    shutil.copytree(finished / "results" / "pairs", tmp_path / "results" / "pairs")
+    return lambda *arguments: evidence.main(
+        [*arguments, *few, "--out", str(tmp_path), "--results", str(tmp_path / "results")]
+    )
+
+
+def test_whoever_has_the_kept_pairs_makes_the_same_tables_and_trains_nothing(command, finished, elsewhere, tmp_path):
+    assert elsewhere("phantom-prostate") == 0
+    assert elsewhere("sealed-prostate", "--freeze", COMMIT) == 0
+    assert not files(tmp_path) and tables(tmp_path / "results") == tables(finished / "results")
     kept = {path: path.read_bytes() for path in (finished / "results" / "pairs").rglob("*.zip")}
     assert len(kept) == 2 * 2  # pairs of seeds, on the phantom's scanners and on sealed ones
     assert command("phantom-prostate", "--only", "table") == 0
     assert kept == {path: path.read_bytes() for path in kept}
 
 
-def test_a_pair_that_is_not_kept_is_made_and_joins_the_others(finished, tmp_path, command):
-    pairs = tmp_path / "results" / "pairs" / "phantom-prostate-smoke"
-    shutil.copytree(finished / "results" / "pairs" / "phantom-prostate-smoke", pairs)
-    (lost,) = pairs.glob("*-s1-h0.zip")
+def test_a_pair_that_is_not_kept_is_made_and_joins_the_others(finished, elsewhere, tmp_path):
+    (lost,) = (tmp_path / "results" / "pairs" / "phantom-prostate-smoke").glob("*-s1-h0.zip")
     lost.unlink()
-    few = ["--profile", "smoke", "--resamples", "20", "--repeats", "2", "--out", str(tmp_path), "--results"]
-    assert evidence.main(["phantom-prostate", *few, str(tmp_path / "results")]) == 0
+    assert elsewhere("phantom-prostate") == 0
     made = list(files(tmp_path))
     assert len([path for path in made if path.name.startswith("segmenter")]) == 1 and lost.exists()
     name = "evidence-phantom-prostate-smoke-differences.csv"
@@ -406,9 +410,8 @@ def test_the_constant_of_a_segmenter_is_that_of_its_run(finished):
 
 
 @pytest.mark.parametrize("spoilt", ["half", "a byte", "other settings", "fewer methods", "another network"])
-def test_a_kept_pair_that_does_not_fit(finished, tmp_path, spoilt, command, capsys, monkeypatch):
+def test_a_kept_pair_that_does_not_fit(elsewhere, tmp_path, spoilt, capsys, monkeypatch):
     pairs = tmp_path / "results" / "pairs" / "phantom-prostate-smoke"
-    shutil.copytree(finished / "results" / "pairs" / "phantom-prostate-smoke", pairs)
     (path,) = pairs.glob("*-s1-h0.zip")
     kept = KeptPairs(pairs, "phantom-prostate", {"other": "settings"})
     if spoilt == "half":
@@ -432,22 +435,19 @@ def test_a_kept_pair_that_does_not_fit(finished, tmp_path, spoilt, command, caps
             monkeypatch.setattr(evidence.Protocol, "seeds_of", lambda self, profile: (2, 2))
         kept.write((1, 0) if spoilt == "fewer methods" else (0, 1), tables)
     only = "table" if spoilt == "another network" else "plan"
-    few = ["--profile", "smoke", "--only", only, "--out", str(tmp_path), "--results", str(tmp_path / "results")]
     if spoilt == "fewer methods":  # it is made anew
-        assert evidence.main(["phantom-prostate", *few]) == 0
+        assert elsewhere("phantom-prostate", "--only", only) == 0
         assert re.search(r"segmenter +0/1 ", capsys.readouterr().out)
         return
     reasons = r"s1-h0\.zip (cannot be read|was made with other settings)|two networks were segmenter 0: .*-s0-h\*\.zip"
     with pytest.raises(BadInput, match=reasons):
-        evidence.main(["phantom-prostate", *few])
+        elsewhere("phantom-prostate", "--only", only)
 
 
-def test_sealed_scanners_say_whose_networks_are_not_here(finished, tmp_path, command, capsys):
-    pairs = tmp_path / "results" / "pairs" / "phantom-prostate-smoke"
-    shutil.copytree(finished / "results" / "pairs" / "phantom-prostate-smoke", pairs)
-    few = ["--profile", "smoke", "--only", "table", "--out", str(tmp_path), "--results", str(tmp_path / "results")]
-    assert evidence.main(["phantom-prostate", "--resamples", "5", "--repeats", "1", *few]) == 0
-    assert evidence.main(["sealed-prostate", "--freeze", COMMIT, *few]) == 0
+def test_sealed_scanners_say_whose_networks_are_not_here(elsewhere, tmp_path, capsys):
+    shutil.rmtree(tmp_path / "results" / "pairs" / "sealed-prostate-smoke")
+    assert elsewhere("phantom-prostate", "--only", "table") == 0
+    assert elsewhere("sealed-prostate", "--freeze", COMMIT, "--only", "table") == 0
     assert f"networks of 2 pairs of phantom-prostate are not in {tmp_path}" in capsys.readouterr().out
 
 
