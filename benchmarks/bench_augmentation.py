@@ -12,6 +12,8 @@ neighbours (`--masks bilinear` is nnU-Net's own choice, a resampling per label),
 
 Chance decides how much there is to do, so a repeat is several batches, a new draw each, and the two sides take turns.
 `untouched` is the share of images that came back as they were, a check that both draw alike (about 5 % are expected).
+The last line bounds the ratio: what torch's own kernels for one copy, resampling, noise, blur and powers take by themselves,
+as often as a batch needs them. Whoever calls torch for these transforms cannot be faster.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from advconf_lite.augmentation import Augmenter
+from advconf_lite.augmentation import BLUR_RADIUS, CHANNEL_PROBABILITY, PROBABILITY, Augmenter, rotation_grid
 
 BATCHES = 4  # in a repeat
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -76,6 +79,31 @@ def their_transforms(size: int, masks: str) -> Callable[..., dict[str, torch.Ten
     ])  # fmt: skip
 
 
+def kernel_milliseconds(images: torch.Tensor, masks: torch.Tensor, calls: int = 100) -> float:
+    """What a batch takes in torch's kernels alone: no draws, no statistics, no mirrors, and all data in the cache."""
+    one, labels = images[:1], masks[:1, None].to(images.dtype)
+    grid = rotation_grid(torch.tensor([30.0]), torch.tensor([1.1]), images.shape[2:])
+    line = torch.full((1, 1, 2 * BLUR_RADIUS + 1, 1), 1 / (2 * BLUR_RADIUS + 1))
+    positive, generator = one - one.amin(), torch.Generator().manual_seed(0)
+    p = {name: PROBABILITY[name] * CHANNEL_PROBABILITY.get(name, 1.0) for name in PROBABILITY}
+    kernels = [  # per image: how often, and what
+        (1 / len(images), lambda: (images.clone(), masks.clone())),
+        (1 - (1 - p["rotation"]) * (1 - p["scaling"]), lambda: F.grid_sample(one, grid, align_corners=False)),
+        (1 - (1 - p["rotation"]) * (1 - p["scaling"]), lambda: F.grid_sample(labels, grid, "nearest", align_corners=False)),
+        (p["noise"], lambda: torch.randn(one.shape, generator=generator)),
+        (p["blur"], lambda: F.conv2d(F.conv2d(one, line), line.mT)),
+        (p["gamma"] + p["gamma_inverted"], lambda: positive**0.8),
+    ]
+    total = 0.0
+    for times, kernel in kernels:
+        kernel()
+        began = time.process_time()
+        for _ in range(calls):
+            kernel()
+        total += len(images) * times * 1e3 * (time.process_time() - began) / calls
+    return total
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=32)
@@ -99,8 +127,10 @@ def main() -> None:
         return torch.stack([one["image"] for one in made]), torch.stack([one["segmentation"] for one in made])
 
     milliseconds: dict[str, list[float]] = {"ours": [], "theirs": []}
+    alone: list[float] = []
     untouched: dict[str, list[float]] = {"ours": [], "theirs": []}
     for turn in range(chosen.repeats + 1):  # the first one warms up
+        alone.append(kernel_milliseconds(images, masks))
         for name, side in (("ours", ours), ("theirs", theirs)):
             began = time.process_time()
             made = [side()[0] for _ in range(BATCHES)]
@@ -116,6 +146,9 @@ def main() -> None:
         f"ratio {median:.1f} [{low:.1f}, {high:.1f}], {chosen.batch} images of {chosen.size} x {chosen.size}, their label "
         f"maps {chosen.masks}, medians and quartiles of {chosen.repeats} repeats"
     )
+    least = statistics.median(alone)
+    bound = statistics.median(milliseconds["theirs"]) / least
+    print(f"torch's kernels alone {least:.1f} ms a batch: no ratio above {bound:.1f}")
 
 
 if __name__ == "__main__":

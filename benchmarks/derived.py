@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite.evaluation.calibration import start_from
-from advconf_lite.evaluation.predictions import ABSENT, SEEDS, SEPARATOR, SLICE, class_names, constant_predictions
+from advconf_lite.evaluation.predictions import ABSENT, SEEDS, SLICE, class_names, constant_predictions
+from advconf_lite.evaluation.rules import lacks
 
 MAPPED = " mapped"  # after the name of a method that only ranks
 
@@ -43,8 +44,6 @@ def with_constants(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.Da
 
 
 def _means(rows: pd.DataFrame) -> dict[str, float]:
-    names = class_names(rows)
-    gone = rows[ABSENT].str.split(SEPARATOR) if names else None
-    has = {name: ~gone.map(lambda lacking, name=name: name in lacking) for name in names}
-    of_classes = {f"predicted_{name}": float(rows.loc[has[name], f"true_{name}"].mean()) for name in names}
+    there = {name: ~lacks(rows[ABSENT], name) for name in class_names(rows)}
+    of_classes = {f"predicted_{name}": float(rows.loc[has, f"true_{name}"].mean()) for name, has in there.items()}
     return {"predicted_score": float(rows["true_score"].mean()), **of_classes}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from advconf_lite.evaluation.answer import Compared, answer, by_rule, labels_said, of_protocol, words_by_rule
+from advconf_lite.evaluation.answer import Compared, answer, beating, by_rule, labels_said, of_protocol, words_by_rule
 from advconf_lite.evaluation.levels import MEAN
 from advconf_lite.support.markdown import grid
 
@@ -33,7 +33,7 @@ def protocol(results, stem: str, up: str) -> str:
         return NOT_YET
     differences = f"{name}-differences.csv"
     rules, said, depending = spoken(name, *frozen(results.files, name))
-    parts = [" ".join(filter(None, said)), results.made(f"{name}.csv", up)]
+    parts = [*filter(None, said), results.made(f"{name}.csv", up)]
     parts += [f"Each method minus another ([results/{differences}]({up}results/{differences})):"]
     parts += [results.table(f"{differences} rule={rules[0]} hide=shift,sealed")]
     if rules[1:]:
@@ -66,10 +66,12 @@ def frozen(files: dict[str, Rows], name: str) -> tuple[Frozen, Frozen]:
 
 @lru_cache(maxsize=64)
 def spoken(name: str, differences: Frozen, history: Frozen) -> tuple[list[str], list[str], list[dict[str, str]]]:
-    """The rules of a protocol, its sentences, and the words that depend on a rule."""
+    """The rules of a protocol, its answer in words and in a table, and the words that depend on a rule."""
     rules = list(dict.fromkeys(dict(row)["rule"] for row in differences))
     found = {rule: compared(name, differences, history, rule) for rule in rules}
-    return rules, [*of_protocol(found[rules[0]]), by_rule(found)], words_by_rule(found) if rules[1:] else []
+    first, (header, rows) = found[rules[0]], beating(found[rules[0]])
+    said = [of_protocol(first), grid(header, rows) if rows else "", by_rule(found)]
+    return rules, said, words_by_rule(found) if rules[1:] else []
 
 
 @lru_cache(maxsize=64)

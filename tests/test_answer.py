@@ -3,7 +3,16 @@
 import pandas as pd
 import pytest
 
-from advconf_lite.evaluation.answer import RIVALS, Compared, answer, by_rule, labels_said, of_protocol, words_by_rule
+from advconf_lite.evaluation.answer import (
+    RIVALS,
+    Compared,
+    answer,
+    beating,
+    by_rule,
+    labels_said,
+    of_protocol,
+    words_by_rule,
+)
 
 BETTER, OPEN, WORSE = (-0.02, -0.03, -0.01), (-0.01, -0.03, 0.01), (0.02, 0.01, 0.03)
 NOTHING = (float("nan"),) * 3
@@ -23,20 +32,33 @@ def protocol(name, methods, shift="massive", sealed=False, segmenters=5):
 
 
 def test_yes_with_numbers_and_cost():
-    first, said, *rest = answer([protocol("prostate", {"new": (BETTER, BETTER), "old": (OPEN, BETTER)})])
+    found = protocol("prostate", {"old": (OPEN, BETTER), "new": (BETTER, BETTER), "bad": (OPEN, WORSE)})
+    first, said, *rest = answer([found])
     assert first.startswith(
         "Yes: new beats both Algorithm 1 and strong augmentation in eAURC and in MAE under massive shift"
     )
-    assert "eAURC against adversarial -0.0200, -0.0300 to -0.0100, against strong-augmentation -0.0200" in said
-    assert "MAE against adversarial" in said
-    assert "1.5 times Algorithm 1's passes in training, 1 pass an image in use" in said
-    assert "in MAE alone old (" in said and rest == [] and "2 methods, 5 segmenters, 15 pairs" in said
+    assert "(massive shift, 5 segmenters, 15 pairs of seeds): of 3 methods beside the two, these beat both" in said
+    assert said.endswith("certainty: in eAURC and MAE new; in MAE alone old.") and rest == []
+    header, rows = beating(found)
+    better, open_ = "-0.0200, -0.0300 to -0.0100", "-0.0100, -0.0300 to +0.0100"
+    assert dict(zip(header, rows[0])) == {
+        "method": "new",
+        "beats both in": "eAURC and MAE",
+        "eAURC minus adversarial": better,
+        "eAURC minus strong-augmentation": better,
+        "MAE minus adversarial": better,
+        "MAE minus strong-augmentation": better,
+        "passes in training, of Algorithm 1's": "1.5",
+        "passes an image in use": "1",
+    }
+    assert rows[1:] == [["old", "MAE", open_, open_, better, better, "not measured", "not measured"]]
 
 
 @pytest.mark.parametrize("eaurc, mae", [(OPEN, BETTER), (BETTER, OPEN), (BETTER, WORSE), (BETTER, NOTHING), (WORSE, WORSE)])
 def test_three_of_four_are_no_answer(eaurc, mae):
     first, said, *_ = answer([protocol("prostate", {"new": (eaurc, mae)})])
-    assert first.startswith("No: nothing beats") and "no method beats both in both with 95 % certainty" in said
+    assert first.startswith("No: nothing beats") and " in eAURC and MAE " not in said
+    assert ("certainty: none." in said) == (BETTER not in (eaurc, mae))
 
 
 def test_against_one_rival_alone_is_no_answer():
@@ -46,8 +68,9 @@ def test_against_one_rival_alone_is_no_answer():
 
 
 def test_a_method_that_only_ranks_can_win_in_ranking():
-    _, said, *_ = answer([protocol("prostate", {"many": (BETTER, NOTHING)})])
-    assert "in eAURC alone many (" in said and "no head to train, 16 passes an image in use" in said
+    found = protocol("prostate", {"many": (BETTER, NOTHING)})
+    assert "certainty: in eAURC alone many." in of_protocol(found)
+    assert beating(found)[1][0][4:] == ["-", "-", "none", "16"]
 
 
 def test_not_everywhere_and_what_the_sealed_scanners_say():
@@ -64,15 +87,19 @@ def test_not_everywhere_and_what_the_sealed_scanners_say():
 
 def test_other_shifts_say_nothing_of_a_massive_one():
     heart = protocol("heart", {"new": (BETTER, BETTER)}, shift="moderate", segmenters=3)
-    assert answer([heart]) == ["No protocol with massive shift has been run yet, so the question is open."]
-    assert of_protocol(heart)[0].endswith("Resampling only 3 segmenters gives intervals that are too narrow.")
+    assert answer([heart]) == [
+        "No protocol with massive shift has been run with this profile yet, so here the question is open."
+    ]
+    assert of_protocol(heart).endswith("Resampling only 3 segmenters gives intervals that are too narrow.")
 
 
-def test_what_is_below_a_constant():
-    found = protocol("prostate", {"new": (OPEN, OPEN)})
-    floor = {"method": "new", "against": "constant", "mae": -0.05, "mae_low": -0.06, "mae_high": -0.04}
-    found.differences = pd.concat([found.differences, pd.DataFrame([floor, floor | {"method": "old", "mae_high": 0.1}])])
-    assert "certainly below the MAE of a constant: new." in of_protocol(found)[0]
+@pytest.mark.parametrize("highs, said", [((-0.04, 0.1), "all but old"), ((-0.04, -0.01), "all"), ((0.0, 0.1), "none")])
+def test_who_is_nearer_than_a_constant(highs, said):
+    found = protocol("prostate", {"new": (OPEN, OPEN), "only-ranks": (OPEN, NOTHING)})
+    floor = {"against": "constant", "mae": -0.05, "mae_low": -0.06}
+    rows = [floor | {"method": method, "mae_high": high} for method, high in zip(("new", "old"), highs)]
+    found.differences = pd.concat([found.differences, pd.DataFrame(rows)])
+    assert of_protocol(found).endswith(f"Certainly nearer to the truth than a constant, of 2 that estimate: {said}.")
 
 
 def test_which_words_depend_on_the_rule():
@@ -90,7 +117,7 @@ def test_what_labels_are_worth():
            "coverage_5": "", "mae_50": "0.050", "used_50": "1.000", "coverage_50": "0.920"}  # fmt: skip
     text = labels_said([row, row | {"fewest_labels": "", "mae_5": "0.100", "coverage_50": "0.800"}])
     assert text.startswith(
-        "Labels halve the MAE of new on 1 of 2 (10 to 10 labels) targets; with 50 labels the 90% bound covers"
+        "Labels halve each method's MAE on 1 of 2 targets (10 labels); with 50 labels the 90% bound covers"
     )
     assert (
         "0.860 of held-out people's slices on average (0.800 to 0.920 by method and target), within 3 points on 1 of 2"
@@ -100,3 +127,14 @@ def test_what_labels_are_worth():
         "with 5 labels the MAE is larger than without on 1 of 2, and the correction is refused in 50% of the draws."
     )
     assert labels_said([row | {"quality": "surface_dice"}]) == ""
+
+
+def test_whom_labels_help_is_named_where_methods_differ():
+    empty = dict.fromkeys(("mae_5", "used_5", "coverage_5", "mae_50", "used_50", "coverage_50"), "")
+    helped = {"new": ("5", "20"), "old": ("20", "5"), "other": ("", "50"), "none": ("", "")}
+    rows = [{"method": name, "fewest_labels": k} for name, ks in helped.items() for k in ks]
+    text = labels_said([{"quality": "dice", "mae": "0.200"} | empty | row for row in rows])
+    assert text == (
+        "Labels halve the MAE of 2 of 4 methods on 2 of 2 targets (5 to 20 labels), that of other on 1 of 2 targets "
+        "(50 labels), that of none on 0 of 2 targets; no bound could be measured with 50 labels."
+    )

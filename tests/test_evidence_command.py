@@ -120,7 +120,7 @@ def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
     assert len(pd.read_csv(tmp_path / "labels-needed.csv")) > len(rows) / 2
     high = rows[rows["method"] == "adversarial"]
     assert (high["mae"].astype(float) > 0.2).all() and set(high["fewest_labels"]) == {"5"}  # a shift that labels take away
-    assert "adversarial on 4 of 4 (5 to 5 labels)" in labels_said(rows.to_dict("records"))
+    assert "on 4 of 4 targets (5 labels)" in labels_said(rows.to_dict("records"))
 
 
 # ---- real hearts
@@ -454,7 +454,7 @@ def test_sealed_scanners_say_whose_networks_are_not_here(elsewhere, tmp_path, ca
 def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):
     results = docs.Results(finished / "results")
     block = docs.evidence_blocks.protocol(results, "phantom-prostate-smoke", "../../")
-    assert block.startswith("phantom-prostate-smoke (massive shift; 4 methods, 2 segmenters, 2 pairs of seeds): ")
+    assert block.startswith("phantom-prostate-smoke (massive shift, 2 segmenters, 2 pairs of seeds): of 4 ")
     assert "| Dice | soft-dice | adversarial |" in block and "| Dice | constant | strong-augmentation |" in block
     docs.evidence_blocks.protocol(results, "sealed-prostate-smoke", "../../")
     assert list(results.unshown()) == []

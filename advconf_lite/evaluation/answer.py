@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ RIVALS = ("adversarial", "strong-augmentation")
 ENDPOINTS = ("eaurc", "mae")
 WITHIN = 0.03  # of the level, what a bound's coverage may be off
 NAMES = {"eaurc": "eAURC", "mae": "MAE"}
+BOTH = " and ".join(NAMES.values())
 
 
 @dataclass
@@ -44,14 +46,20 @@ class Compared:
     def tried(self) -> list[str]:
         return [name for name in dict.fromkeys(self.differences["method"]) if name not in (*RIVALS, CONSTANT)]
 
-    def findings(self, method: str, metric: str) -> list[Finding]:
-        """`method` against each rival; none where one of the two only ranks."""
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str], dict[str, float]]:
+        """(method, against) -> what stands in that row of `differences`."""
+        return {(row["method"], row["against"]): row for row in self.differences.to_dict("records")}
+
+    def findings(self, method: str, metric: str, others: Sequence[str] = RIVALS) -> list[Finding]:
+        """`method` against each of the others; none where one of the two only ranks."""
         found = []
-        for row in self.differences[self.differences["method"] == method].itertuples():
-            value, low, high = (getattr(row, metric + end, float("nan")) for end in ("", "_low", "_high"))
-            if row.against in RIVALS and value == value:
+        for other in others:
+            row = self._rows.get((method, other), {})
+            value, low, high = (row.get(metric + end, float("nan")) for end in ("", "_low", "_high"))
+            if value == value:
                 word = word_of(metric, low, high)
-                found.append(Finding(self.name, "dice", method, row.against, metric, value, low, high, word))
+                found.append(Finding(self.name, "dice", method, other, metric, value, low, high, word))
         return found
 
     def beats(self, method: str, *metrics: str) -> bool:
@@ -67,7 +75,7 @@ def answer(protocols: Sequence[Compared], shift: str = "massive") -> list[str]:
     """Sentences: yes or no over all protocols of a kind of shift, then each of them."""
     chosen = [each for each in protocols if each.shift == shift]
     if not chosen:
-        return [f"No protocol with {shift} shift has been run yet, so the question is open."]
+        return [f"No protocol with {shift} shift has been run with this profile yet, so here the question is open."]
     winners = {each.name: each.winners(*ENDPOINTS) for each in chosen}
     everywhere = [name for name in chosen[0].tried if all(name in each for each in winners.values())]
     somewhere = [name for name in dict.fromkeys(sum(winners.values(), [])) if name not in everywhere]
@@ -80,31 +88,41 @@ def answer(protocols: Sequence[Compared], shift: str = "massive") -> list[str]:
         first = f"Not everywhere: {_listed(where)}, of {places}; no method beats {asked} in all of them."
     else:
         first = f"No: nothing beats {asked} ({places})."
-    return [first, *(sentence for each in chosen for sentence in of_protocol(each)), *_sealed(chosen)]
+    return [first, *map(of_protocol, chosen), *_sealed(chosen)]
 
 
-def of_protocol(found: Compared) -> list[str]:
-    """What one protocol says, for any kind of shift."""
-    both, tried = found.winners(*ENDPOINTS), found.tried
-    seeds = found.differences.iloc[0] if len(found.differences) else None
-    if seeds is None or not tried:
-        return [f"{found.name}: nothing to compare."]
-    counts = f"{len(tried)} methods, {int(seeds.segmenters)} segmenters, {int(seeds.pairs_of_seeds)} pairs of seeds"
-    head = f"{found.name} ({found.shift} shift; {counts}):"
-    parts = [f"{name} beats both in both ({_numbers(found, name, *ENDPOINTS)}; {_cost(found, name)})" for name in both]
-    for metric in ENDPOINTS:
-        alone = [name for name in found.winners(metric) if name not in both]
-        if alone:
-            shown = [f"{name} ({_numbers(found, name, metric)}; {_cost(found, name)})" for name in alone]
-            parts.append(f"in {NAMES[metric]} alone {_listed(shown)} beat{'s' if len(alone) == 1 else ''} both")
-    if not both:
-        parts.insert(0, "no method beats both in both with 95 % certainty")
-    below = [name for name in dict.fromkeys(found.differences["method"]) if _below_floor(found, name)]
-    parts.append(f"certainly below the MAE of a constant: {_listed(below) if below else 'none'}")
-    text = f"{head} {'; '.join(parts)}."
+def of_protocol(found: Compared) -> str:
+    """Who beats both rivals, and in what, for any kind of shift; the numbers are in `beating`."""
+    tried = found.tried
+    if not tried:
+        return f"{found.name}: nothing to compare."
+    seeds = found.differences.iloc[0]
+    many = f"{int(seeds.segmenters)} segmenters, {int(seeds.pairs_of_seeds)} pairs of seeds"
+    by = {where: [name for name in tried if _where(found, name) == where] for where in (BOTH, *NAMES.values())}
+    parts = [f"in {where}{'' if where == BOTH else ' alone'} {_listed(names)}" for where, names in by.items() if names]
+    text = (
+        f"{found.name} ({found.shift} shift, {many}): of {len(tried)} methods beside the two, these beat both with 95 % "
+        f"certainty: {'; '.join(parts) or 'none'}."
+    )
+    estimates = [name for name in dict.fromkeys(found.differences["method"]) if found.findings(name, "mae", (CONSTANT,))]
+    above = [name for name in estimates if found.findings(name, "mae", (CONSTANT,))[0].word != BETTER]
+    if estimates:
+        which = "none" if len(above) == len(estimates) else f"all but {_listed(above)}" if above else "all"
+        text += f" Certainly nearer to the truth than a constant, of {len(estimates)} that estimate: {which}."
     if seeds.segmenters < ENOUGH_SEGMENTERS:
         text += f" Resampling only {int(seeds.segmenters)} segmenters gives intervals that are too narrow."
-    return [text]
+    return text
+
+
+def beating(found: Compared) -> tuple[list[str], list[list[str]]]:
+    """Column names, and a row for each method that beats both rivals in something: its differences and its cost."""
+    header = ["method", "beats both in", *(f"{NAMES[m]} minus {other}" for m in ENDPOINTS for other in RIVALS)]
+    header += ["passes in training, of Algorithm 1's", "passes an image in use"]
+    rows = []
+    for name in sorted(filter(lambda name: _where(found, name), found.tried), key=lambda name: -len(_where(found, name))):
+        findings = [found.findings(name, metric, (other,)) for metric in ENDPOINTS for other in RIVALS]
+        rows.append([name, _where(found, name), *(f[0].numbers() if f else "-" for f in findings), *_cost(found, name)])
+    return header, rows
 
 
 def words_by_rule(found: dict[str, Compared]) -> list[dict[str, str]]:
@@ -154,20 +172,16 @@ def _sealed(chosen: Sequence[Compared]) -> list[str]:
     return sentences
 
 
-def _numbers(found: Compared, method: str, *metrics: str) -> str:
-    """Each difference as the interval has it, "eAURC against adversarial -0.012, -0.020 to -0.004, against ..."."""
-    parts = []
-    for metric in metrics:
-        parts.append(NAMES[metric] + "".join(f" against {f.against} {f.numbers()}," for f in found.findings(method, metric)))
-    return " ".join(parts).rstrip(",")
+def _where(found: Compared, method: str) -> str:
+    """ "eAURC and MAE", one of them, or "": in what a method beats both."""
+    return " and ".join(NAMES[metric] for metric in ENDPOINTS if found.beats(method, metric))
 
 
-def _cost(found: Compared, method: str) -> str:
+def _cost(found: Compared, method: str) -> list[str]:
     ours, theirs = found.costs.get(method), found.costs.get(RIVALS[0])
     if not ours or not theirs or not theirs[0]:
-        return "cost not measured"
-    training = f"{ours[0] / theirs[0]:.1f} times Algorithm 1's passes in training" if ours[0] else "no head to train"
-    return f"{training}, {ours[1]:g} pass{'' if ours[1] == 1 else 'es'} an image in use"
+        return ["not measured"] * 2
+    return [f"{ours[0] / theirs[0]:.1f}" if ours[0] else "none", f"{ours[1]:g}"]
 
 
 def labels_said(rows: Sequence[dict[str, str]], level: float = 0.9, quality: str = "dice") -> str:
@@ -181,13 +195,17 @@ def labels_said(rows: Sequence[dict[str, str]], level: float = 0.9, quality: str
     if not rows:
         return ""
     few, many = sorted(int(name.removeprefix("mae_")) for name in rows[0] if name.removeprefix("mae_").isdigit())
-    halved = []
+    halved: dict[str, list[str]] = {}  # how often and with how many labels -> of which methods
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
         ks = sorted(int(row["fewest_labels"]) for row in mine if row["fewest_labels"])
-        shown = f" ({ks[0]} to {ks[-1]} labels)" if ks else ""
-        halved.append(f"{method} on {len(ks)} of {len(mine)}{shown}")
-    parts = [f"Labels halve the MAE of {_listed(halved)} targets"]
+        shown = f" ({' to '.join(map(str, sorted({ks[0], ks[-1]})))} labels)" if ks else ""
+        halved.setdefault(f"{len(ks)} of {len(mine)} targets{shown}", []).append(method)
+    first, *others = sorted(halved, key=lambda shown: -len(halved[shown]))
+    most = (
+        "each method's MAE" if not others else f"the MAE of {len(halved[first])} of {sum(map(len, halved.values()))} methods"
+    )
+    parts = [f"Labels halve {most} on {first}" + "".join(f", that of {_listed(halved[each])} on {each}" for each in others)]
     covered = [float(row[f"coverage_{many}"]) for row in rows if row[f"coverage_{many}"]]
     if covered:
         within = sum(abs(each - level) <= WITHIN + 1e-9 for each in covered)
@@ -207,12 +225,6 @@ def labels_said(rows: Sequence[dict[str, str]], level: float = 0.9, quality: str
             f"refused in {1 - sum(used) / len(used):.0%} of the draws"
         )
     return "; ".join(parts) + "."
-
-
-def _below_floor(found: Compared, method: str) -> bool:
-    rows = found.differences
-    rows = rows[(rows["method"] == method) & (rows["against"] == CONSTANT)]
-    return len(rows) == 1 and word_of("mae", float(rows["mae_low"].iloc[0]), float(rows["mae_high"].iloc[0])) == BETTER
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -47,7 +47,7 @@ def under(predictions: pd.DataFrame, rule: str) -> pd.DataFrame:
         return predictions
     names = class_names(predictions) if rule == PRESENT else [rule]
     true, predicted = (predictions[[f"{kind}_{name}" for name in names]].to_numpy(float) for kind in ("true", "predicted"))
-    there = np.stack([~_lacks(predictions[ABSENT], name) for name in names], 1) & ~np.isnan(true)
+    there = np.stack([~lacks(predictions[ABSENT], name) for name in names], 1) & ~np.isnan(true)
     kept = there.any(1)
     number = there[kept].sum(1)
     of_rule = {
@@ -57,7 +57,7 @@ def under(predictions: pd.DataFrame, rule: str) -> pd.DataFrame:
     return predictions[kept].assign(**of_rule).reset_index(drop=True)
 
 
-def _lacks(absent: pd.Series, name: str) -> np.ndarray:
+def lacks(absent: pd.Series, name: str) -> np.ndarray:
     """(n,), whether each of n cells of the column names this class. There are few different cells."""
     numbers, cells = pd.factorize(absent)
     return np.array([name in cell.split(SEPARATOR) for cell in cells], bool)[numbers]

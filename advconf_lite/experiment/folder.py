@@ -264,7 +264,7 @@ def read_history(path: Path) -> pd.DataFrame:
     try:
         if not path.exists():
             return pd.DataFrame(columns=["stage", "segmenter_seed", "head_seed"])
-        return pd.read_csv(path, float_precision="round_trip")  # for how often it is read and written again, chance decides
+        return pd.read_csv(path, engine="python")  # floats to their last bit, however often they are read and written again
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         reason = " ".join(str(error).split())
         raise BadInput(f"{path} cannot be read as a table ({reason}); delete the folder and run again") from error
