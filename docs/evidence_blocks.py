@@ -33,7 +33,9 @@ def protocol(results, stem: str, up: str) -> str:
         return NOT_YET
     differences = f"{name}-differences.csv"
     rules, said, depending = spoken(name, *frozen(results.files, name))
-    parts = [*filter(None, said), results.made(f"{name}.csv", up)]
+    seen = "Differences of each method to Algorithm 1 and to strong augmentation, with intervals"
+    picture = f"![{seen}]({up}docs/results/{name}.png)"
+    parts = [said[0], picture, *filter(None, said[1:]), results.made(f"{name}.csv", up)]
     parts += [f"Each method minus another ([results/{differences}]({up}results/{differences})):"]
     parts += [results.table(f"{differences} rule={rules[0]} hide=shift,sealed")]
     if rules[1:]:

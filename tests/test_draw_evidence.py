@@ -1,0 +1,59 @@
+"""The figure of a protocol: what is filled, what is bold, and that a stored one is of its table."""
+
+import shutil
+import sys
+
+import pandas as pd
+from matplotlib.colors import to_hex
+from pages import ROOT
+
+from advconf_lite.evaluation.answer import RIVALS, Compared
+from advconf_lite.figures.style import method_cue
+
+sys.path.insert(0, str(ROOT / "docs"))
+import draw_evidence  # noqa: E402
+
+BETTER, OPEN, WORSE, NOTHING = (-0.02, -0.03, -0.01), (-0.01, -0.03, 0.01), (0.02, 0.01, 0.03), (float("nan"),) * 3
+METHODS = {"bad": (WORSE, OPEN), "good": (BETTER, BETTER), "ranks": (OPEN, NOTHING)}  # eAURC, MAE
+
+
+def table():
+    rows = [
+        {"method": method, "against": rival, "segmenters": 5, "pairs_of_seeds": 15}
+        | dict(zip(("eaurc", "eaurc_low", "eaurc_high", "mae", "mae_low", "mae_high"), (*eaurc, *mae)))
+        for method, (eaurc, mae) in METHODS.items()
+        for rival in RIVALS
+    ]
+    return Compared("evidence-made", "massive", False, pd.DataFrame(rows))
+
+
+def test_rows_marks_and_letters():
+    fig = draw_evidence.forest(table())
+    eaurc, mae = fig.axes
+    assert [label.get_text() for label in eaurc.get_yticklabels()] == ["good", "ranks", "bad"]  # best eAURC first
+    assert [label.get_fontweight() for label in eaurc.get_yticklabels()] == ["bold", "normal", "normal"]
+    for ax, filled in ((eaurc, [True, False, True]), (mae, [True, False])):
+        marks = [line for line in ax.lines if line.get_marker() not in ("None", None)]
+        assert [to_hex(line.get_mfc()) != "#ffffff" for line in marks] == [each for each in filled for _ in RIVALS]
+        assert {to_hex(line.get_mec()) for line in marks} == {to_hex(method_cue(rival).colour) for rival in RIVALS}
+    assert [tuple(segment[:, 0]) for line in eaurc.collections for segment in line.get_segments()][:2] == [BETTER[1:]] * 2
+    assert "(left of 0 is better)" in mae.get_xlabel() and "95 % interval" in fig.get_supxlabel()
+
+
+def test_stored_figures_are_of_their_tables():
+    assert draw_evidence.not_of_their_tables(ROOT) == []
+
+
+def test_a_changed_table_is_noticed_and_drawn_once(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    stem = "evidence-sealed-prostate-quick"
+    for end in ("", "-differences", "-history"):
+        shutil.copy(ROOT / "results" / f"{stem}{end}.csv", tmp_path / "results")
+    picture = tmp_path / "docs" / "results" / f"{stem}.png"
+    shutil.copy(ROOT / "docs" / "results" / picture.name, picture)
+    assert draw_evidence.not_of_their_tables(tmp_path) == []
+    path = tmp_path / "results" / f"{stem}-differences.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("-0.0", "-0.1", 1), encoding="utf-8")
+    assert [name for name, *_ in draw_evidence.not_of_their_tables(tmp_path)] == [stem]
+    assert draw_evidence.draw(tmp_path) == [picture] and draw_evidence.draw(tmp_path) == []
