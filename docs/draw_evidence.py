@@ -16,6 +16,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -29,11 +30,11 @@ from advconf_lite.evaluation.answer import ENDPOINTS, NAMES, RIVALS, Compared  #
 from advconf_lite.evaluation.verdict import OPEN  # noqa: E402
 from advconf_lite.figures.style import WIDTH, method_cue, png, styled  # noqa: E402
 
-NOTED = "made of"  # in the PNG: the table's hash
+NOTED = "made of"  # in the PNG: the hash of the table and of this file
 
 
 @styled
-def forest(found: Compared) -> Figure:
+def against_rivals(found: Compared) -> Figure:
     """A panel for each endpoint, a row for each method, in it an interval for each rival; best eAURC at the top.
 
     A mark is filled where the whole interval lies on one side of 0. A method that only ranks has no MAE. The name of a
@@ -54,6 +55,7 @@ def forest(found: Compared) -> Figure:
                     ax.plot(f.difference, place + shift, marker=cue.marker, ms=6.5, mec=cue.colour, mfc=inside, mew=1.3)
         ax.axvline(0, color="0.2", lw=0.9)
         ax.grid(False, axis="y")
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         for place in range(1, len(methods)):
             ax.axhline(place - 0.5, color="0.92", lw=0.7, zorder=0)
         ax.set(xlabel=f"{NAMES[metric]} minus the rival's\n(left of 0 is better)", ylim=(len(methods) - 0.5, -0.5))
@@ -69,11 +71,11 @@ def forest(found: Compared) -> Figure:
 
 
 def hash_of(table: Path) -> str:
-    return hashlib.sha256(table.read_bytes()).hexdigest()
+    return hashlib.sha256(table.read_bytes() + Path(__file__).read_bytes()).hexdigest()
 
 
 def not_of_their_tables(root: Path) -> list[tuple[str, Path, Path]]:
-    """(name, table, picture) of each protocol whose picture is missing or was drawn from another table."""
+    """(name, table, picture) of each protocol that has no picture, or one of another table or drawing."""
     found = []
     for table in sorted((root / "results").glob("evidence-*-differences.csv")):
         name = table.name.removesuffix("-differences.csv")
@@ -93,7 +95,7 @@ def draw(root: Path) -> list[Path]:
         note = PngInfo()
         note.add_text(NOTED, hash_of(table))
         found = evidence_blocks.compared(name, *evidence_blocks.frozen(results.files, name))
-        with Image.open(io.BytesIO(png(forest(found)))) as image:
+        with Image.open(io.BytesIO(png(against_rivals(found)))) as image:
             image.save(picture, pnginfo=note, optimize=True)
         drawn.append(picture)
     return drawn

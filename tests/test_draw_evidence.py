@@ -28,7 +28,7 @@ def table():
 
 
 def test_rows_marks_and_letters():
-    fig = draw_evidence.forest(table())
+    fig = draw_evidence.against_rivals(table())
     eaurc, mae = fig.axes
     assert [label.get_text() for label in eaurc.get_yticklabels()] == ["good", "ranks", "bad"]  # best eAURC first
     assert [label.get_fontweight() for label in eaurc.get_yticklabels()] == ["bold", "normal", "normal"]
