@@ -15,7 +15,7 @@
 # Previous: [05 score agreement](05_score_agreement.ipynb) ·
 # Next: [07 your own images](07_your_own_images.ipynb)
 #
-# **To read:** about 16 minutes; exercises and widgets come on top. **To run:** 65 seconds where the run's folder is
+# **To read:** about 17 minutes; exercises and widgets come on top. **To run:** 65 seconds where the run's folder is
 # filled (measured on 2 cores without a GPU, busy with other work, with 800 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/06_ablations_and_controls.ipynb
@@ -445,6 +445,10 @@ verdict(predictions, against=others or ["plain"], source=source)
 # -0.0393<!--=evidence-phantom-prostate-quick-differences:dice/adversarial+strong/strong-augmentation:mae-->
 # (-0.0735<!--=evidence-phantom-prostate-quick-differences:dice/adversarial+strong/strong-augmentation:mae_low--> to
 # -0.0096<!--=evidence-phantom-prostate-quick-differences:dice/adversarial+strong/strong-augmentation:mae_high-->).
+#
+# Another organ, another order: on the phantom's heart, where the shift is moderate, `strong-augmentation`,
+# `overconfidence` and both methods in the space of appearance put the slices into a certainly better order than
+# `adversarial`, and none of them is told apart from it in MAE; `severity` and `adversarial+strong` are in neither.
 #
 # ## Summary
 #
