@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import subprocess
 import threading
 import time
 import zipfile
@@ -196,6 +197,25 @@ def test_a_freeze_is_a_commit(tmp_path):
     for given, file in ((None, tmp_path / "freeze.txt"), ("main", tmp_path), (None, tmp_path / "gone.txt")):
         with pytest.raises(BadInput, match="no commit|is not there"):
             sealed.frozen_commit(given, file)
+
+
+def test_core_methods_and_phantom_are_frozen_and_what_reads_their_predictions_is_not(tmp_path, monkeypatch):
+    def git(*words):
+        who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+
+    files = [tmp_path / "advconf_lite" / name for name in ("head.py", "methods/new.py", "evaluation/answer.py")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("before\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "freeze")
+    commit = git("rev-parse", "HEAD")
+    monkeypatch.setattr(sealed, "CLONE", tmp_path)
+    for file, changed in zip(files[::-1], ([], ["methods/new.py"], ["head.py", "methods/new.py"])):
+        file.write_text("after\n")
+        assert sealed.changed_since(commit) == [f"advconf_lite/{name}" for name in changed]
 
 
 # ---- the command, with few methods
