@@ -94,7 +94,7 @@ def draw(root: Path) -> list[Path]:
     for name, table, picture in not_of_their_tables(root):
         note = PngInfo()
         note.add_text(NOTED, hash_of(table))
-        found = evidence_blocks.compared(name, *evidence_blocks.frozen(results.files, name))
+        found = evidence_blocks.compared(results.files, name)
         with Image.open(io.BytesIO(png(against_rivals(found)))) as image:
             image.save(picture, pnginfo=note, optimize=True)
         drawn.append(picture)

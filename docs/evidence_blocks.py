@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from advconf_lite.evaluation.answer import Compared, answer, beating, by_rule, labels_said, of_protocol, words_by_rule
 from advconf_lite.evaluation.levels import MEAN
@@ -32,15 +31,18 @@ def protocol(results, stem: str, up: str) -> str:
     if f"{name}.csv" not in results.files:
         return NOT_YET
     differences = f"{name}-differences.csv"
-    rules, said, depending = spoken(name, *frozen(results.files, name))
+    rules = list(dict.fromkeys(row["rule"] for row in results.files[differences]))
+    found = {rule: compared(results.files, name, rule) for rule in rules}
+    first, (header, rows) = found[rules[0]], beating(found[rules[0]])
+    said = [grid(header, rows) if rows else "", by_rule(found)]
     seen = "Differences of each method to Algorithm 1 and to strong augmentation, with intervals"
     picture = f"![{seen}]({up}docs/results/{name}.png)"
-    parts = [said[0], picture, *filter(None, said[1:]), results.made(f"{name}.csv", up)]
+    parts = [of_protocol(first), picture, *filter(None, said), results.made(f"{name}.csv", up)]
     parts += [f"Each method minus another ([results/{differences}]({up}results/{differences})):"]
     parts += [results.table(f"{differences} rule={rules[0]} hide=shift,sealed")]
     if rules[1:]:
         others = [f"{rule}:\n\n{results.table(f'{differences} rule={rule} hide=shift,sealed')}" for rule in rules[1:]]
-        if depending:
+        if depending := words_by_rule(found):
             columns = ["method", "against", "endpoint", *rules]
             table = grid(columns, [[row.get(column, "-") for column in columns] for row in depending])
             parts += ["Words that depend on the rule for absent classes:", table]
@@ -58,37 +60,18 @@ def of_domains(rows: Rows) -> Rows:
     return [row for row in rows if row["domain"] != MEAN]
 
 
-Frozen = tuple[tuple[tuple[str, str], ...], ...]
-
-
-def frozen(files: dict[str, Rows], name: str) -> tuple[Frozen, Frozen]:
-    """Differences and history of a protocol, as a key of what they say: a check of the pages asks for it again and again."""
-    return tuple(tuple(tuple(row.items()) for row in files[f"{name}-{end}.csv"]) for end in ("differences", "history"))
-
-
-@lru_cache(maxsize=64)
-def spoken(name: str, differences: Frozen, history: Frozen) -> tuple[list[str], list[str], list[dict[str, str]]]:
-    """The rules of a protocol, its answer in words and in a table, and the words that depend on a rule."""
-    rules = list(dict.fromkeys(dict(row)["rule"] for row in differences))
-    found = {rule: compared(name, differences, history, rule) for rule in rules}
-    first, (header, rows) = found[rules[0]], beating(found[rules[0]])
-    said = [of_protocol(first), grid(header, rows) if rows else "", by_rule(found)]
-    return rules, said, words_by_rule(found) if rules[1:] else []
-
-
-@lru_cache(maxsize=64)
-def compared(name: str, differences: Frozen, history: Frozen, rule: str = "counted", quality: str = "dice") -> Compared:
+def compared(files: dict[str, Rows], name: str, rule: str = "counted", quality: str = "dice") -> Compared:
     """What `evaluation/answer.py` reads of a protocol."""
     import pandas as pd
 
-    rows = [row for row in map(dict, differences) if (row["quality"], row["rule"]) == (quality, rule)]
+    rows = [row for row in files[f"{name}-differences.csv"] if (row["quality"], row["rule"]) == (quality, rule)]
     table = pd.DataFrame(rows)
     words = ("rule", "quality", "method", "against", "shift", "sealed")
     for column in table.columns.difference(words):
         table[column] = pd.to_numeric(table[column], errors="coerce")
     costs = {
         row["method"]: (float(row["training_passes"] or 0), float(row["passes_in_use"]))
-        for row in map(dict, history)
+        for row in files[f"{name}-history.csv"]
         if row["quality"] == quality
     }
     return Compared(name, rows[0]["shift"], rows[0]["sealed"] == "yes", table, costs)
@@ -99,12 +82,7 @@ def answered(results, request: str) -> str:
     shift, profile = request.split()
     names = [file.removesuffix("-differences.csv") for file in results.files if file.startswith("evidence-")
              and file.endswith(f"-{profile}-differences.csv")]  # fmt: skip
-    return together(shift, tuple((name, *frozen(results.files, name)) for name in names))
-
-
-@lru_cache(maxsize=64)
-def together(shift: str, protocols: tuple[tuple[str, Frozen, Frozen], ...]) -> str:
-    return "\n\n".join(answer([compared(*each) for each in protocols], shift))
+    return "\n\n".join(answer([compared(results.files, name) for name in names], shift))
 
 
 BLOCKS: dict[str, Callable] = {"evidence": protocol, "answer": lambda results, request, up: answered(results, request)}

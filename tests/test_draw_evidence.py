@@ -3,32 +3,21 @@
 import shutil
 import sys
 
-import pandas as pd
+from made_protocols import BETTER, NOTHING, OPEN, WORSE, protocol
 from matplotlib.colors import to_hex
 from pages import ROOT
 
-from advconf_lite.evaluation.answer import RIVALS, Compared
+from advconf_lite.evaluation.answer import RIVALS
 from advconf_lite.figures.style import method_cue
 
 sys.path.insert(0, str(ROOT / "docs"))
 import draw_evidence  # noqa: E402
 
-BETTER, OPEN, WORSE, NOTHING = (-0.02, -0.03, -0.01), (-0.01, -0.03, 0.01), (0.02, 0.01, 0.03), (float("nan"),) * 3
 METHODS = {"bad": (WORSE, OPEN), "good": (BETTER, BETTER), "ranks": (OPEN, NOTHING)}  # eAURC, MAE
 
 
-def table():
-    rows = [
-        {"method": method, "against": rival, "segmenters": 5, "pairs_of_seeds": 15}
-        | dict(zip(("eaurc", "eaurc_low", "eaurc_high", "mae", "mae_low", "mae_high"), (*eaurc, *mae)))
-        for method, (eaurc, mae) in METHODS.items()
-        for rival in RIVALS
-    ]
-    return Compared("evidence-made", "massive", False, pd.DataFrame(rows))
-
-
 def test_rows_marks_and_letters():
-    fig = draw_evidence.against_rivals(table())
+    fig = draw_evidence.against_rivals(protocol("made", METHODS))
     eaurc, mae = fig.axes
     assert [label.get_text() for label in eaurc.get_yticklabels()] == ["good", "ranks", "bad"]  # best eAURC first
     assert [label.get_fontweight() for label in eaurc.get_yticklabels()] == ["bold", "normal", "normal"]

@@ -98,14 +98,16 @@ def of_protocol(found: Compared) -> str:
         return f"{found.name}: nothing to compare."
     seeds = found.differences.iloc[0]
     many = f"{int(seeds.segmenters)} segmenters, {int(seeds.pairs_of_seeds)} pairs of seeds"
-    by = {where: [name for name in tried if _where(found, name) == where] for where in (BOTH, *NAMES.values())}
+    won = {name: _where(found, name) for name in tried}
+    by = {where: [name for name in tried if won[name] == where] for where in (BOTH, *NAMES.values())}
     parts = [f"in {where}{'' if where == BOTH else ' alone'} {_listed(names)}" for where, names in by.items() if names]
     text = (
         f"{found.name} ({found.shift} shift, {many}): of {len(tried)} methods beside the two, these beat both with 95 % "
         f"certainty: {'; '.join(parts) or 'none'}."
     )
-    estimates = [name for name in dict.fromkeys(found.differences["method"]) if found.findings(name, "mae", (CONSTANT,))]
-    above = [name for name in estimates if found.findings(name, "mae", (CONSTANT,))[0].word != BETTER]
+    floor = {name: found.findings(name, "mae", (CONSTANT,)) for name in dict.fromkeys(found.differences["method"])}
+    estimates = [name for name in floor if floor[name]]
+    above = [name for name in estimates if floor[name][0].word != BETTER]
     if estimates:
         which = "none" if len(above) == len(estimates) else f"all but {_listed(above)}" if above else "all"
         text += f" Certainly nearer to the truth than a constant, of {len(estimates)} that estimate: {which}."
@@ -118,10 +120,11 @@ def beating(found: Compared) -> tuple[list[str], list[list[str]]]:
     """Column names, and a row for each method that beats both rivals in something: its differences and its cost."""
     header = ["method", "beats both in", *(f"{NAMES[m]} minus {other}" for m in ENDPOINTS for other in RIVALS)]
     header += ["passes in training, of Algorithm 1's", "passes an image in use"]
+    won = {name: where for name in found.tried if (where := _where(found, name))}
     rows = []
-    for name in sorted(filter(lambda name: _where(found, name), found.tried), key=lambda name: -len(_where(found, name))):
+    for name in sorted(won, key=lambda name: -len(won[name])):
         findings = [found.findings(name, metric, (other,)) for metric in ENDPOINTS for other in RIVALS]
-        rows.append([name, _where(found, name), *(f[0].numbers() if f else "-" for f in findings), *_cost(found, name)])
+        rows.append([name, won[name], *(f[0].numbers() if f else "-" for f in findings), *_cost(found, name)])
     return header, rows
 
 
