@@ -14,7 +14,6 @@ from derived import MAPPED
 from making import newer
 from studies import Study, curve
 
-from advconf_lite.evaluation.labels_needed import smallest_k
 from advconf_lite.evaluation.levels import MEAN, levels_and_differences
 from advconf_lite.evaluation.predictions import CONSTANT
 from advconf_lite.evaluation.rules import COUNTED, rules, under
@@ -27,7 +26,7 @@ from advconf_lite.support.files import write_atomically, write_text
 
 Pairs = list[tuple[int, int]]
 ENDS = ("", "_low", "_high")
-KS, LEVEL = (5, 50), 0.9
+OF_LABELS = ("mae", "bias", "coverage")
 
 
 def joined(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
@@ -101,43 +100,34 @@ def kept_curve(study: Study, pairs: Pairs, repeats: int, resamples: int) -> pd.D
 
 
 def labels_table(studies: Sequence[Study], pairs: Pairs, repeats: int, resamples: int) -> pd.DataFrame:
-    """What labels of a target are worth, per fold: the curve whole goes beside the runs, and a row of it here."""
-    rows = []
+    """What labels of a target are worth, per fold: a row for each number of labels, k = 0 being the score as it is."""
+    tables = []
     for number, study in enumerate(studies, start=1):
         try:
             whole = kept_curve(study, pairs, repeats, resamples)
         except BadInput as error:  # too few people to hold somebody out
             print(f"{study.folder}: {error}")
             continue
-        enough = smallest_k(whole)
-        for row in enough[enough["domain"] != study.source].itertuples():
-            part = whole[
-                (whole["quality"] == row.quality) & (whole["method"] == row.method) & (whole["domain"] == row.domain)
-            ]
-            part = part.set_index("k")
-            line = {"fold": number if len(studies) > 1 else "", "quality": row.quality, "method": row.method,
-                    "domain": row.domain, "mae": _text(row.mae, "{:.3f}"), "fewest_labels": _text(row.k, "{:.0f}"),
-                    "mae_then": _text(row.mae_at_k, "{:.3f}")}  # fmt: skip
-            for k in KS:
-                there = part.loc[k] if k in part.index else pd.Series(dtype=float)
-                for name in ("mae", "used", "worse", "coverage"):
-                    line[f"{name}_{k}"] = _text(there.get(name, np.nan), "{:.3f}")
-            rows.append(line)
-    return with_means(pd.DataFrame(rows))
+        tables.append(whole[whole["domain"] != study.source].assign(fold=str(number) if len(studies) > 1 else ""))
+    if not tables:
+        return pd.DataFrame()
+    table = with_means(pd.concat(tables, ignore_index=True))
+    columns = ["used", "worse", *(name + end for name in OF_LABELS for end in ENDS)]
+    table.loc[table["k"] == 0, ["used", "worse"]] = np.nan
+    for column in columns:
+        form = "{:+.3f}" if column.startswith("bias") else "{:.3f}"
+        table[column] = table[column].map(lambda value, form=form: _text(value, form))
+    return table[["fold", "quality", "method", "domain", "k", *columns]]
 
 
 def with_means(labels: pd.DataFrame) -> pd.DataFrame:
-    """With the mean error over the targets of each quality and method: without labels, with few and with many."""
-    if labels.empty:
-        return labels
-    names = ["mae", *(f"mae_{k}" for k in KS)]
-    numbers = (
-        labels[names].apply(pd.to_numeric).groupby([labels[name] for name in ("fold", "quality", "method")], sort=False)
-    )
-    means = (
-        numbers.mean().where(numbers.count() == numbers.size().to_numpy()[:, None]).map(lambda value: _text(value, "{:.3f}"))
-    )
-    return pd.concat([labels, means.reset_index().assign(domain=MEAN)], ignore_index=True).fillna("")
+    """With the mean error over the targets of each quality, method and k that all of them have."""
+    by = ["fold", "quality", "method"]
+    targets = labels.groupby(by, sort=False)["domain"].nunique()
+    means = labels.groupby([*by, "k"], sort=False)["mae"].agg(["mean", "count"]).reset_index()
+    whole = means["count"].to_numpy() == targets.loc[list(zip(*(means[name] for name in by)))].to_numpy()
+    means = means[whole].rename(columns={"mean": "mae"}).drop(columns="count").assign(domain=MEAN)
+    return pd.concat([labels, means], ignore_index=True)
 
 
 def parts_made(studies: Sequence[Study]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
-"""The figure of each protocol: who beats Algorithm 1 and strong augmentation, and in what.
+"""The figures of each protocol: who beats Algorithm 1 and strong augmentation, and what labels are worth.
 
-    python docs/draw_evidence.py            # after a change of results/evidence-*-differences.csv
+    python docs/draw_evidence.py            # after a change of results/evidence-*-differences.csv or -labels.csv
     python docs/draw_evidence.py --check    # changes nothing; names each figure that is not of its table
 
 Writes docs/results/evidence-*.png, which the pages show. Each notes what it was drawn from, so a check need not draw.
@@ -14,6 +14,7 @@ import io
 import sys
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -27,9 +28,19 @@ import evidence_blocks  # noqa: E402
 from render import Results  # noqa: E402
 
 from advconf_lite.evaluation.answer import ENDPOINTS, NAMES, RIVALS, Compared  # noqa: E402
+from advconf_lite.evaluation.predictions import CONSTANT  # noqa: E402
 from advconf_lite.evaluation.verdict import OPEN  # noqa: E402
+from advconf_lite.figures.calibrating import by_labels  # noqa: E402
 from advconf_lite.figures.style import WIDTH, method_cue, png, styled  # noqa: E402
 
+WORTH = (
+    "adversarial",
+    "strong-augmentation",
+    "soft-dice",
+    "agreement-15",
+    "ensemble-3",
+    CONSTANT,
+)  # more would hide each other
 NOTED = "made of"  # in the PNG: the hash of the table and of this file
 
 
@@ -70,32 +81,43 @@ def against_rivals(found: Compared) -> Figure:
     return fig
 
 
+def worth_of_labels(worth: pd.DataFrame) -> Figure:
+    """MAE against the number of labels, of the methods in `WORTH`."""
+    return by_labels(worth[worth["method"].isin(WORTH)])
+
+
+def picture_of(files: dict, name: str, kind: str) -> Figure:
+    if kind == "labels":
+        return worth_of_labels(evidence_blocks.worth_of(files, name))
+    return against_rivals(evidence_blocks.compared(files, name))
+
+
 def hash_of(table: Path) -> str:
     return hashlib.sha256(table.read_bytes() + Path(__file__).read_bytes()).hexdigest()
 
 
 def not_of_their_tables(root: Path) -> list[tuple[str, Path, Path]]:
-    """(name, table, picture) of each protocol that has no picture, or one of another table or drawing."""
+    """(kind, table, picture) of each table that has no picture, or one of another table or drawing."""
     found = []
-    for table in sorted((root / "results").glob("evidence-*-differences.csv")):
-        name = table.name.removesuffix("-differences.csv")
-        picture = root / "docs" / "results" / f"{name}.png"
-        if picture.exists():
-            with Image.open(picture) as image:
-                if image.info.get(NOTED) == hash_of(table):
-                    continue
-        found.append((name, table, picture))
+    for kind, end in (("differences", ""), ("labels", "-labels")):
+        for table in sorted((root / "results").glob(f"evidence-*-{kind}.csv")):
+            picture = root / "docs" / "results" / f"{table.stem.removesuffix('-' + kind)}{end}.png"
+            if picture.exists():
+                with Image.open(picture) as image:
+                    if image.info.get(NOTED) == hash_of(table):
+                        continue
+            found.append((kind, table, picture))
     return found
 
 
 def draw(root: Path) -> list[Path]:
     """Bring all pictures up to their tables; returns those that were drawn."""
     results, drawn = Results(root / "results"), []
-    for name, table, picture in not_of_their_tables(root):
+    for kind, table, picture in not_of_their_tables(root):
         note = PngInfo()
         note.add_text(NOTED, hash_of(table))
-        found = evidence_blocks.compared(results.files, name)
-        with Image.open(io.BytesIO(png(against_rivals(found)))) as image:
+        fig = picture_of(results.files, table.stem.removesuffix(f"-{kind}"), kind)
+        with Image.open(io.BytesIO(png(fig))) as image:
             image.save(picture, pnginfo=note, optimize=True)
         drawn.append(picture)
     return drawn

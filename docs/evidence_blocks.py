@@ -1,27 +1,24 @@
-"""Blocks of the evidence pages: all tables of a protocol, and the answer that they give, from results/evidence-*.csv."""
+"""Blocks of the evidence pages: a protocol's findings, all its tables, and the answer, from results/evidence-*.csv."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from advconf_lite.evaluation.answer import Compared, answer, beating, by_rule, labels_said, of_protocol, words_by_rule
+import pandas as pd
+
+from advconf_lite.evaluation.answer import Compared, answer, beating, by_rule, of_protocol, words_by_rule
+from advconf_lite.evaluation.labels_worth import as_table, fewest_labels, labels_said
 from advconf_lite.evaluation.levels import MEAN
 from advconf_lite.support.markdown import grid
 
-TABLES = {
-    "": "Each domain",
-    "history": "Costs and history",
-    "labels": "What labels are worth",
-    "seconds": "Seconds of the parts",
-    "scanners": "The scanners that were drawn",
-}
 NOT_YET = "Not run yet."
+HERE = "docs/results"
 
 Rows = list[dict[str, str]]
 
 
 def protocol(results, stem: str, up: str) -> str:
-    """A protocol's answer, how it was made, its differences, and what lies behind them folded away.
+    """What a protocol has found: who beats both rivals, what labels are worth, and where its tables are.
 
     Args:
         results: `render.Results`.
@@ -30,40 +27,66 @@ def protocol(results, stem: str, up: str) -> str:
     name = f"evidence-{stem}"
     if f"{name}.csv" not in results.files:
         return NOT_YET
-    differences = f"{name}-differences.csv"
-    rules = list(dict.fromkeys(row["rule"] for row in results.files[differences]))
-    found = {rule: compared(results.files, name, rule) for rule in rules}
-    first, (header, rows) = found[rules[0]], beating(found[rules[0]])
-    said = [grid(header, rows) if rows else "", by_rule(found)]
+    found = by_rules(results.files, name)
+    first = next(iter(found.values()))
+    header, rows = beating(first)
     seen = "Differences of each method to Algorithm 1 and to strong augmentation, with intervals"
-    picture = f"![{seen}]({up}docs/results/{name}.png)"
-    parts = [of_protocol(first), picture, *filter(None, said), results.made(f"{name}.csv", up)]
-    parts += [f"Each method minus another ([results/{differences}]({up}results/{differences})):"]
-    parts += [results.table(f"{differences} rule={rules[0]} hide=shift,sealed")]
-    if rules[1:]:
-        others = [f"{rule}:\n\n{results.table(f'{differences} rule={rule} hide=shift,sealed')}" for rule in rules[1:]]
-        if depending := words_by_rule(found):
-            columns = ["method", "against", "endpoint", *rules]
-            table = grid(columns, [[row.get(column, "-") for column in columns] for row in depending])
-            parts += ["Words that depend on the rule for absent classes:", table]
-        parts += ["<details><summary>Under other rules for absent classes</summary>", *others, "</details>"]
-    for end, title in TABLES.items():
-        file = f"{name}{'-' + end if end else ''}.csv"
-        if file in results.files:
-            worth = [labels_said(of_domains(results.files[file]))] if end == "labels" else []
-            table = results.table(f"{file}{' hide=rule' if not end and len(rules) == 1 else ''}")
-            parts += [f"<details><summary>{title}</summary>", *worth, table, "</details>"]
+    parts = [of_protocol(first), f"![{seen}]({up}{HERE}/{name}.png)", grid(header, rows) if rows else "", by_rule(found)]
+    parts += [labels_said(worth_of(results.files, name))]
+    parts += [f"[All its tables, and how it was made]({up}{HERE}/tables/{stem}.md)."]
+    return "\n\n".join(filter(None, parts))
+
+
+def tables(results, stem: str, up: str) -> str:
+    """How a protocol was made, and all that lies behind what it has found."""
+    name = f"evidence-{stem}"
+    if f"{name}.csv" not in results.files:
+        return NOT_YET
+    differences, found = f"{name}-differences.csv", by_rules(results.files, name)
+    parts = [results.made(f"{name}.csv", up), "## Each method minus another"]
+    for rule in found:
+        parts += [f"Rule for absent classes: {rule}."] if len(found) > 1 else []
+        parts += [results.table(f"{differences} rule={rule} hide=shift,sealed")]
+    if depending := words_by_rule(found):
+        columns = ["method", "against", "endpoint", *found]
+        parts += ["## What depends on the rule for absent classes"]
+        parts += [grid(columns, [[row.get(column, "-") for column in columns] for row in depending])]
+    parts += ["## Each domain", results.table(f"{name}.csv{' hide=rule' if len(found) == 1 else ''}")]
+    parts += ["## Costs and history", results.table(f"{name}-history.csv")]
+    if f"{name}-labels.csv" in results.files:
+        parts += ["## What labels are worth", *_worth(results, name, up)]
+    parts += ["## Seconds of the parts", results.table(f"{name}-seconds.csv")]
+    if f"{name}-scanners.csv" in results.files:
+        parts += ["## The scanners that were drawn", results.table(f"{name}-scanners.csv")]
     return "\n\n".join(parts)
 
 
-def of_domains(rows: Rows) -> Rows:
-    return [row for row in rows if row["domain"] != MEAN]
+def _worth(results, name: str, up: str) -> list[str]:
+    worth = worth_of(results.files, name)
+    header, rows = fewest_labels(worth)
+    few = "Fewest labels with which the MAE of Dice is below half of that without:"
+    seen = "MAE of Dice against the number of labels, a panel for each target, with intervals"
+    means = "`used`: share of the draws in which the correction was not refused; `worse`: share in which the error grew."
+    return [
+        f"![{seen}]({up}{HERE}/{name}-labels.png)", *([few, grid(header, rows)] if rows else []),
+        f"All of it, on people held out, for k labels; k = 0 is the score as it is. {means}",
+        results.table(f"{name}-labels.csv"),
+    ]  # fmt: skip
+
+
+def by_rules(files: dict[str, Rows], name: str) -> dict[str, Compared]:
+    """Rule for absent classes -> what was found under it; the first is the one that was asked for."""
+    rules = dict.fromkeys(row["rule"] for row in files[f"{name}-differences.csv"])
+    return {rule: compared(files, name, rule) for rule in rules}
+
+
+def worth_of(files: dict[str, Rows], name: str) -> pd.DataFrame:
+    """What `evaluation/labels_worth.py` reads of a protocol: its targets one by one."""
+    return as_table([row for row in files.get(f"{name}-labels.csv", []) if row["domain"] != MEAN])
 
 
 def compared(files: dict[str, Rows], name: str, rule: str = "counted", quality: str = "dice") -> Compared:
     """What `evaluation/answer.py` reads of a protocol."""
-    import pandas as pd
-
     rows = [row for row in files[f"{name}-differences.csv"] if (row["quality"], row["rule"]) == (quality, rule)]
     table = pd.DataFrame(rows)
     words = ("rule", "quality", "method", "against", "shift", "sealed")
@@ -85,4 +108,6 @@ def answered(results, request: str) -> str:
     return "\n\n".join(answer([compared(results.files, name) for name in names], shift))
 
 
-BLOCKS: dict[str, Callable] = {"evidence": protocol, "answer": lambda results, request, up: answered(results, request)}
+BLOCKS: dict[str, Callable] = {
+    "evidence": protocol, "tables": tables, "answer": lambda results, request, up: answered(results, request),
+}  # fmt: skip

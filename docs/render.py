@@ -6,10 +6,10 @@
 A page (README.md, docs/, the Markdown of notebooks/) takes its results from results/*.csv, and more from the code:
 
 * a block, all of it rendered: `<!-- table: FILE.csv column=value hide=a,b -->`, `<!-- made: FILE.csv -->` (how the file
-  was made, from results/provenance.csv), `<!-- evidence: STEM -->` and `<!-- answer: SHIFT PROFILE -->` (all that a protocol
-  has found, and the question's answer: docs/evidence_blocks.py), `<!-- settings -->`, `<!-- profiles -->`,
-  `<!-- methods -->`, `<!-- lessons -->` (each lesson's own `<!-- makes: ... -->`) or `<!-- cards -->` (what each costs;
-  all of these: docs/code_blocks.py), up to `<!-- end -->`;
+  was made, from results/provenance.csv), `<!-- evidence: STEM -->`, `<!-- tables: STEM -->` and
+  `<!-- answer: SHIFT PROFILE -->` (what a protocol has found, all its tables, and the question's answer:
+  docs/evidence_blocks.py), `<!-- settings -->`, `<!-- profiles -->`, `<!-- methods -->`, `<!-- lessons -->` (each lesson's
+  own `<!-- makes: ... -->`) or `<!-- cards -->` (what each costs; all of these: docs/code_blocks.py), up to `<!-- end -->`;
 * in every lesson, its links, its compute card and its set-up cell (advconf_lite/course/opening.py);
 * a number in prose, followed by the cell that it comes from: `0.085<!--=FILE:row/keys:column-->`. The keys are cells of
   one row only, or COLUMN=cell. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as
@@ -40,7 +40,8 @@ import code_blocks  # noqa: E402
 import evidence_blocks  # noqa: E402
 
 BLOCK = re.compile(
-    r"<!-- (table|made|evidence|answer|settings|profiles|methods|lessons|cards)(?:: ([^\n]*?))? -->\n(.*?)<!-- end -->",
+    r"<!-- (table|made|evidence|tables|answer|settings|profiles|methods|lessons|cards)(?:: ([^\n]*?))? -->\n"
+    r"(.*?)<!-- end -->",
     flags=re.S,
 )
 SOURCED = re.compile(r"(?P<shown>[+-]?\d[\d.]*(?:e-?\d+)?)(?P<mark><!--=(?P<size>\|?)(?P<source>[^>|]*)\|?-->)")
@@ -204,7 +205,8 @@ class Page:
                 yield f"{self.place(match.start())}: {error}"
                 continue
             if new != old:
-                files = {"evidence": f"evidence-{request}*.csv", "answer": "evidence-*.csv"}.get(kind)
+                of_all = dict.fromkeys(("evidence", "tables"), f"evidence-{request}*.csv")
+                files = {**of_all, "answer": "evidence-*.csv"}.get(kind)
                 source = f"results/{files or request.split()[0]}" if request else "the code"
                 both = zip(old.splitlines() + [""] * new.count("\n"), new.splitlines() + [""] * old.count("\n"))
                 row, (page, made) = next((n, pair) for n, pair in enumerate(both) if pair[0] != pair[1])

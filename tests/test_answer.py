@@ -9,7 +9,6 @@ from advconf_lite.evaluation.answer import (
     answer,
     beating,
     by_rule,
-    labels_said,
     of_protocol,
     words_by_rule,
 )
@@ -94,31 +93,3 @@ def test_which_words_depend_on_the_rule():
     same = {"counted": rules["counted"], "LV": rules["counted"]}
     assert by_rule(same).endswith("0 of 4 words differ.") and words_by_rule(same) == []
     assert by_rule({"counted": rules["counted"]}) == ""
-
-
-def test_what_labels_are_worth():
-    row = {"quality": "dice", "method": "new", "mae": "0.200", "fewest_labels": "10", "mae_5": "0.210", "used_5": "0.500",
-           "coverage_5": "", "mae_50": "0.050", "used_50": "1.000", "coverage_50": "0.920"}  # fmt: skip
-    text = labels_said([row, row | {"fewest_labels": "", "mae_5": "0.100", "coverage_50": "0.800"}])
-    assert text.startswith(
-        "Labels halve each method's MAE on 1 of 2 targets (10 labels); with 50 labels the 90% bound covers"
-    )
-    assert (
-        "0.860 of held-out people's slices on average (0.800 to 0.920 by method and target), within 3 points on 1 of 2"
-        in text
-    )
-    assert text.endswith(
-        "with 5 labels the MAE is larger than without on 1 of 2, and the correction is refused in 50% of the draws."
-    )
-    assert labels_said([row | {"quality": "surface_dice"}]) == ""
-
-
-def test_whom_labels_help_is_named_where_methods_differ():
-    empty = dict.fromkeys(("mae_5", "used_5", "coverage_5", "mae_50", "used_50", "coverage_50"), "")
-    helped = {"new": ("5", "20"), "old": ("20", "5"), "other": ("", "50"), "none": ("", "")}
-    rows = [{"method": name, "fewest_labels": k} for name, ks in helped.items() for k in ks]
-    text = labels_said([{"quality": "dice", "mae": "0.200"} | empty | row for row in rows])
-    assert text == (
-        "Labels halve the MAE of 2 of 4 methods on 2 of 2 targets (5 to 20 labels), that of other on 1 of 2 targets "
-        "(50 labels), that of none on 0 of 2 targets; no bound could be measured with 50 labels."
-    )

@@ -8,6 +8,7 @@ from matplotlib.colors import to_hex
 from pages import ROOT
 
 from advconf_lite.evaluation.answer import RIVALS
+from advconf_lite.evaluation.labels_worth import as_table
 from advconf_lite.figures.style import method_cue
 
 sys.path.insert(0, str(ROOT / "docs"))
@@ -29,6 +30,19 @@ def test_rows_marks_and_letters():
     assert "(left of 0 is better)" in mae.get_xlabel() and "95 % interval" in fig.get_supxlabel()
 
 
+def test_labels_are_drawn_for_a_few_methods_with_intervals():
+    numbers = {"mae": "0.2", "mae_low": "0.1", "mae_high": "0.3", "used": "0.5", "coverage": ""}
+    rows = [
+        {"fold": "", "quality": "dice", "method": method, "domain": domain, "k": k, **numbers}
+        for method in ("severity", "adversarial", "constant") for domain in "ab" for k in "05"
+    ]  # fmt: skip
+    fig = draw_evidence.worth_of_labels(as_table(rows))
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b"]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["adversarial", "constant"]
+    (segment, *_), *_ = [lines.get_segments() for lines in fig.axes[0].collections]
+    assert segment[:, 1].tolist() == [0.1, 0.3]
+
+
 def test_stored_figures_are_of_their_tables():
     assert draw_evidence.not_of_their_tables(ROOT) == []
 
@@ -37,12 +51,15 @@ def test_a_changed_table_is_noticed_and_drawn_once(tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "docs" / "results").mkdir(parents=True)
     stem = "evidence-sealed-prostate-quick"
-    for end in ("", "-differences", "-history"):
+    ends = {"differences": "", "labels": "-labels"}
+    for end in ("", "-history", *(f"-{kind}" for kind in ends)):
         shutil.copy(ROOT / "results" / f"{stem}{end}.csv", tmp_path / "results")
-    picture = tmp_path / "docs" / "results" / f"{stem}.png"
-    shutil.copy(ROOT / "docs" / "results" / picture.name, picture)
+    pictures = {kind: tmp_path / "docs" / "results" / f"{stem}{end}.png" for kind, end in ends.items()}
+    for picture in pictures.values():
+        shutil.copy(ROOT / "docs" / "results" / picture.name, picture)
     assert draw_evidence.not_of_their_tables(tmp_path) == []
-    path = tmp_path / "results" / f"{stem}-differences.csv"
-    path.write_text(path.read_text(encoding="utf-8").replace("-0.0", "-0.1", 1), encoding="utf-8")
-    assert [name for name, *_ in draw_evidence.not_of_their_tables(tmp_path)] == [stem]
-    assert draw_evidence.draw(tmp_path) == [picture] and draw_evidence.draw(tmp_path) == []
+    for kind, picture in pictures.items():
+        path = tmp_path / "results" / f"{stem}-{kind}.csv"
+        path.write_text(path.read_text(encoding="utf-8").replace("-0.0", "-0.1", 1), encoding="utf-8")
+        assert draw_evidence.not_of_their_tables(tmp_path) == [(kind, path, picture)]
+        assert draw_evidence.draw(tmp_path) == [picture] and draw_evidence.draw(tmp_path) == []

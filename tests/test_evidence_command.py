@@ -28,7 +28,7 @@ from studies import Study
 from teaching import predictions
 
 from advconf_lite.data.slices import read_slice_set
-from advconf_lite.evaluation.answer import labels_said
+from advconf_lite.evaluation.labels_worth import as_table, labels_said
 from advconf_lite.evaluation.levels import MEAN, for_each_head, levels_and_differences
 from advconf_lite.evaluation.paired import compare
 from advconf_lite.evaluation.per_domain import metrics_table
@@ -102,7 +102,7 @@ def test_what_only_ranks_is_mapped_by_a_line_of_the_sources_validation():
     assert flat["predicted_A"].isna().all()  # nothing to fit a line to
 
 
-def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
+def test_the_curve_of_labels_is_kept_whole_for_each_target(tmp_path):
     table = predictions(shift=0.3)
     run = SimpleNamespace(predictions_path=tmp_path / "predictions.csv")
     run.predictions_path.touch()
@@ -112,16 +112,29 @@ def test_the_curve_of_labels_becomes_a_row_for_each_target(tmp_path):
     before = (tmp_path / "labels-needed.csv").stat().st_mtime_ns
     pd.testing.assert_frame_equal(rows, evidence_tables.labels_table([study, study], [(0, 0)], repeats=3, resamples=20))
     assert (tmp_path / "labels-needed.csv").stat().st_mtime_ns == before  # it is read while it is newer
+    whole = pd.read_csv(tmp_path / "labels-needed.csv")
     means, rows = rows[rows["domain"] == MEAN], rows[rows["domain"] != MEAN]
-    assert len(rows) == 2 * 3 * 2 and set(rows["fold"]) == {1, 2}  # folds, methods with the constant, targets
-    assert len(means) == 2 * 3 and set(means["fewest_labels"]) == {""}
+    assert len(rows) == 2 * (whole["domain"] != "t0").sum() and set(rows["fold"]) == {"1", "2"}
+    assert set(rows["k"]) == {0, 5, 10, 20} and set(rows["method"]) == {"plain", "adversarial", "constant"}
+    assert (rows.loc[rows["k"] == 0, "used"] == "").all() and (rows.loc[rows["k"] > 0, "used"] != "").all()
+    assert len(means) == 2 * 3 * 4 and set(means["mae_low"]) == set(means["used"]) == {""}
     for row in means.itertuples():
-        same = rows[(rows["fold"] == row.fold) & (rows["method"] == row.method)]
-        assert float(row.mae_5) == pytest.approx(same["mae_5"].astype(float).mean(), abs=0.0006)
-    assert len(pd.read_csv(tmp_path / "labels-needed.csv")) > len(rows) / 2
-    high = rows[rows["method"] == "adversarial"]
-    assert (high["mae"].astype(float) > 0.2).all() and set(high["fewest_labels"]) == {"5"}  # a shift that labels take away
-    assert "on 4 of 4 targets (5 labels)" in labels_said(rows.to_dict("records"))
+        same = rows[(rows["fold"] == row.fold) & (rows["method"] == row.method) & (rows["k"] == row.k)]
+        assert float(row.mae) == pytest.approx(same["mae"].astype(float).mean(), abs=0.0006)
+    for name in ("mae", "bias"):  # as the curve has it, with its interval, in people's own digits
+        first, same = rows.iloc[1], whole[whole["domain"] != "t0"].iloc[1]
+        for end in ("", "_low", "_high"):
+            assert float(first[name + end]) == pytest.approx(same[name + end], abs=0.0005)
+    high = rows[(rows["method"] == "adversarial") & (rows["k"] == 0)]
+    assert (high["mae"].astype(float) > 0.2).all()  # a shift that labels take away
+    assert "on 4 of 4 targets (5 labels)" in labels_said(as_table(rows.to_dict("records")))
+
+
+def test_a_mean_over_the_targets_needs_all_of_them():
+    rows = [("a", 0, 0.2), ("b", 0, 0.4), ("a", 5, 0.1)]  # b has too few people for 5 labels
+    table = pd.DataFrame(rows, columns=["domain", "k", "mae"]).assign(fold="", quality="dice", method="plain")
+    means = evidence_tables.with_means(table).query("domain == @MEAN")
+    assert means[["k", "mae"]].to_numpy().tolist() == [[0, pytest.approx(0.3)]]
 
 
 # ---- real hearts
@@ -475,12 +488,16 @@ def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):
     results = docs.Results(finished / "results")
     block = docs.evidence_blocks.protocol(results, "phantom-prostate-smoke", "../../")
     assert block.startswith("phantom-prostate-smoke (massive shift, 2 segmenters, 2 pairs of seeds): of 4 ")
-    assert "| Dice | soft-dice | adversarial |" in block and "| Dice | constant | strong-augmentation |" in block
-    docs.evidence_blocks.protocol(results, "sealed-prostate-smoke", "../../")
+    assert block.endswith("](../../docs/results/tables/phantom-prostate-smoke.md).")
+    all_of_it = docs.evidence_blocks.tables(results, "phantom-prostate-smoke", "../../../")
+    assert "| Dice | soft-dice | adversarial |" in all_of_it and "| Dice | constant | strong-augmentation |" in all_of_it
+    assert "## The scanners" not in all_of_it and "## What labels" not in all_of_it  # too few people
+    assert "## The scanners" in docs.evidence_blocks.tables(results, "sealed-prostate-smoke", "../../../")
     assert list(results.unshown()) == []
     text = docs.evidence_blocks.answered(results, "massive smoke")
     assert re.match(r"(Yes|No|Not everywhere): .*phantom-prostate-smoke", text) and "sealed" in text
-    assert docs.evidence_blocks.protocol(results, "acdc-folds-quick", "../../") == "Not run yet."
+    for block in ("evidence", "tables"):
+        assert docs.evidence_blocks.BLOCKS[block](results, "acdc-folds-quick", "../../") == "Not run yet."
 
 
 def test_a_protocol_that_does_not_exist(command):

@@ -9,12 +9,11 @@ from functools import cached_property
 import pandas as pd
 
 from advconf_lite.evaluation.predictions import CONSTANT
-from advconf_lite.evaluation.verdict import BETTER, ENOUGH_SEGMENTERS, UNKNOWN, Finding, word_of
+from advconf_lite.evaluation.verdict import BETTER, ENOUGH_SEGMENTERS, UNKNOWN, Finding, listed, word_of
 
 # Named before the first run: what must be beaten, and in what.
 RIVALS = ("adversarial", "strong-augmentation")
 ENDPOINTS = ("eaurc", "mae")
-WITHIN = 0.03  # of the level, what a bound's coverage may be off
 NAMES = {"eaurc": "eAURC", "mae": "MAE"}
 BOTH = " and ".join(NAMES.values())
 
@@ -80,12 +79,12 @@ def answer(protocols: Sequence[Compared], shift: str = "massive") -> list[str]:
     everywhere = [name for name in chosen[0].tried if all(name in each for each in winners.values())]
     somewhere = [name for name in dict.fromkeys(sum(winners.values(), [])) if name not in everywhere]
     asked = f"both Algorithm 1 and strong augmentation in eAURC and in MAE under {shift} shift"
-    places = _listed(list(winners))
+    places = listed(list(winners))
     if everywhere:
-        first = f"Yes: {_listed(everywhere)} beat{'s' if len(everywhere) == 1 else ''} {asked} ({places})."
+        first = f"Yes: {listed(everywhere)} beat{'s' if len(everywhere) == 1 else ''} {asked} ({places})."
     elif somewhere:
-        where = [f"{name} on {_listed([p for p, won in winners.items() if name in won])}" for name in somewhere]
-        first = f"Not everywhere: {_listed(where)}, of {places}; no method beats {asked} in all of them."
+        where = [f"{name} on {listed([p for p, won in winners.items() if name in won])}" for name in somewhere]
+        first = f"Not everywhere: {listed(where)}, of {places}; no method beats {asked} in all of them."
     else:
         first = f"No: nothing beats {asked} ({places})."
     return [first, *map(of_protocol, chosen), *_sealed(chosen)]
@@ -100,7 +99,7 @@ def of_protocol(found: Compared) -> str:
     many = f"{int(seeds.segmenters)} segmenters, {int(seeds.pairs_of_seeds)} pairs of seeds"
     won = {name: _where(found, name) for name in tried}
     by = {where: [name for name in tried if won[name] == where] for where in (BOTH, *NAMES.values())}
-    parts = [f"in {where}{'' if where == BOTH else ' alone'} {_listed(names)}" for where, names in by.items() if names]
+    parts = [f"in {where}{'' if where == BOTH else ' alone'} {listed(names)}" for where, names in by.items() if names]
     text = (
         f"{found.name} ({found.shift} shift, {many}): of {len(tried)} methods beside the two, these beat both with 95 % "
         f"certainty: {'; '.join(parts) or 'none'}."
@@ -109,7 +108,7 @@ def of_protocol(found: Compared) -> str:
     estimates = [name for name in floor if floor[name]]
     above = [name for name in estimates if floor[name][0].word != BETTER]
     if estimates:
-        which = "none" if len(above) == len(estimates) else f"all but {_listed(above)}" if above else "all"
+        which = "none" if len(above) == len(estimates) else f"all but {listed(above)}" if above else "all"
         text += f" Certainly nearer to the truth than a constant, of {len(estimates)} that estimate: {which}."
     if seeds.segmenters < ENOUGH_SEGMENTERS:
         text += f" Resampling only {int(seeds.segmenters)} segmenters gives intervals that are too narrow."
@@ -169,7 +168,7 @@ def _sealed(chosen: Sequence[Compared]) -> list[str]:
     for each in (each for each in chosen if each.sealed):
         if known:
             words = [f"{name} {'holds' if each.beats(name, *ENDPOINTS) else 'does not hold'}" for name in known]
-            sentences.append(f"On the sealed scanners, run once ({each.name}): {_listed(words)}.")
+            sentences.append(f"On the sealed scanners, run once ({each.name}): {listed(words)}.")
         else:
             sentences.append(f"There was nothing to confirm on the sealed scanners ({each.name}).")
     return sentences
@@ -185,51 +184,3 @@ def _cost(found: Compared, method: str) -> list[str]:
     if not ours or not theirs or not theirs[0]:
         return ["not measured"] * 2
     return [f"{ours[0] / theirs[0]:.1f}" if ours[0] else "none", f"{ours[1]:g}"]
-
-
-def labels_said(rows: Sequence[dict[str, str]], level: float = 0.9, quality: str = "dice") -> str:
-    """What `calibrate --curve` gave on the targets: when labels halve the error, whether the bound holds, whether few harm.
-
-    Args:
-        rows: of results/evidence-*-labels.csv: method, mae, fewest_labels, and for numbers of labels K mae_K, used_K
-            and coverage_K; empty where something could not be measured.
-    """
-    rows = [row for row in rows if row["quality"] == quality]
-    if not rows:
-        return ""
-    few, many = sorted(int(name.removeprefix("mae_")) for name in rows[0] if name.removeprefix("mae_").isdigit())
-    halved: dict[str, list[str]] = {}  # how often and with how many labels -> of which methods
-    for method in dict.fromkeys(row["method"] for row in rows):
-        mine = [row for row in rows if row["method"] == method]
-        ks = sorted(int(row["fewest_labels"]) for row in mine if row["fewest_labels"])
-        shown = f" ({' to '.join(map(str, sorted({ks[0], ks[-1]})))} labels)" if ks else ""
-        halved.setdefault(f"{len(ks)} of {len(mine)} targets{shown}", []).append(method)
-    first, *others = sorted(halved, key=lambda shown: -len(halved[shown]))
-    most = (
-        "each method's MAE" if not others else f"the MAE of {len(halved[first])} of {sum(map(len, halved.values()))} methods"
-    )
-    parts = [f"Labels halve {most} on {first}" + "".join(f", that of {_listed(halved[each])} on {each}" for each in others)]
-    covered = [float(row[f"coverage_{many}"]) for row in rows if row[f"coverage_{many}"]]
-    if covered:
-        within = sum(abs(each - level) <= WITHIN + 1e-9 for each in covered)
-        parts.append(
-            f"with {many} labels the {level:.0%} bound covers {sum(covered) / len(covered):.3f} of held-out people's slices "
-            f"on average ({min(covered):.3f} to {max(covered):.3f} by method and target), within {100 * WITHIN:.0f} points "
-            f"on {within} of {len(covered)}"
-        )
-    else:
-        parts.append(f"no bound could be measured with {many} labels")
-    measured = [row for row in rows if row[f"mae_{few}"] and row["mae"]]
-    worse = [row for row in measured if float(row[f"mae_{few}"]) > float(row["mae"])]
-    used = [float(row[f"used_{few}"]) for row in measured if row[f"used_{few}"]]
-    if measured:
-        parts.append(
-            f"with {few} labels the MAE is larger than without on {len(worse)} of {len(measured)}, and the correction is "
-            f"refused in {1 - sum(used) / len(used):.0%} of the draws"
-        )
-    return "; ".join(parts) + "."
-
-
-def _listed(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

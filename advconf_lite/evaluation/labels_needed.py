@@ -249,10 +249,8 @@ def smallest_k(table: pd.DataFrame, share: float = 0.5) -> pd.DataFrame:
 
     Columns: quality, method, domain, mae (without labels), k, mae_at_k.
     """
-    rows = []
-    for key, part in table.groupby(["quality", "method", "domain"], sort=False):
-        before = float(part.loc[part["k"] == 0, "mae"].iloc[0])
-        enough = part[(part["k"] > 0) & (part["mae"] < share * before)].sort_values("k")
-        k, mae = (int(enough["k"].iloc[0]), float(enough["mae"].iloc[0])) if len(enough) else (np.nan, np.nan)
-        rows.append([*key, before, k, mae])
-    return pd.DataFrame(rows, columns=["quality", "method", "domain", "mae", "k", "mae_at_k"])
+    by = ["quality", "method", "domain"]
+    before = table.loc[table["k"] == 0, [*by, "mae"]]
+    after = table.loc[table["k"] > 0, [*by, "k", "mae"]].rename(columns={"mae": "mae_at_k"}).merge(before, on=by)
+    enough = after[after["mae_at_k"] < share * after["mae"]].sort_values("k").drop_duplicates(by).drop(columns="mae")
+    return table[by].drop_duplicates().merge(before, "left", by).merge(enough, "left", by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,13 +107,11 @@ def sentences(found: Sequence[Finding]) -> list[str]:
     for (dataset, quality, method, against), group in groups.items():
         parts = []
         if told := [f for f in group if f.word in (BETTER, WORSE)]:
-            parts.append(
-                "its predictions " + _listed(f"{WORDS[f.metric][f.word]} ({_title(f)} {f.numbers()})" for f in told)
-            )
+            parts.append("its predictions " + listed(f"{WORDS[f.metric][f.word]} ({_title(f)} {f.numbers()})" for f in told))
         if still := [f for f in group if f.word == OPEN]:
-            parts.append("the two are not told apart by " + _listed(f"{_title(f)} ({f.numbers()})" for f in still))
+            parts.append("the two are not told apart by " + listed(f"{_title(f)} ({f.numbers()})" for f in still))
         if unknown := [f for f in group if f.word == UNKNOWN]:
-            parts.append(f"nothing can be said of {_listed(map(_title, unknown))}, for which there is no interval")
+            parts.append(f"nothing can be said of {listed(map(_title, unknown))}, for which there is no interval")
         text.append(f"On this run ({dataset}, {quality}), {method} compared with {against}: {'; '.join(parts)}.")
     return text
 
@@ -134,7 +132,7 @@ def scope(predictions: pd.DataFrame, source_domain: str | None, methods: Sequenc
         _counted(rows["domain"].nunique(), "target domain"),
         _counted(people, "subject in a domain", "subjects, counted in each domain"),
     ]
-    text = f"Means over the targets and 95 % intervals over subjects and seeds, from {_listed(counts)}."
+    text = f"Means over the targets and 95 % intervals over subjects and seeds, from {listed(counts)}."
     if segmenters <= 1:
         text += " One segmenter seed is no evidence about another segmenter."
     elif segmenters < ENOUGH_SEGMENTERS:
@@ -148,6 +146,7 @@ def _counted(number: int, one: str, several: str | None = None) -> str:
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
-def _listed(names) -> str:
+def listed(names: Iterable[str]) -> str:
+    """ "a, b and c"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

@@ -14,7 +14,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 project, author, copyright = "advconf-lite", "", ""
 extensions = ["myst_nb"]
-include_patterns = ["README.md", "docs/*.md", "docs/results/*.md", "notebooks/*.ipynb", "notebooks/*.md"]
+include_patterns = [
+    "README.md",
+    "docs/*.md",
+    "docs/results/*.md",
+    "docs/results/tables/*.md",
+    "notebooks/*.ipynb",
+    "notebooks/*.md",
+]
 exclude_patterns = ["notebooks/student"]
 root_doc = "README"
 nb_execution_mode = "off"  # what is stored is shown; a test holds it against the lessons
@@ -37,12 +44,14 @@ html_theme_options = {"navigation_with_keys": True}
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 PAGES = [path.stem for path in sorted((ROOT / "docs").glob("*.md"))]
 RESULTS = [path.stem for path in sorted((ROOT / "docs" / "results").glob("*.md"))]
+TABLES = [path.stem for path in sorted((ROOT / "docs" / "results" / "tables").glob("*.md"))]
 CONTENTS = "\n".join(
     f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n"
     for caption, pages in {
         "Lessons": [f"notebooks/{name}" for name in [*LESSONS, "TEACHING"]],
         "Reference": [f"docs/{name}" for name in PAGES],
         "Results": [f"docs/results/{name}" for name in RESULTS],
+        "Tables of the evidence": [f"docs/results/tables/{name}" for name in TABLES],
     }.items()
 )
 
