@@ -16,6 +16,7 @@ from advconf_lite.course.known import known_predictions
 from advconf_lite.data.slices import read_slice_set, write_slice_set
 from advconf_lite.evaluation.labels_needed import labels_needed
 from advconf_lite.evaluation.reliability import held_out_scores, reliability
+from advconf_lite.experiment.calibrate import calibrate as calibrate_run
 from advconf_lite.experiment.decision import Calibration
 from advconf_lite.experiment.run import Run
 from advconf_lite.figures.calibrating import bias_by_domain, by_labels, reliability_diagram
@@ -70,6 +71,25 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
     assert command(*predict, "--calibration", tmp_path / "c.json") == 0
     assert "calibrated score" in pd.read_csv(tmp_path / "s.csv")["reason"].iloc[-1]
 
+    # Without a label, too: agreement becomes what the source expects, a head stays what it is, and a risk decides.
+    bare = ["calibrate", "--run", run.folder, "--out", tmp_path / "c.json", "--risk", 0.99, "--method"]
+    known = run.validation(["agreement-2"], [(0, 0)]).query("domain == 'here' and quality == 'dice'")
+    slope, offset = np.polyfit(known["predicted_score"], known["true_score"], 1)
+    assert slope > 0  # else the line would be level, and the next lines would say nothing
+    for method, line in (("agreement-2", (offset, slope)), ("plain", (0, 1))):
+        capsys.readouterr()
+        assert command(*bare, method) == 0
+        said = capsys.readouterr().out
+        assert "no labelled slices" in said and "labels of at least 9 patients, and these are 0" in said
+        assert command(*predict, "--calibration", tmp_path / "c.json") == 0
+        scores = pd.read_csv(tmp_path / "s.csv")
+        expected = np.clip(line[0] + line[1] * scores["predicted_score"], 0, 1)
+        assert np.allclose(scores["calibrated_score"], expected) and scores["lower_bound"].isna().all()
+        assert scores["reason"].str.contains("no label of here has been seen|nothing is outlined|no threshold").all()
+        assert json.loads((tmp_path / "c.json").read_text())["labels"]["data"] is None
+    with pytest.raises(BadInput, match="no lower bound to decide by; give them, or a mean risk"):
+        calibrate_run(run.folder, None, tmp_path / "c.json", 0.7, "plain")
+
     # Validation is read back, and needs no network then.
     capsys.readouterr()
     assert command("triage", "--run", run.folder, "--risk", 0.5, "--out", tmp_path / "t.csv") == 0
@@ -108,9 +128,8 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
         (["--quality", "volume"], "quality is 'volume'"), (["--domain", "there"], "no domain there; it has here"),
     ):  # fmt: skip
         assert words in refused(capsys, *calibrate, "--method", "plain", *more)
-    assert "calibrate needs a slice set with masks, or to be asked for the curve (--data)" in refused(
-        capsys, "calibrate", "--run", run.folder
-    )
+    nothing = "calibrate needs a slice set with masks, or a risk, or to be asked for the curve (--data)"
+    assert nothing in refused(capsys, "calibrate", "--run", run.folder)
     assert "is no .png" in refused(capsys, *predict, "--sheet", tmp_path / "s.gif")
     assert "give 1 to 48" in refused(capsys, *predict, "--sheet", tmp_path / "s.png", "--sheet-slices", 0)
     assert "table by volume" in refused(capsys, *predict[:-1], tmp_path / "volumes.csv")

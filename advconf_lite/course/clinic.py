@@ -32,7 +32,9 @@ FILES = ("labels-needed.csv", "smallest-k.csv", "reliability.csv")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", dest="run_folder", required=True, type=Path, metavar="runs/NAME", help="a finished run")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="a slice set of the new scanner, with masks")
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="a slice set of the new scanner, with masks; may lack with --risk"
+    )
     parser.add_argument("--out", type=Path, metavar="calibration.json", help="with --curve a folder (runs/NAME/calibration)")
     parser.add_argument("--domain", metavar="NAME", help="of the slice set, if it has several scanners")
     parser.add_argument("--method", metavar="NAME", help="of the run (adversarial; with --curve all)")
@@ -56,9 +58,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     if chosen.curve:
         return _curve(chosen)
-    for name, what in (("data", "a slice set with masks"), ("out", "a file to write")):
-        if getattr(chosen, name) is None:
-            raise BadInput(f"calibrate needs {what}, or to be asked for the curve", argument=name)
+    if chosen.data is None and chosen.risk is None:
+        raise BadInput("calibrate needs a slice set with masks, or a risk, or to be asked for the curve", argument="data")
+    if chosen.out is None:
+        raise BadInput("calibrate needs a file to write, or to be asked for the curve", argument="out")
     from advconf_lite.experiment.calibrate import calibrate
 
     found = calibrate(
@@ -69,7 +72,8 @@ def run(chosen: argparse.Namespace) -> int:
     labels = found["labels"]
     several = f", as one scanner: {', '.join(labels['domains'])}" if len(labels["domains"]) > 1 else ""
     people = len(labels["subjects"])
-    print(f"{labels['k']} labelled slices of {people} patient{'' if people == 1 else 's'}{several}")
+    if chosen.data is not None:
+        print(f"{labels['k']} labelled slices of {people} patient{'' if people == 1 else 's'}{several}")
     if labels["without_label"]:
         print(f"{labels['without_label']} slices without a label are left out: the calibration is for slices with the organ")
     if labels["without_prediction"]:

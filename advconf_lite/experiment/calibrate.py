@@ -23,10 +23,12 @@ from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_text
 from advconf_lite.support.numbers import one_of, within
 
+NO_LABELS = "no labelled slices: calibrated is what the source's validation expects at such a score"
+
 
 def calibrate(
     run_folder: str | Path,
-    data: str | Path,
+    data: str | Path | None,
     out: str | Path,
     accept_from: float,
     method: str = "adversarial",
@@ -44,6 +46,8 @@ def calibrate(
     """Compare a method's scores with labelled slices of a new scanner, and write down what follows for its other slices.
 
     Args:
+        data: None if nobody has outlined anything yet: then the score is what the source's validation expects, such as the
+            Dice for an agreement, there is no bound, and `risk` decides.
         accept_from: a slice whose lower bound reaches it needs no human.
         quality: the run's first by default.
         domain: of the labelled set, the one to use (default: all of it, as one scanner).
@@ -62,20 +66,26 @@ def calibrate(
     check_level(level)
     one_of(kind, "map", FITS)
     one_of(unit, "unit", UNITS)
+    if data is None and risk is None:
+        raise BadInput(
+            "without labelled slices there is no lower bound to decide by; give them, or a mean risk", argument="risk"
+        )
     run = open_run(run_folder, progress)
     one_of(method, "method", run.methods)
     quality = one_of(quality or run.qualities[0], "quality", run.qualities)
     seeds = segmenter_seed, head_seed
     weights = weights_of(run, method, quality, *seeds)
-    parts, empty = labelled_parts(run, data, domain)
+    parts, empty = ({}, 0) if data is None else labelled_parts(run, data, domain)
     known = _rows(run.validation([method], [seeds]), method, quality, seeds)
     source = known[known["domain"] == run.experiment.slices.source_domain]
     if source.empty:
         raise BadInput(f"{method} gives no scores of {quality}; choose another quality", argument="quality")
-    with tempfile.TemporaryDirectory(prefix="advconf-") as folder:
-        path = Path(folder) / "predictions.csv"
-        Elsewhere(run, parts, path, [method]).predicted(*seeds)
-        labels = _rows(read_predictions(path), method, quality, seeds)
+    labels = known[:0]
+    if parts:
+        with tempfile.TemporaryDirectory(prefix="advconf-") as folder:
+            path = Path(folder) / "predictions.csv"
+            Elsewhere(run, parts, path, [method]).predicted(*seeds)
+            labels = _rows(read_predictions(path), method, quality, seeds)
     x, y = (source[column].to_numpy(float) for column in ("predicted_score", "true_score"))
     start = start_from(x, y, bool(source["estimates"].iloc[0]))
     predicted, true = (labels[column].to_numpy(float) for column in ("predicted_score", "true_score"))
@@ -93,7 +103,7 @@ def calibrate(
         "quality": quality,
         "classes": run.experiment.class_names,
         "labels": {
-            "data": Path(data).name,
+            "data": None if data is None else Path(data).name,
             "domains": sorted(set(labels["domain"])),
             "k": int(np.isfinite(predicted).sum()),
             "subjects": sorted(set(people[np.isfinite(predicted)])),
@@ -104,7 +114,7 @@ def calibrate(
         "map": correction.map.as_dict(),
         "used": correction.used,
         "mae": {"without": _number(correction.without), "with": _number(correction.by_map)},
-        "why": correction.sentence,
+        "why": NO_LABELS if data is None else correction.sentence,
         "bound": {
             "level": bound.level,
             "unit": bound.unit,

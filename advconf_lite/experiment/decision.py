@@ -95,6 +95,8 @@ class Calibration:
 
     def _judge(self, score: float, calibrated: float, bound: float, drawn: bool, domain: str) -> tuple[str, str]:
         elsewhere = "" if domain in self.domains else f"; the labels are of {', '.join(self.domains)}, not of {domain}"
+        if not self.domains:
+            elsewhere = f"; no label of {domain} has been seen"
         if not np.isfinite(score):
             return REVIEW, "the networks have no finite answer"
         if not drawn:
