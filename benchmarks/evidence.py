@@ -39,7 +39,7 @@ from pathlib import Path
 import evidence_tables as tables
 import pandas as pd
 from hearts import make_sets
-from making import make_parts, plan
+from making import in_turn, make_parts, plan
 from sealed import CLONE, NUMBER, changed_since, constants, drawn, frozen_commit, sealed_set
 from sealed_study import Sealed
 from studies import Study
@@ -124,7 +124,7 @@ class Job:
         self.frozen: str | None = None
         self.studies = self._sealed(suffix) if protocol.base else self._studies(protocol, self.folder)
         self.log = self.folder / "seconds.csv"
-        self.parts = [part for study in self.studies for part in study.parts()]
+        self.parts = in_turn([study.parts() for study in self.studies])
 
     def _studies(self, protocol: Protocol, folder: Path) -> list[Study]:
         questions = {"dice": self.methods, "surface_dice": known(OF_SURFACES)[0]}

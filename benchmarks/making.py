@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import zip_longest
 from pathlib import Path
 
 import monai
@@ -48,6 +49,11 @@ class Part:
     seconds: Callable[[], float | None] = lambda: None
     needs: Sequence[Part] = ()
     checkpoint: Path | None = None
+
+
+def in_turn(studies: Iterable[Iterable[Part]]) -> list[Part]:
+    """The first part of each study, then the second ones: a pair of seeds says something once all folds have it."""
+    return [part for parts in zip_longest(*studies) for part in parts if part is not None]
 
 
 def make_parts(

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sealed
-from making import Part, make_parts
+from making import Part, in_turn, make_parts
 from pages import docs
 from pairs import KeptPairs
 from studies import Study
@@ -323,6 +323,12 @@ def test_two_processes_make_each_part_once_beside_each_other(tmp_path):
     assert sorted(made) == ["a", "b", "of a, and last"] and made.index("a") < made.index("of a, and last")
     assert sorted(pd.read_csv(tmp_path / "seconds.csv")["part"]) == sorted(made)
     assert not list(tmp_path.glob(".alone*"))
+
+
+def test_a_pair_of_seeds_is_made_in_all_folds_before_the_next_one(tmp_path):
+    folds = [[Part(f"{fold} {n}", "kind", tmp_path, bool, bool) for n in range(size)] for fold, size in (("a", 3), ("b", 2))]
+    assert [part.name for part in in_turn(folds)] == ["a 0", "b 0", "a 1", "b 1", "a 2"]
+    assert in_turn(iter(folds[:1])) == folds[0]
 
 
 def test_who_can_make_nothing_waits_and_says_for_what(tmp_path):
