@@ -50,10 +50,14 @@ def scores(row, rule):
     return tuple(np.mean(of, 1)) if names else None
 
 
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def main(folder):
     groups, wrong = defaultdict(list), []
-    files = (open(f"{folder}/{name}.csv", encoding="utf-8") for name in ("predictions", "metrics"))
-    predicted, rows = (list(csv.DictReader(file)) for file in files)
+    predicted, rows = (read(f"{folder}/{name}.csv") for name in ("predictions", "metrics"))
     wanted = rules(predicted) if "rule" in rows[0] else ["counted"]  # an older version knew no other
     rows = {(*(row[k] for k in KEY), row.setdefault("rule", "counted")): row for row in rows}
     for row in predicted:

@@ -295,7 +295,7 @@ def test_a_stopped_command_goes_on_and_makes_nothing_twice(command, out, capsys,
     assert before.items() <= after.items() and len(after) > len(before)
     log = pd.read_csv(out / "phantom-prostate-smoke" / "seconds.csv")
     assert not log["part"].duplicated().any()
-    rows = list(csv.DictReader(open(out / "results" / "provenance.csv", encoding="utf-8")))
+    rows = list(csv.DictReader((out / "results" / "provenance.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["file"] for row in rows] == ["evidence-phantom-prostate-smoke.csv"]
     assert rows[0]["segmenter_seeds"] == "0 1" and "not-yet" in rows[0]["settings"]
 

@@ -196,7 +196,7 @@ def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
     table = comparison.assign(text=text, metric=comparison["metric"].map(titles))
     order = list(dict.fromkeys(zip(table["quality"], table["method"])))
     table = table.pivot(index=["quality", "method"], columns="metric", values="text").reindex(order)
-    return table.reindex(columns=list(titles.values())).fillna(NOTHING).rename_axis(columns=None)
+    return table.reindex(columns=list(titles.values()), fill_value=NOTHING).fillna(NOTHING).rename_axis(columns=None)
 
 
 def mae_floor(metrics: pd.DataFrame, source_domain: str | None = None) -> pd.DataFrame:
