@@ -26,7 +26,7 @@ from advconf_lite.support.files import write_atomically, write_text
 
 Pairs = list[tuple[int, int]]
 ENDS = ("", "_low", "_high")
-OF_LABELS = ("mae", "bias", "coverage")
+OF_LABELS = {"mae": "{:.3f}", "gain": "{:+.4f}", "bias": "{:+.3f}", "coverage": "{:.3f}"}  # name -> form
 
 
 def joined(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
@@ -112,12 +112,11 @@ def labels_table(studies: Sequence[Study], pairs: Pairs, repeats: int, resamples
     if not tables:
         return pd.DataFrame()
     table = with_means(pd.concat(tables, ignore_index=True))
-    columns = ["used", "worse", *(name + end for name in OF_LABELS for end in ENDS)]
-    table.loc[table["k"] == 0, ["used", "worse"]] = np.nan
-    for column in columns:
-        form = "{:+.3f}" if column.startswith("bias") else "{:.3f}"
+    forms = {"used": "{:.3f}", "worse": "{:.3f}", **{name + end: form for name, form in OF_LABELS.items() for end in ENDS}}
+    table.loc[table["k"] == 0, ["used", "worse", *(f"gain{end}" for end in ENDS)]] = np.nan  # nothing was asked for yet
+    for column, form in forms.items():
         table[column] = table[column].map(lambda value, form=form: _text(value, form))
-    return table[["fold", "quality", "method", "domain", "k", *columns]]
+    return table[["fold", "quality", "method", "domain", "k", *forms]]
 
 
 def with_means(labels: pd.DataFrame) -> pd.DataFrame:

@@ -66,7 +66,8 @@ def _worth(results, name: str, up: str) -> list[str]:
     header, rows = fewest_labels(worth)
     few = "Fewest labels with which the MAE of Dice is below half of that without:"
     seen = "MAE of Dice against the number of labels, a panel for each target, with intervals"
-    means = "`used`: share of the draws in which the correction was not refused; `worse`: share in which the error grew."
+    means = "`used`: share of the draws in which the correction was not refused; `worse`: share in which the error grew; "
+    means += "`gain`: MAE without labels minus with them."
     return [
         f"![{seen}]({up}{HERE}/{name}-labels.png)", *([few, grid(header, rows)] if rows else []),
         f"All of it, on people held out, for k labels; k = 0 is the score as it is. {means}",

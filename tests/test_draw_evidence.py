@@ -31,7 +31,7 @@ def test_rows_marks_and_letters():
 
 
 def test_labels_are_drawn_for_a_few_methods_with_intervals():
-    numbers = {"mae": "0.2", "mae_low": "0.1", "mae_high": "0.3", "used": "0.5", "coverage": ""}
+    numbers = {"mae": "0.2", "mae_low": "0.1", "mae_high": "0.3", "used": "0.5", "coverage": "", "gain": ""}
     rows = [
         {"fold": "", "quality": "dice", "method": method, "domain": domain, "k": k, **numbers}
         for method in ("severity", "adversarial", "constant") for domain in "ab" for k in "05"

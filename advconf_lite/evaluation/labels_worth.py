@@ -18,7 +18,7 @@ def as_table(rows: Rows, quality: str = "dice") -> pd.DataFrame:
     """The curve of one quality as numbers; what could not be measured is NaN, and a fold's domain is one of its own.
 
     Args:
-        rows: fold, quality, method, domain, k, used, and mae, bias and coverage with _low and _high, as text.
+        rows: fold, quality, method, domain, k, used, and mae, gain, bias and coverage with _low and _high, as text.
     """
     table = pd.DataFrame([row for row in rows if row["quality"] == quality])
     for name in table.columns.difference(WORDS):
@@ -72,11 +72,16 @@ def labels_said(table: pd.DataFrame, level: float = 0.9) -> str:
         )
     else:
         parts.append(f"no bound could be measured with {many:.0f} labels")
-    by_k = table.pivot(index=["method", "domain"], columns="k", values="mae")[[0, few]].dropna()
-    if len(by_k):
-        refused = 1 - table.loc[table["k"] == few, "used"].mean()
+    with_few = table[(table["k"] == few) & table["gain"].notna()]
+    if len(with_few):
+        harmed = with_few[with_few["gain"] < 0]
+        by = (
+            f", by at most {-harmed['gain'].min():.4f} (certainly on {(harmed['gain_high'] < 0).sum()})"
+            if len(harmed)
+            else ""
+        )
         parts.append(
-            f"with {few:.0f} labels the MAE is larger than without on {(by_k[few] > by_k[0]).sum()} of {len(by_k)}, and the "
-            f"correction is refused in {refused:.0%} of the draws"
+            f"with {few:.0f} labels the MAE is larger than without on {len(harmed)} of {len(with_few)}{by}, and the "
+            f"correction is refused in {1 - with_few['used'].mean():.0%} of the draws"
         )
     return "; ".join(parts) + "."
