@@ -52,7 +52,9 @@ def tables(results, stem: str, up: str) -> str:
         parts += ["## What depends on the rule for absent classes"]
         parts += [grid(columns, [[row.get(column, "-") for column in columns] for row in depending])]
     parts += ["## Each domain", results.table(f"{name}.csv{' hide=rule' if len(found) == 1 else ''}")]
-    parts += ["## Costs and history", results.table(f"{name}-history.csv")]
+    once = "Seconds a step were measured once, on one thread, beside another busy process; passes are exact. Drops and norm "
+    once += "are medians of the last tenth of the steps: predicted and true drop of the score, and norm of the perturbation."
+    parts += ["## Costs and history", once, results.table(f"{name}-history.csv")]
     if f"{name}-labels.csv" in results.files:
         parts += ["## What labels are worth", *_worth(results, name, up)]
     parts += ["## Seconds of the parts", results.table(f"{name}-seconds.csv")]
@@ -70,7 +72,7 @@ def _worth(results, name: str, up: str) -> list[str]:
     means += "`gain`: MAE without labels minus with them."
     return [
         f"![{seen}]({up}{HERE}/{name}-labels.png)", *([few, grid(header, rows)] if rows else []),
-        f"All of it, on people held out, for k labels; k = 0 is the score as it is. {means}",
+        f"All of it, on people held out, for k labels; k = 0 is the score as it is, or the source's line of it. {means}",
         results.table(f"{name}-labels.csv"),
     ]  # fmt: skip
 

@@ -87,9 +87,15 @@ def test_who_is_nearer_than_a_constant(highs, said):
 
 def test_which_words_depend_on_the_rule():
     rules = {"counted": protocol("heart", {"new": (BETTER, OPEN)}), "present": protocol("heart", {"new": (BETTER, BETTER)})}
-    assert by_rule(rules) == "Under 2 rules for absent classes 2 of 4 words differ."
+    assert (
+        by_rule(rules)
+        == "Under 2 rules for absent classes 2 of 4 verdicts (better, worse, not told apart) are not the same."
+    )
     mae = {"method": "new", "endpoint": "MAE", "counted": "not told apart", "present": "better"}
     assert words_by_rule(rules) == [mae | {"against": against} for against in RIVALS]
     same = {"counted": rules["counted"], "LV": rules["counted"]}
-    assert by_rule(same).endswith("0 of 4 words differ.") and words_by_rule(same) == []
+    assert (
+        by_rule(same).endswith("0 of 4 verdicts (better, worse, not told apart) are not the same.")
+        and words_by_rule(same) == []
+    )
     assert by_rule({"counted": rules["counted"]}) == ""

@@ -32,8 +32,8 @@ def test_what_labels_are_worth():
         in text
     )
     assert text.endswith(
-        "with 5 labels the MAE is larger than without on 1 of 2, by at most 0.0100 (certainly on 0), and the correction is "
-        "refused in 50% of the draws."
+        "with 5 labels the MAE is larger than without on 1 of 2 (method and target), by at most 0.0100 (certainly on "
+        "0), and the correction is refused in 50% of the draws."
     )
     assert labels_said(as_table(rows, "surface_dice")) == "" == labels_said(as_table([]))
     assert as_table(rows)["coverage"].isna().sum() == 6  # empty is not measured, never 0
@@ -58,13 +58,15 @@ def test_whom_labels_help_is_named_where_methods_differ():
     assert labels_said(helped()).startswith(
         "Labels halve the MAE of 2 of 4 methods on 2 of 2 targets (5 to 20 labels), that of other on 1 of 2 targets "
         "(50 labels), that of none on 0 of 2 targets; no bound could be measured with 50 labels; with 5 labels the MAE is "
-        "larger than without on 0 of 8, and the correction is refused"
+        "larger than without on 0 of 8 (method and target), and the correction is refused"
     )
 
 
 def test_labels_that_certainly_harm_are_counted():
     rows = curve("0.200 0.251 0.2 0.2") + curve("0.200 0.249 0.2 0.2", "new", "b")  # intervals: 0.05 to both sides
-    assert "larger than without on 2 of 2, by at most 0.0510 (certainly on 1), and" in labels_said(as_table(rows))
+    assert "larger than without on 2 of 2 (method and target), by at most 0.0510 (certainly on 1), and" in labels_said(
+        as_table(rows)
+    )
 
 
 def test_the_fewest_labels_of_each_method_and_target():

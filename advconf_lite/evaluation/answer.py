@@ -148,7 +148,8 @@ def by_rule(found: dict[str, Compared]) -> str:
     words = _words(found)
     if len(found) < 2 or not words:
         return ""
-    return f"Under {len(found)} rules for absent classes {len(words_by_rule(found))} of {len(words)} words differ."
+    many = f"{len(words_by_rule(found))} of {len(words)}"
+    return f"Under {len(found)} rules for absent classes {many} verdicts (better, worse, not told apart) are not the same."
 
 
 def _words(found: dict[str, Compared]) -> dict[tuple[str, str, str], dict[str, str]]:

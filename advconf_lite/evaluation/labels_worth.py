@@ -80,8 +80,9 @@ def labels_said(table: pd.DataFrame, level: float = 0.9) -> str:
             if len(harmed)
             else ""
         )
+        where = f"{len(harmed)} of {len(with_few)} (method and target)"
         parts.append(
-            f"with {few:.0f} labels the MAE is larger than without on {len(harmed)} of {len(with_few)}{by}, and the "
-            f"correction is refused in {1 - with_few['used'].mean():.0%} of the draws"
+            f"with {few:.0f} labels the MAE is larger than without on {where}{by}, and the correction is refused in "
+            f"{1 - with_few['used'].mean():.0%} of the draws"
         )
     return "; ".join(parts) + "."
