@@ -324,6 +324,9 @@ verdict(predictions, against, "adversarial", source)
 # head of `strong-augmentation` it is less clear: on these six the MAE of `ensemble-3` is not told apart from it. A line
 # is only as good as what it was fitted to, and that was the source.
 #
+# On real hearts, scanners of other makers and motion ([all of it](../docs/results/real.md)), both, mapped, had a lower
+# MAE than every head that was tried, and as low as each other.
+#
 # The same line for your own images: `python -m advconf_lite calibrate --run RUN --method agreement-15 --risk 0.1 --out
 # calibration.json` writes it down without a label, and `predict --calibration calibration.json` gives each new image a
 # Dice by it, and a decision.
