@@ -74,6 +74,8 @@ def test_other_shifts_say_nothing_of_a_massive_one():
         "No protocol with massive shift has been run with this profile yet, so here the question is open."
     ]
     assert of_protocol(heart).endswith("Resampling only 3 segmenters gives intervals that are too narrow.")
+    one = of_protocol(protocol("one", {"new": (BETTER, OPEN)}, segmenters=1))
+    assert "(massive shift, 1 segmenter, 15 pairs of seeds)" in one and "Resampling only 1 segmenter gives" in one
 
 
 @pytest.mark.parametrize("highs, said", [((-0.04, 0.1), "all but old"), ((-0.04, -0.01), "all"), ((0.0, 0.1), "none")])

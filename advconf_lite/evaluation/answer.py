@@ -9,7 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from advconf_lite.evaluation.predictions import CONSTANT
-from advconf_lite.evaluation.verdict import BETTER, ENOUGH_SEGMENTERS, UNKNOWN, Finding, listed, word_of
+from advconf_lite.evaluation.verdict import BETTER, ENOUGH_SEGMENTERS, UNKNOWN, Finding, counted, listed, word_of
 
 # Named before the first run: what must be beaten, and in what.
 RIVALS = ("adversarial", "strong-augmentation")
@@ -96,7 +96,8 @@ def of_protocol(found: Compared) -> str:
     if not tried:
         return f"{found.name}: nothing to compare."
     seeds = found.differences.iloc[0]
-    many = f"{int(seeds.segmenters)} segmenters, {int(seeds.pairs_of_seeds)} pairs of seeds"
+    networks = counted(int(seeds.segmenters), "segmenter")
+    many = f"{networks}, {counted(int(seeds.pairs_of_seeds), 'pair')} of seeds"
     won = {name: _where(found, name) for name in tried}
     by = {where: [name for name in tried if won[name] == where] for where in (BOTH, *NAMES.values())}
     parts = [f"in {where}{'' if where == BOTH else ' alone'} {listed(names)}" for where, names in by.items() if names]
@@ -111,7 +112,7 @@ def of_protocol(found: Compared) -> str:
         which = "none" if len(above) == len(estimates) else f"all but {listed(above)}" if above else "all"
         text += f" Certainly nearer to the truth than a constant, of {len(estimates)} that estimate: {which}."
     if seeds.segmenters < ENOUGH_SEGMENTERS:
-        text += f" Resampling only {int(seeds.segmenters)} segmenters gives intervals that are too narrow."
+        text += f" Resampling only {networks} gives intervals that are too narrow."
     return text
 
 

@@ -127,10 +127,10 @@ def scope(predictions: pd.DataFrame, source_domain: str | None, methods: Sequenc
     pairs = list(shared[shared == len(set(methods))].index)
     segmenters, people = len({pair[0] for pair in pairs}), len(rows[["dataset", "domain", "subject"]].drop_duplicates())
     counts = [
-        _counted(segmenters, "segmenter seed"),
-        _counted(len(pairs), "pair of seeds", "pairs of seeds"),
-        _counted(rows["domain"].nunique(), "target domain"),
-        _counted(people, "subject in a domain", "subjects, counted in each domain"),
+        counted(segmenters, "segmenter seed"),
+        counted(len(pairs), "pair of seeds", "pairs of seeds"),
+        counted(rows["domain"].nunique(), "target domain"),
+        counted(people, "subject in a domain", "subjects, counted in each domain"),
     ]
     text = f"Means over the targets and 95 % intervals over subjects and seeds, from {listed(counts)}."
     if segmenters <= 1:
@@ -142,7 +142,7 @@ def scope(predictions: pd.DataFrame, source_domain: str | None, methods: Sequenc
     return text
 
 
-def _counted(number: int, one: str, several: str | None = None) -> str:
+def counted(number: int, one: str, several: str | None = None) -> str:
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
