@@ -87,6 +87,7 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
         assert np.allclose(scores["calibrated_score"], expected) and scores["lower_bound"].isna().all()
         assert scores["reason"].str.contains("no label of here has been seen|nothing is outlined|no threshold").all()
         assert json.loads((tmp_path / "c.json").read_text())["labels"]["data"] is None
+    assert "no labelled set that it could be of (--domain)" in refused(capsys, *bare, "plain", "--domain", "here")
     with pytest.raises(BadInput, match="no lower bound to decide by; give them, or a mean risk"):
         calibrate_run(run.folder, None, tmp_path / "c.json", 0.7, "plain")
 

@@ -70,6 +70,8 @@ def calibrate(
         raise BadInput(
             "without labelled slices there is no lower bound to decide by; give them, or a mean risk", argument="risk"
         )
+    if data is None and domain is not None:
+        raise BadInput(f"domain is {domain!r}, and there is no labelled set that it could be of", argument="domain")
     run = open_run(run_folder, progress)
     one_of(method, "method", run.methods)
     quality = one_of(quality or run.qualities[0], "quality", run.qualities)
