@@ -52,8 +52,10 @@ def tables(results, stem: str, up: str) -> str:
         parts += ["## What depends on the rule for absent classes"]
         parts += [grid(columns, [[row.get(column, "-") for column in columns] for row in depending])]
     parts += ["## Each domain", results.table(f"{name}.csv{' hide=rule' if len(found) == 1 else ''}")]
-    once = "Seconds a step were measured once, on one thread, beside another busy process; passes are exact. Drops and norm "
-    once += "are medians of the last tenth of the steps: predicted and true drop of the score, and norm of the perturbation."
+    once = (
+        "Seconds a step were measured once, before the first part; passes are exact. Drops and norm are medians of the last "
+    )
+    once += "tenth of the steps: predicted and true drop of the score, and norm of the perturbation."
     parts += ["## Costs and history", once, results.table(f"{name}-history.csv")]
     if f"{name}-labels.csv" in results.files:
         parts += ["## What labels are worth", *_worth(results, name, up)]

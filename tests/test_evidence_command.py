@@ -121,7 +121,7 @@ def test_the_curve_of_labels_is_kept_whole_for_each_target(tmp_path):
     for row in means.itertuples():
         same = rows[(rows["fold"] == row.fold) & (rows["method"] == row.method) & (rows["k"] == row.k)]
         assert float(row.mae) == pytest.approx(same["mae"].astype(float).mean(), abs=0.0006)
-    for name in ("mae", "gain", "bias"):  # as the curve has it, with its interval, in people's own digits
+    for name in ("mae", "gain", "bias"):  # as the curve has it, with its interval, in fewer digits
         first, same = rows.iloc[1], whole[whole["domain"] != "t0"].iloc[1]
         for end in ("", "_low", "_high"):
             assert float(first[name + end]) == pytest.approx(same[name + end], abs=0.0005)

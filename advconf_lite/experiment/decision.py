@@ -94,9 +94,11 @@ class Calibration:
         return table.sort_values(order, kind="stable", na_position="first").reset_index(drop=True)
 
     def _judge(self, score: float, calibrated: float, bound: float, drawn: bool, domain: str) -> tuple[str, str]:
-        elsewhere = "" if domain in self.domains else f"; the labels are of {', '.join(self.domains)}, not of {domain}"
+        elsewhere = ""
         if not self.domains:
             elsewhere = f"; no label of {domain} has been seen"
+        elif domain not in self.domains:
+            elsewhere = f"; the labels are of {', '.join(self.domains)}, not of {domain}"
         if not np.isfinite(score):
             return REVIEW, "the networks have no finite answer"
         if not drawn:
