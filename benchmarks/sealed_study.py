@@ -26,6 +26,7 @@ class Sealed(Study):
         path = folder / "predictions.csv"
         self.runs = {q: Elsewhere(run, self.targets, path, study.questions[q]) for q, run in study.runs.items()}
         self.run = next(iter(self.runs.values()))
+        self.sampler = study.sampler and Elsewhere(study.sampler, self.targets, path, study.sampler.methods)
         made_with = {"data": study.run.data, "profile": study.run.profile.as_dict(), "freeze": commit}
         self.kept = kept and KeptPairs(kept, study.folder.name, made_with)
 
@@ -33,10 +34,9 @@ class Sealed(Study):
     def costs(self) -> pd.DataFrame:
         return self.base.costs
 
-    def is_scored(self, pair: Pair, quality: str | None = None) -> bool:
+    def is_scored(self, pair: Pair) -> bool:
         there = self.keys(self.run.predictions_path)
-        qualities = self.runs if quality is None else [quality]
-        wanted = [(q, name) for q in qualities for name, _ in scored(self.questions[q], [q])]
+        wanted = [(q, name) for q, names in self.questions.items() for name, _ in scored(names, [q])]
         return all((*key, *pair, domain) in there for key in wanted for domain in self.targets)
 
     @property
@@ -53,15 +53,11 @@ class Sealed(Study):
         """Predictions of the pairs that the study has finished and whose networks are there."""
         lacking = {*self.elsewhere, *self.without_networks}
         for pair in (pair for pair in self.base.finished if pair not in lacking):
-            needs: list[Part] = []
-            for quality in self.runs:  # one after the other, for a run does the two by one process at a time
-                needs = [self._scores(quality, pair, needs)]
-                yield needs[0]
+            yield self._scores(pair)
 
-    def _scores(self, quality: str, pair: Pair, needs: Sequence[Part]) -> Part:
-        view, name = self.runs[quality], f"predictions of {quality}"
-        return Part(f"{name}, seeds {pair[0]} {pair[1]}", name, self.folder, lambda: self.is_scored(pair, quality),
-                    lambda: view.predicted(*pair), needs=needs)  # fmt: skip
+    def _scores(self, pair: Pair) -> Part:
+        return Part("predictions, seeds {} {}".format(*pair), "predictions", self.folder, lambda: self.is_scored(pair),
+                    lambda: self._predict(pair))  # fmt: skip
 
     def predictions(self, pairs: Sequence[Pair]) -> pd.DataFrame:
         source = self.base.predictions(pairs)

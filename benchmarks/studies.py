@@ -54,7 +54,9 @@ class Study:
         self.pairs = [(s, h) for h in range(seeds[1]) for s in range(seeds[0])]
         self._held: dict[Path, tuple[int, set[tuple]]] = {}
         self.run, *others = self.runs.values()
-        for other in others:  # they share the images
+        shared = [m.name for m in sampled_methods(self.run.methods) if others and all(m.name in o.methods for o in others)]
+        self.sampler = Run(folder, data, profile, list(questions), shared, progress=progress) if shared else None
+        for other in filter(None, [*others, self.sampler]):  # they share the images
             other.__dict__["experiment"] = self.run.experiment
         self.kept = kept and KeptPairs(kept, folder.name, {"data": data, "profile": profile.as_dict()})
 
@@ -111,12 +113,12 @@ class Study:
 
         return [pair for pair in self.kept.there() if pair in self.pairs and whole(pair)] if self.kept else []
 
-    def is_scored(self, pair: Pair, quality: str | None = None) -> bool:
+    def is_scored(self, pair: Pair) -> bool:
         """Whether all methods' predictions for all domains, and for validation, are in the run's folder."""
         there, run = self.keys(self.run.predictions_path), self.run
         known = self.keys(run.validation_path)
-        for q in self.runs if quality is None else [quality]:
-            for name, _ in scored(self.questions[q], [q]):
+        for q, names in self.questions.items():
+            for name, _ in scored(names, [q]):
                 key = (q, name, *pair)
                 if not all((*key, domain) in there for domain in run.experiment.evaluated()):
                     return False
@@ -144,10 +146,8 @@ class Study:
                 needs = [self._heads(quality, pair, needs)]
                 yield needs[0]
             needs += [segmenters[seed] for seed in judges]
-            for quality in self.runs:
-                needs = [self._predictions(quality, pair, needs)]
-                yield needs[0]
-            made += needs
+            made.append(self._predictions(pair, needs))
+            yield made[-1]
         if not made:
             return
         path, of = self.folder / "metrics.csv", self.run.predictions_path
@@ -182,26 +182,33 @@ class Study:
             run.checkpoint_path(f"heads-s{pair[0]}-h{pair[1]}"),
         )
 
-    def _predictions(self, quality: str, pair: Pair, needs: Sequence[Part]) -> Part:
-        run, names = self.runs[quality], self.questions[quality]
-
+    def _predictions(self, pair: Pair, needs: Sequence[Part]) -> Part:
         def make() -> None:
-            if head_methods(names):
-                run.predict_heads(*pair)
-            run.predict_agreement(*pair)
-            run.validation(names, [pair])
+            self._predict(pair)
+            if self.sampler:
+                self.sampler.validation(self.sampler.methods, [pair])
+            for run in self.runs.values():
+                run.validation(run.methods, [pair])
 
         def seconds() -> float:
-            e = run.experiment
+            e = self.run.experiment
             images = sum(map(len, [*e.evaluated().values(), e.val, *e.validation.values()]))
-            each = 3 * self._seconds("scoring")  # heads, passes, and the masks that samples are beside
-            if sampled_methods(names):
-                each += self._seconds("sampling", quality)
-            return images * each
+            sampling = [self._seconds("sampling", q) for q, run in self.runs.items() if sampled_methods(run.methods)]
+            each = 3 * len(self.runs) * self._seconds("scoring")  # heads, passes, and the masks that samples are beside
+            return images * (each + (max(sampling) if self.sampler else sum(sampling)))
 
-        name = f"predictions of {quality}"
-        return Part(f"{name}, seeds {pair[0]} {pair[1]}", name, self.folder, lambda: self.is_scored(pair, quality), make,
+        return Part("predictions, seeds {} {}".format(*pair), "predictions", self.folder, lambda: self.is_scored(pair), make,
                     seconds, needs)  # fmt: skip
+
+    def _predict(self, pair: Pair) -> None:
+        """Scores by all methods; samples that every question wants are drawn once, for a sample is the same for each."""
+        for run in self.runs.values():
+            if head_methods(run.methods):
+                run.predict_heads(*pair)
+        if self.sampler:
+            self.sampler.predict_samples(*pair)
+        for run in self.runs.values():
+            run.predict_agreement(*pair)
 
     # ---- what the tables read
 

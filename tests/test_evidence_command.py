@@ -24,6 +24,7 @@ import sealed
 from making import Part, in_turn, make_parts
 from pages import docs
 from pairs import KeptPairs
+from sealed_study import Sealed
 from studies import Study
 from teaching import predictions
 
@@ -36,6 +37,7 @@ from advconf_lite.evaluation.predictions import constant_predictions, read_predi
 from advconf_lite.experiment.heads import own_profile
 from advconf_lite.experiment.networks import new_segmenter
 from advconf_lite.experiment.run import open_run
+from advconf_lite.methods import sampled
 from advconf_lite.methods.registry import find_method, head_methods, known_names
 from advconf_lite.phantom.scanner_tables import RANGES
 from advconf_lite.support.alone import alone_in
@@ -234,6 +236,7 @@ def test_core_methods_and_phantom_are_frozen_and_what_reads_their_predictions_is
 # ---- the command, with few methods
 
 FEW = ("adversarial", "random-direction", "strong-augmentation", "soft-dice", "agreement-2", "not-yet")
+OF_SURFACES = ("adversarial", "agreement-2")
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +249,7 @@ def command(out):
     few = ["--profile", "smoke", "--resamples", "20", "--repeats", "2", "--out", str(out)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evidence, "METHODS", FEW)
-        patch.setattr(evidence, "OF_SURFACES", ("adversarial",))
+        patch.setattr(evidence, "OF_SURFACES", OF_SURFACES)
         patch.setattr(evidence.Protocol, "seeds_of", lambda self, profile: (2, 1))
         patch.setattr(sealed, "_git", lambda *words: None)  # as where there is no clone, which would not know the commit
         yield lambda *arguments: evidence.main([*arguments, *few])
@@ -350,12 +353,40 @@ def test_who_can_make_nothing_waits_and_says_for_what(tmp_path):
     assert made == [1] and len(said) == 1 and "waiting for the only one" in said[0]
 
 
+@pytest.mark.parametrize("kind", ["virtual", "sealed"])
+def test_samples_are_drawn_once_for_all_questions_and_are_those_of_each_alone(finished, tmp_path, monkeypatch, kind):
+    folder, drawn = tmp_path / "phantom-prostate", []
+    shutil.copytree(finished / "phantom-prostate-smoke" / "phantom-prostate", folder)
+    for name in ("predictions.csv", "validation.csv"):
+        (folder / name).unlink()
+    again = open_run(folder, progress=False)
+    questions = {"dice": list(FEW[:-1]), "surface_dice": list(OF_SURFACES)}
+    study = Study(folder, again.data, again.profile, questions, (2, 1), False)
+    if kind == "sealed":
+        data = finished / "sealed-prostate-smoke" / "data"
+        study = Sealed(tmp_path / "sealed", study, data, None, COMMIT)
+        (tmp_path / "sealed").mkdir()
+    draw = sampled.monte_carlo
+    monkeypatch.setattr(sampled, "monte_carlo", lambda *given, **named: drawn.append(0) or draw(*given, **named))
+    study._predict((0, 0))
+    parts = study.run.experiment.evaluated().values()
+    assert len(drawn) == sum(-(-len(part) // 64) for part in parts)
+    together = read_predictions(study.run.predictions_path)
+    study.run.predictions_path.unlink()
+    for quality, run in study.runs.items():
+        alone = run.predict_samples(0, 0)
+        rows = together[(together["quality"] == quality) & (together["method"] == "agreement-2")]
+        assert np.array_equal(alone["predicted_score"], rows["predicted_score"])
+        assert rows["predicted_score"].nunique() > 1
+
+
 def test_the_history_has_a_row_for_each_method(finished):
     table = pd.read_csv(finished / "results" / "evidence-phantom-prostate-smoke-history.csv").set_index(
         ["quality", "method"]
     )
     names = [*FEW[:-1], "agreement-2 mapped"]
-    assert list(table.index) == [*(("dice", name) for name in names), ("surface_dice", "adversarial")]
+    of_surfaces = [("surface_dice", name) for name in (*OF_SURFACES, "agreement-2 mapped")]
+    assert list(table.index) == [*(("dice", name) for name in names), *of_surfaces]
     steps = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "history.csv")
     steps = steps[(steps["quality"] == "dice") & (steps["method"] == "adversarial")]
     assert len(steps) < 2 * 20  # so that a tenth of a pair's steps is the last one alone
