@@ -1,6 +1,7 @@
 """Tables, timings and figures of lesson 06, against cases that can be reckoned by hand."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from advconf_lite.evaluation.per_domain import METRIC_COLUMNS
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
 from advconf_lite.evaluation.text import NOTHING, comparison_table, domain_table, mae_floor
 from advconf_lite.experiment.run import Run
+from advconf_lite.experiment.seen import seen_scores
 from advconf_lite.figures.controls import BETTER, NO_INTERVAL, OPEN, WORSE, forest
 from advconf_lite.figures.training import training_scores
 from advconf_lite.support.errors import BadInput
@@ -192,6 +194,22 @@ class TestFromARun:
         with np.load(run.seen_path("random-direction", "dice", 0, 1)) as file:
             assert seen["random-direction"][-5:].tolist() == file["perturbed"][-5:].tolist()
         assert len(seen["clean"]) > len(seen["adversarial"]) == len(seen["random-direction"])  # the warm-up is clean
+
+    def test_scores_seen_that_are_not_there_are_left_out_and_said(self, run, tmp_path, capsys):
+        fewer = Run(tmp_path / "r", run.data, "smoke", "dice", run.methods, progress=False)
+        with pytest.raises(BadInput, match="r does not hold what heads of adversarial, random-direction saw in"):
+            seen_by(fewer, ["adversarial", "random-direction"], "dice", [(0, 0)])
+        path = fewer.seen_path("adversarial", "dice", 0, 0)
+        shutil.copyfile(run.seen_path("adversarial", "dice", 0, 0), path)
+        capsys.readouterr()
+        seen = seen_by(fewer, ["adversarial", "random-direction"], "dice", [(0, 0), (0, 1)])
+        assert list(seen) == ["clean", "adversarial"]
+        said = f"{fewer.folder} holds what was seen in training for adversarial alone, with seeds 0 and 0\n"
+        assert capsys.readouterr().out == said
+        with np.load(path) as file:
+            assert seen["clean"].tolist() == file["clean"].tolist()
+        with pytest.raises(BadInput, match="seen-random-direction-dice-s0-h0.npz does not exist"):
+            seen_scores(fewer, "random-direction", "dice", [(0, 0)])
 
     def test_table_1(self, run):
         table = timings.table1(run, run.segmenter(0), samples=(2,), batch=2, seconds=0)

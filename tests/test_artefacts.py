@@ -202,7 +202,7 @@ def test_a_making_that_was_stopped_ends_in_the_same_files(made, tmp_path, monkey
         ({"data": "data/mine"}, "of data/mine nothing ships"),
         ({"profile": "quick"}, "of profile smoke, not quick"),
         ({"quality": "surface_dice"}, "no quality surface_dice ships; what does: dice"),
-        ({"methods": "plain agreement-7"}, "no method agreement-7 ships; what does: plain, adversarial"),
+        ({"methods": "agreement-7 severity"}, "no method agreement-7 ships; what does: plain, adversarial"),
         ({"use": "download"}, "parameter use is 'download'"),
     ],
 )
@@ -210,6 +210,15 @@ def test_what_does_not_ship_is_said_in_a_sentence_with_the_way_out(clone, option
     with pytest.raises(BadInput, match=words) as caught:
         shipped(**options)
     assert "train" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_methods_that_do_not_ship_are_left_out_and_said(clone, capsys):
+    run = shipped(methods="agreement-7 plain severity agreement-2")
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == 'Left out, for they do not ship: agreement-7, severity; with use = "train" they are trained'
+    assert run.methods == ["plain", "agreement-2"] and set(run.predict_heads()["method"]) == {"plain"}
+    with pytest.raises(BadInput, match="method 'plane' is unknown"):  # a slip of the pen is none of them
+        shipped(methods="plain plane")
 
 
 @pytest.mark.parametrize("ask", ["segmenter", "heads", "predict_heads", "predict_agreement"])

@@ -18,7 +18,7 @@ from advconf_lite.experiment.networks import Network
 from advconf_lite.experiment.profiles import PROFILES, Profile
 from advconf_lite.experiment.run import Run
 from advconf_lite.experiment.seen import seen_scores as seen_scores  # lessons find it here
-from advconf_lite.methods.registry import DEFAULT_METHODS
+from advconf_lite.methods.registry import DEFAULT_METHODS, parse_methods
 from advconf_lite.segmenter import Segmenter
 from advconf_lite.support.errors import BadInput
 
@@ -39,7 +39,7 @@ def start(
     Args:
         out: empty, and it is the folder of `folder_of`.
         use: "train", and what the folder lacks is trained; or "shipped", what the course brings along, ready in a second
-            and laid out in a folder of its own below `out`.
+            and laid out in a folder of its own below `out`. Methods that do not ship are left out then, and a line says so.
 
     Raises:
         BadInput: a parameter that is none; or what is asked for does not ship.
@@ -85,15 +85,20 @@ def _shipped(data: str, profile: str, out: Path, quality: str, methods: str) -> 
     kind, _, organ = data.partition(":")
     if kind != "phantom":
         raise BadInput(f'of {data} nothing ships; take data = "phantom:prostate", or take use = "train"')
-    ships = read_manifest(find_artefacts())["organs"].get(organ, {}).get("profile", {}).get("name", profile)
+    entry = read_manifest(find_artefacts())["organs"].get(organ, {})
+    ships = entry.get("profile", {}).get("name", profile)
     if ships != profile:  # before a folder is filled
         raise BadInput(f'what ships is of profile {ships}, not {profile}; take that one, or take use = "train"')
-    run = ShippedRun(out / f"shipped-{organ}", organ, quality.split(), methods.split())
+    asked, known = parse_methods(methods.split()), entry.get("methods", [])
+    there = [name for name in asked if name in known]
+    run = ShippedRun(out / f"shipped-{organ}", organ, quality.split(), there or asked)
     images = sum(len(subjects) for subjects in run.entry["subjects"].values())
     print(
         f"data {run.data}, profile {run.profile.name}, shipped (trained at commit {run.manifest['commit'][:12]}): scores of "
         f"all test subjects, images of {images} subjects, in {run.folder}, on {run.device}; nothing is trained here"
     )
+    if away := [name for name in asked if name not in known]:
+        print(f'Left out, for they do not ship: {", ".join(away)}; with use = "train" they are trained')
     return run
 
 

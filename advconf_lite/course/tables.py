@@ -16,6 +16,7 @@ from advconf_lite.methods.heads import Adversarial, AdversarialWith
 from advconf_lite.methods.registry import find_method, head_methods, in_words
 from advconf_lite.metrics import METRICS, REPORTED
 from advconf_lite.segmenter import Segmenter
+from advconf_lite.support.errors import BadInput
 
 
 def methods_text(names: Sequence[str]) -> str:
@@ -98,11 +99,25 @@ def table3(metrics: pd.DataFrame, source_domain: str | None, delta_s: float = 0.
 def seen_by(run: Run, names: Sequence[str], quality: str, pairs: Sequence[tuple[int, int]]) -> dict[str, list[float]]:
     """True scores in training: the clean images, then the perturbed ones of each of `names` that the run has.
 
-    Heads of one seed share their clean batches, so those of the first of `names` stand for all.
+    Heads of one seed share their clean batches, so those of the first of `names` stand for all. What ships holds this for
+    some heads alone: the others are left out, and so are pairs of seeds that not all of the rest have; a line says so.
+
+    Raises:
+        BadInput: it is there for none of them.
     """
     names = [name for name in names if name in head_methods(run.methods)]
-    seen = {name: seen_scores(run, name, quality, pairs) for name in names}
-    return {"clean": seen[names[0]]["clean"]} | {name: halves["perturbed"] for name, halves in seen.items()}
+    there = {name: [pair for pair in pairs if run.seen_path(name, quality, *pair).exists()] for name in names}
+    known = [name for name in names if there[name]]
+    shared = [pair for pair in pairs if known and all(pair in there[name] for name in known)]
+    if not shared:
+        raise BadInput(
+            f"{run.folder} does not hold what heads of {', '.join(names)} saw in training; train them first"
+        )
+    if len(known) < len(names) or len(shared) < len(pairs):
+        seeds = ", ".join(f"{s} and {h}" for s, h in shared)
+        print(f"{run.folder} holds what was seen in training for {', '.join(known)} alone, with seeds {seeds}")
+    seen = {name: seen_scores(run, name, quality, shared) for name in known}
+    return {"clean": seen[known[0]]["clean"]} | {name: halves["perturbed"] for name, halves in seen.items()}
 
 
 def perturbation_table(history: pd.DataFrame) -> pd.DataFrame:

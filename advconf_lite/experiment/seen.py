@@ -18,6 +18,8 @@ def seen_scores(run: RunFolder, method: str, quality: str, seeds: Sequence[tuple
 
 
 def _seen(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        raise BadInput(f"{path} does not exist, which holds what a head has seen in training; train that head first")
     try:
         with np.load(path) as file:
             return {half: file[half] for half in ("clean", "perturbed")}
