@@ -157,7 +157,7 @@ def main() -> int:
             victim.communicate()
         if chosen.kills:
             finished(start([*asked, "--out", str(place / "parts" / "scores.csv")]))
-            names = ["scores.csv", "volumes.csv"]
+            names = ["scores.csv", "scores-volumes.csv"]
             left = [sorted(path.name for path in (place / folder).iterdir()) for folder in ("whole", "parts")]
             equal = all((place / "whole" / name).read_bytes() == (place / "parts" / name).read_bytes() for name in names)
             same = "yes" if equal and left == [names, names] else "no"

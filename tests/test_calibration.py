@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize
 from test_evaluation import table
 
-from advconf_lite.evaluation.bound import fewest_people, lower_bound, rank_of
+from advconf_lite.evaluation.bound import fewest_people, lower_bound, possible_level, rank_of
 from advconf_lite.evaluation.calibration import (
     FITS,
     Start,
@@ -17,6 +17,7 @@ from advconf_lite.evaluation.calibration import (
     correct,
     fit_affine,
     fit_isotonic,
+    is_level,
     left_out_errors,
     map_from,
     start_from,
@@ -131,6 +132,8 @@ def labels(case):
         x[:] = 0.8
     elif case == "equal labels":
         y[:] = 0.1
+    elif case == "turned round":
+        y[:] = np.clip(0.9 - x, 0, 1)
     elif case == "no answers":
         x[:] = np.nan
     elif case == "some answers":
@@ -146,6 +149,8 @@ def labels(case):
         ("equal predictions", "affine", True, "all predictions are equal, so only their level was corrected"),
         ("equal predictions", "isotonic", True, "all predictions are equal"),
         ("equal labels", "affine", True, "all labels are 0.10: nothing is known of better or worse slices"),
+        ("turned round", "affine", True, "the map is level: all slices get one score, which no longer says which are worse"),
+        ("turned round", "isotonic", True, "the map is level"),
         ("no answers", "affine", False, "0 labelled slices with a finite prediction, of 0 patients"),
         ("some answers", "affine", True, "is used"),
         ("some answers", "isotonic", True, "is used"),
@@ -157,6 +162,35 @@ def test_labels_that_say_little_are_answered_in_words(case, kind, used, words):
     assert np.isfinite(found.map(np.array([0.0, 0.5, 1.0]))).all()
     if case == "equal predictions":
         assert found.map(0.8) == pytest.approx(labels(case)[1].mean(), abs=0.01)
+
+
+def test_a_refused_correction_of_what_only_ranks_leaves_the_line_of_the_source():
+    line = Start(Straight(0.2, 0.5), 0.01)
+    assert correct(*labels("one patient"), line).sentence.endswith("scores stay what the source's line makes of them")
+    assert correct(*labels("one patient"), START).sentence.endswith("scores stay as they are")
+
+
+def test_which_maps_are_level():
+    x = np.array([0.2, np.nan, 0.8])
+    assert is_level(Straight(0.5, 0.0), x) and is_level(Straight(1.5, 1.0), x) and not is_level(Straight(), x)
+    assert not is_level(Straight(0.5, 0.0), np.array([0.3, 0.3]))  # there is no order to lose
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "linear", "offset": 0.0, "slope": 1.0},
+        {"kind": "affine", "offset": float("nan"), "slope": 1.0},
+        {"kind": "affine", "offset": 0.0, "slope": -5},
+        {"kind": "isotonic", "x": [], "y": []},
+        {"kind": "isotonic", "x": [0.1, 0.2], "y": [0.1]},
+        {"kind": "isotonic", "x": [0.2, 0.1], "y": [0.1, 0.2]},
+        {"kind": "isotonic", "x": [0.1, 0.2], "y": [0.2, 0.1]},
+    ],
+)
+def test_a_map_that_no_fit_can_have_made_is_none(values):
+    with pytest.raises(BadInput):
+        map_from(values)
 
 
 # ---- the bound
@@ -180,6 +214,8 @@ def test_the_bound_holds_for_new_people_as_often_as_it_says(unit, n):
         above = y >= bound.below(x)
         hits.append(above.mean() if unit == "slice" else above.all())
     assert 0.9 - 0.02 < np.mean(hits) < rank_of(0.9, n) / (n + 1) + 0.02
+    condition = "their labelled slices were drawn by chance" if unit == "slice" else "all slices of each are labelled"
+    assert bound.sentence.endswith(f"(from {n} labelled patients, if {condition})")
 
 
 def test_too_few_people_for_a_level_get_no_bound_but_a_sentence():
@@ -188,6 +224,8 @@ def test_too_few_people_for_a_level_get_no_bound_but_a_sentence():
     assert found.margin is None and np.isnan(found.below([0.5])).all()
     assert "at least 9 patients, and these are 5, or ask for a level of at most 0.83" in found.sentence
     assert lower_bound(x, y, who, Straight(), 0.83).margin is not None
+    for n in range(1, 150):  # what is offered can be had, and not much more
+        assert fewest_people(possible_level(n)) <= n < fewest_people(min(0.999, possible_level(n) + 0.01)) or n > 98
     assert lower_bound(np.full(3, np.nan), np.zeros(3), [0, 1, 2], Straight()).people == 0
     for level in (0, 1, 1.5, np.nan, "x"):
         with pytest.raises(BadInput, match="level"):

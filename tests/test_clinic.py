@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -15,6 +16,7 @@ from advconf_lite.__main__ import main
 from advconf_lite.course.known import known_predictions
 from advconf_lite.data.slices import read_slice_set, write_slice_set
 from advconf_lite.evaluation.labels_needed import labels_needed
+from advconf_lite.evaluation.predictions import class_names
 from advconf_lite.evaluation.reliability import held_out_scores, reliability
 from advconf_lite.experiment.calibrate import calibrate as calibrate_run
 from advconf_lite.experiment.decision import Calibration
@@ -32,7 +34,10 @@ def command(*arguments) -> int:
 def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
     run = Run(tmp_path / "r", str(slice_set), "smoke", None, ["plain", "agreement-2"], progress=False)
     predict = ["predict", "--run", run.folder, "--data", slice_set, "--out", tmp_path / "s.csv"]
-    calibrate = ["calibrate", "--run", run.folder, "--data", slice_set, "--out", tmp_path / "c.json"]
+    whole = read_slice_set(slice_set)
+    new = whole.table.assign(subject="new-" + whole.table["subject"].astype(str), split="test")
+    write_slice_set(tmp_path / "labels", np.asarray(whole.images), np.asarray(whole.masks), new, whole.info)
+    calibrate = ["calibrate", "--run", run.folder, "--data", tmp_path / "labels", "--out", tmp_path / "c.json"]
     assert "finish the run first" in refused(capsys, *calibrate, "--method", "plain")
     run.predict_heads(), run.predict_agreement()
     weights = {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")}
@@ -55,7 +60,7 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
         assert scores["calibrated_score"].is_monotonic_increasing
         accepted = (scores["lower_bound"] >= 0.5) & (scores["pixels_gland"] > 0)
         assert ((scores["decision"] == "accept") == accepted).all() and scores["reason"].str.len().min() > 10
-        volumes = pd.read_csv(tmp_path / "volumes.csv")
+        volumes = pd.read_csv(tmp_path / "s-volumes.csv")
         assert len(volumes) == 8 and volumes["n_review"].sum() == (~accepted).sum()
     assert {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")} == weights  # nothing was trained
 
@@ -119,9 +124,8 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
     assert "is no calibration" in refused(capsys, *predict, "--calibration", tmp_path / "d.json")
     assert "make it with" in refused(capsys, *predict, "--calibration", tmp_path / "nowhere.json")
     assert not (tmp_path / "s.csv").exists()
-    whole = read_slice_set(slice_set)
     write_slice_set(tmp_path / "bare", np.asarray(whole.images), None, whole.table, {**whole.info, "source_domain": None})
-    bare = [tmp_path / "bare" if argument == slice_set else argument for argument in calibrate]
+    bare = [tmp_path / "bare" if argument == tmp_path / "labels" else argument for argument in calibrate]
     assert "has no masks.npy; a calibration needs" in refused(capsys, *bare, "--method", "plain")
     for more, words in (
         (["--method", "magic"], "method is 'magic'"), (["--level", 1.2], "level"), (["--risk", 3], "risk is 3"),
@@ -133,7 +137,105 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
     assert nothing in refused(capsys, "calibrate", "--run", run.folder)
     assert "is no .png" in refused(capsys, *predict, "--sheet", tmp_path / "s.gif")
     assert "give 1 to 48" in refused(capsys, *predict, "--sheet", tmp_path / "s.png", "--sheet-slices", 0)
-    assert "table by volume" in refused(capsys, *predict[:-1], tmp_path / "volumes.csv")
+    assert "leave one of them out" in refused(capsys, *calibrate, "--curve")
+    assert "failed_below is 70" in refused(capsys, "triage", "--run", run.folder, "--failed-below", 70)
+
+    # Slices that the run was trained on, or chosen by, are no labels: they flatter it.
+    own = [slice_set if argument == tmp_path / "labels" else argument for argument in calibrate]
+    used = (whole.table["split"] != "test").sum()
+    assert 0 < used < len(whole.table) and command(*own, "--method", "agreement-2") == 0
+    said = capsys.readouterr().out
+    assert f"{used} labelled slices are left out: the run was trained on them, or chosen by them" in said
+    assert f"{len(whole.table) - used} labelled slices of " in said
+
+    # Nothing that is read, and no part of a run or a slice set, is replaced.
+    before = {path: path.read_bytes() for path in [*run.folder.iterdir(), *slice_set.iterdir()] if path.is_file()}
+    for name in ("config.json", "predictions.csv", "segmenter-0.safetensors"):
+        assert "part of the run in its folder, and would be lost" in refused(capsys, *predict[:-1], run.folder / name)
+        assert "part of the run" in refused(capsys, *calibrate[:-1], run.folder / name, "--method", "agreement-2")
+    assert "part of the slice set in its folder" in refused(capsys, *predict[:-1], slice_set / "slices.csv")
+    read_too = [*predict[:-1], tmp_path / "c.json", "--calibration", tmp_path / "c.json"]
+    assert "is what is read here, and would be lost; choose another file (--out)" in refused(capsys, *read_too)
+    assert before == {path: path.read_bytes() for path in before}
+
+
+HEALTHY = {
+    "method": "soft-dice", "quality": "dice", "run": {"segmenter_seed": 0, "head_seed": 0, "weights": {}},
+    "labels": {"domains": ["here"]}, "map": {"kind": "affine", "offset": 0.0, "slope": 1.0},
+    "start": {"kind": "affine", "offset": 0.0, "slope": 1.0, "noise": 0.1},
+    "bound": {"level": 0.9, "unit": "slice", "margin": 0.1, "people": 12, "what": "a bound"},
+    "decision": {"by": "bound", "accept_from": 0.7},
+}  # fmt: skip
+
+
+def calibration(path, **changes):
+    """A calibration.json that a hand has changed; a name such as bound__level is that of a value inside."""
+    values = json.loads(json.dumps(HEALTHY))
+    for name, value in changes.items():
+        *outer, last = name.split("__")
+        inside = values[outer[0]] if outer else values
+        inside.pop(last) if value is KeyError else inside.update({last: value})
+    path.write_text(json.dumps(values))
+    return Calibration(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"decision__by": KeyError}, {"decision__by": "foo"}, {"decision__by": "risk"}, {"decision__accept_from": None},
+        {"decision__accept_from": float("nan")}, {"decision": {"by": "risk", "risk": 7, "accept_from": 0.5}},
+        {"map__kind": "linear"}, {"map__offset": float("nan")}, {"map__slope": -5}, {"start__kind": "steps"},
+        {"map": {"kind": "isotonic", "x": [], "y": []}}, {"map": {"kind": "isotonic", "x": [0.1, 0.2], "y": [0.1]}},
+        {"bound__level": 7}, {"bound__margin": "wide"}, {"bound__unit": "week"}, {"bound__people": None},
+        {"labels__domains": "0.55T"}, {"run": []}, {"labels": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_calibration_that_a_hand_has_changed_is_refused_in_a_sentence(tmp_path, change):
+    assert calibration(tmp_path / "c.json").accept_from == 0.7  # before the change
+    with pytest.raises(
+        BadInput, match=r"^\S*c.json is no calibration \(.+\); make it with python -m advconf_lite calibrate$"
+    ):
+        calibration(tmp_path / "c.json", **change)
+
+
+def test_a_quality_that_a_method_does_not_know_is_named(tmp_path):
+    made = calibration(tmp_path / "c.json", quality="surface_dice")
+    run = SimpleNamespace(methods=["soft-dice"], qualities=["dice", "surface_dice"], folder="r")
+    with pytest.raises(BadInput, match="is for surface_dice by soft-dice, and r has none; calibrate with this run"):
+        made.check(run)
+
+
+@pytest.mark.parametrize(
+    ("domains", "seen", "words"),
+    [
+        (["here"], "here", ""),
+        (["here"], "there", "; the labels are of here, not of there"),
+        ([], "there", "; no label of there has been seen"),
+        (["own"], "own", "; own is no name of a scanner, so it is unknown whether the labels are of this one"),
+    ],
+)
+def test_each_reason_says_whether_it_is_about_another_scanner(tmp_path, domains, seen, words):
+    made = calibration(tmp_path / "c.json", labels={"domains": domains})
+    scores = pd.DataFrame({"predicted_dice": [np.nan, 0.9, 0.9, 0.3], "pixels_LV": [5, 0, 5, 5], "domain": seen})
+    reasons = made.decided(scores)["reason"].tolist()
+    said = ["the networks have no finite answer", "lower bound 0.20 is below 0.70"]
+    said += ["nothing is outlined", "lower bound 0.80 is at least 0.70"]
+    assert sorted(reasons) == sorted(each + words for each in said)
+
+
+def test_where_present_classes_alone_were_averaged_all_are_as_predict_can(tmp_path):
+    rows = table(domains=("source", "target"))
+    rows["true_score"] = rows["predicted_score"] = 0.5  # those of the present classes
+    rows["true_RV"], rows["predicted_RV"] = 0.25, 0.75
+    rows.to_csv(tmp_path / "predictions.csv", index=False)
+    for rule, means in (("all", False), ("present", True)):
+        (tmp_path / "config.json").write_text(json.dumps({"profile": {"settings": {"average_over": rule}}}))
+        found, validation, _ = known_predictions(tmp_path, None, None, "source")
+        for each in (found, validation):
+            names = class_names(each)
+            expected = each[[f"predicted_{name}" for name in names]].mean(axis=1) if means else 0.5
+            assert len(names) > 1 and np.allclose(each["predicted_score"], expected) and len(each)
 
 
 def test_the_curve_needs_predictions_alone_and_draws(tmp_path, capsys):
@@ -151,6 +253,11 @@ def test_the_curve_needs_predictions_alone_and_draws(tmp_path, capsys):
     }  # fmt: skip
     page = (folder / "calibration" / "figures.md").read_text()
     assert page.count("](") == 4 and "with 12 (filled)" in page
+    assert "k = 500: no domain has so many" not in said
+    assert command(*curve, 500) == 0
+    assert "k = 500: no domain has so many labelled slices beside those that are held out" in capsys.readouterr().out
+    assert "with 12 (filled)" in (folder / "calibration" / "figures.md").read_text()
+    assert command(*curve[:-2], 500) == 2 and "error: no domain has 500 labelled slices" in capsys.readouterr().err
     assert "source is 'elsewhere'" in refused(capsys, *curve[:5], "elsewhere")
     assert "config.json does not exist" in refused(capsys, *curve[:4])
     assert "predictions.csv does not exist" in refused(capsys, "triage", "--run", tmp_path / "no")

@@ -58,7 +58,8 @@ def ask(finished, tmp_path, monkeypatch):
         monkeypatch.setattr(pieces, "PIECE", size)
         out = tmp_path / name / "scores.csv"
         table = predict.predict(*finished, out, **{"method": "plain", "progress": False} | options)
-        assert len(table) == 150 and [path.name for path in sorted(out.parent.iterdir())] == ["scores.csv", "volumes.csv"]
+        names = [path.name for path in sorted(out.parent.iterdir())]
+        assert len(table) == 150 and names == ["scores-volumes.csv", "scores.csv"]
         return [path.read_bytes() for path in sorted(out.parent.iterdir())]
 
     return asked

@@ -10,12 +10,14 @@ import pandas as pd
 
 from advconf_lite.course.exercises.lesson_00 import FAILURE
 from advconf_lite.course.known import known_predictions
+from advconf_lite.data.slice_info import UNNAMED
 from advconf_lite.evaluation.labels_needed import KS, labels_needed, smallest_k
 from advconf_lite.evaluation.predictions import CONSTANT
 from advconf_lite.evaluation.reliability import held_out_scores, reliability
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_atomically, write_text
+from advconf_lite.support.numbers import within
 from advconf_lite.support.progress import bar
 
 DRAWN = ("plain", "adversarial", "soft-dice", "agreement-15")  # what the figures show of a run that has many methods
@@ -57,6 +59,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     if chosen.curve:
+        if chosen.data is not None:
+            raise BadInput(
+                f"the curve is of the run's own domains, and {chosen.data} would be passed over; leave one of them out",
+                argument="data",
+            )
         return _curve(chosen)
     if chosen.data is None and chosen.risk is None:
         raise BadInput("calibrate needs a slice set with masks, or a risk, or to be asked for the curve", argument="data")
@@ -76,16 +83,29 @@ def run(chosen: argparse.Namespace) -> int:
         print(f"{labels['k']} labelled slices of {people} patient{'' if people == 1 else 's'}{several}")
     if labels["without_label"]:
         print(f"{labels['without_label']} slices without a label are left out: the calibration is for slices with the organ")
+    if labels["known_to_the_run"]:
+        print(f"{labels['known_to_the_run']} labelled slices are left out: the run was trained on them, or chosen by them")
+    if labels["domains"] == [UNNAMED]:
+        print(
+            f"the labels' domain is {UNNAMED}, no name of a scanner, so predict cannot tell whether other images are of it; "
+            "prepare them with --domain NAME"
+        )
     if labels["without_prediction"]:
         print(f"{labels['without_prediction']} labelled slices have no finite prediction and are left out")
     print(found["why"])
     print(found["bound"]["what"])
+    if chosen.risk is not None and found["decision"]["accept_from"] is None:
+        print(
+            f"no threshold gives a mean risk of {chosen.risk:g} on the source's validation, so a human must see all; "
+            "allow a higher risk"
+        )
     print(f"{chosen.out}: for python -m advconf_lite predict --calibration")
     return 0
 
 
 def _curve(chosen: argparse.Namespace) -> int:
     out = chosen.out or chosen.run_folder / "calibration"
+    within(chosen.accept, "accept", 0, 1)
     predictions, validation, source = known_predictions(chosen.run_folder, chosen.method, chosen.quality, chosen.source)
 
     def watch(jobs: list) -> Sequence:
@@ -96,7 +116,14 @@ def _curve(chosen: argparse.Namespace) -> int:
         predictions, validation, source, chosen.accept, chosen.k, chosen.level, chosen.kind, risk, chosen.repeats,
         seed=chosen.seed, watch=watch,
     )  # fmt: skip
-    k = max(k for k in chosen.k if k <= 20 or k == min(chosen.k))
+    there = sorted({int(k) for k in table["k"]} - {0})
+    if not there:
+        raise BadInput(
+            f"no domain has {min(chosen.k)} labelled slices beside those that are held out; ask for fewer", argument="k"
+        )
+    if many := sorted(set(chosen.k) - set(there)):
+        print(f"k = {', '.join(map(str, many))}: no domain has so many labelled slices beside those that are held out")
+    k = max(k for k in there if k <= 20 or k == there[0])
     scores = [held_out_scores(predictions, validation, source, each, chosen.kind, chosen.seed) for each in (0, k)]
     bins = [reliability(each, source) for each in scores]
     enough = smallest_k(table)

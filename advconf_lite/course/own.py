@@ -98,8 +98,11 @@ def contact_sheet(run: Run, segmenter: Segmenter, slices: SliceSet, scores: pd.D
     images, _ = slices.take(rows).tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
     with torch.inference_mode():
         masks = segmenter.masks(images.to(run.device)).cpu().numpy()
-    predicted = chosen[f"predicted_{run.qualities[0]}"]
-    titles = [f"{n} · {row.subject[-18:]}\nslice {row.slice}" for n, row in enumerate(chosen.itertuples(), start=1)]
+    predicted, several = chosen[f"predicted_{run.qualities[0]}"], scores["domain"].nunique() > 1
+    titles = []
+    for number, row in enumerate(chosen.itertuples(), start=1):
+        phase = "" if pd.isna(row.phase) or not str(row.phase).strip("-") else f"{row.phase} "
+        titles.append(f"{number} · {row.subject[-18:]}\n{f'{row.domain}, ' * several}{phase}slice {row.slice}")
     return [
         Outlined(title, image, mask, predicted={"predicted": float(value)})
         for title, image, mask, value in zip(titles, images[:, 0].numpy(), masks, predicted)

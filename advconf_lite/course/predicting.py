@@ -11,6 +11,7 @@ from advconf_lite.course.own import contact_sheet
 from advconf_lite.data.slices import read_slice_set
 from advconf_lite.experiment import predict as predicting
 from advconf_lite.experiment.decision import Calibration
+from advconf_lite.experiment.outputs import refuse_to_replace
 from advconf_lite.experiment.run import open_run
 from advconf_lite.figures.outlines import Outlined, one_subject_all_scanners
 from advconf_lite.figures.style import png
@@ -31,6 +32,7 @@ def run(chosen: argparse.Namespace) -> int:
         raise BadInput(f"{chosen.sheet} is no .png, which the contact sheet is", argument="sheet")
     if not 1 <= chosen.sheet_slices <= MOST:
         raise BadInput(f"{chosen.sheet_slices} slices are no sheet; give 1 to {MOST}", argument="sheet_slices")
+    refuse_to_replace(chosen.sheet, argument="sheet")
     table = predicting.told(chosen)
     if chosen.sheet is not None:
         draw_sheet(chosen, table.head(chosen.sheet_slices))

@@ -11,8 +11,10 @@ import numpy as np
 from advconf_lite.course.exercises.lesson_00 import FAILURE
 from advconf_lite.course.known import known_predictions
 from advconf_lite.evaluation.release import release_table, thresholds_of
+from advconf_lite.experiment.outputs import refuse_to_replace
 from advconf_lite.support.command_line import line_width
 from advconf_lite.support.files import write_atomically
+from advconf_lite.support.numbers import within
 
 HEADS = {"coverage": "released", "released_risk": "risk of it", "missed": "failures released"}
 
@@ -28,6 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
+    within(chosen.failed_below, "failed_below", 0, 1)
+    refuse_to_replace(chosen.out)
     found = known_predictions(chosen.run_folder, chosen.method, chosen.quality, chosen.source)
     predictions, validation, source = found
     thresholds = thresholds_of(validation, source, chosen.risk)

@@ -110,9 +110,7 @@ def seen_by(run: Run, names: Sequence[str], quality: str, pairs: Sequence[tuple[
     known = [name for name in names if there[name]]
     shared = [pair for pair in pairs if known and all(pair in there[name] for name in known)]
     if not shared:
-        raise BadInput(
-            f"{run.folder} does not hold what heads of {', '.join(names)} saw in training; train them first"
-        )
+        raise BadInput(f"{run.folder} does not hold what heads of {', '.join(names)} saw in training; train them first")
     if len(known) < len(names) or len(shared) < len(pairs):
         seeds = ", ".join(f"{s} and {h}" for s, h in shared)
         print(f"{run.folder} holds what was seen in training for {', '.join(known)} alone, with seeds {seeds}")

@@ -26,6 +26,7 @@ OLD_WORDS = {"spacing": "spacing_mm", "tolerance": "tolerance_mm", "pixel_size":
              "image_size": "size"}  # fmt: skip
 COLUMNS = ["dataset", "domain", "subject", "phase", "slice", "spacing_mm", "split"]  # of slices.csv
 SPLIT_BY = ("subject", "slice")
+UNNAMED = "own"  # the domain of one's own images where nobody has said which scanner they are of
 
 
 def read_info(path: Path, shown: Path, table: pd.DataFrame) -> dict:

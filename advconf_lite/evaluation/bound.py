@@ -60,6 +60,11 @@ def fewest_people(level: float) -> int:
     return math.ceil(level / (1 - level) - 1e-9)
 
 
+def possible_level(people: int) -> float:
+    """The highest level in hundredths that so many people, 1 or more, are enough for."""
+    return math.floor(100 * people / (people + 1) + 1e-9) / 100
+
+
 def lower_bound(
     predicted: np.ndarray,
     true: np.ndarray,
@@ -72,8 +77,9 @@ def lower_bound(
     """The margin by which the source's map overrates a labelled person's slice, at the quantile of a level.
 
     For `unit` "slice" each person counts with one of the labelled slices, drawn with the seed: then a slice of a new person
-    lies above its bound with at least this probability, and at most 1 / (people + 1) more. For "patient" each counts with
-    the worst one: then all slices of a new person do, if the labelled slices are all of theirs.
+    lies above its bound with at least this probability, and at most 1 / (people + 1) more, if chance has chosen which slices
+    are labelled. For "patient" each counts with the worst one: then all slices of a new person do, if all of the labelled
+    people's are labelled; of a few the worst is not bad enough.
 
     Raises:
         BadInput: the level is not between 0 and 1, or no such unit.
@@ -88,12 +94,12 @@ def lower_bound(
     errors = np.sort(errors[order][np.unique(np.asarray(subjects)[known][order], return_index=True)[1]])
     people, needed = len(errors), fewest_people(level)
     if people < needed:
-        possible = f", or ask for a level of at most {people / (people + 1):.2f}" if people else ""
+        possible = f", or ask for a level of at most {possible_level(people):g}" if people else ""
         lacks = f"no lower bound at level {level:g}: it takes labels of at least {needed} patients, and these are {people}"
         return Bound(level, None, people, unit, lacks + possible)
     margin = float(errors[rank_of(level, people) - 1])
     of = "of 100 slices, each of another new patient of this scanner," if unit == "slice" else "of 100 new patients"
     what = "are not below their bound" if unit == "slice" else "have no slice below its bound"
-    return Bound(
-        level, margin, people, unit, f"{of} on average at least {100 * level:g} {what} (from {people} labelled patients)"
-    )
+    if_so = "their labelled slices were drawn by chance" if unit == "slice" else "all slices of each are labelled"
+    promise = f"{of} on average at least {100 * level:g} {what} (from {people} labelled patients, if {if_so})"
+    return Bound(level, margin, people, unit, promise)

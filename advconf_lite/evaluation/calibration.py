@@ -23,6 +23,7 @@ FEWEST_PEOPLE = 3  # whose labelled slices can say whether a correction helps pe
 SHIFT_OF_OFFSET, SHIFT_OF_SLOPE = 0.5, 1.0
 CHANCE = 0.1  # of using a correction that helps nobody
 EQUAL = 1e-9  # what differs by less is equal
+LEVEL = "the map is level: all slices get one score, which no longer says which are worse"
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,21 @@ Map = Straight | Steps
 
 
 def map_from(values: dict[str, Any]) -> Map:
-    """The map that `as_dict` has described."""
-    if values["kind"] == "isotonic":
-        return Steps(tuple(map(float, values["x"])), tuple(map(float, values["y"])))
-    return Straight(float(values["offset"]), float(values["slope"]))
+    """The map that `as_dict` has described.
+
+    Raises:
+        BadInput: it is none that a fit could have made.
+    """
+    if one_of(values["kind"], "kind of map", FITS) == "affine":
+        found = Straight(float(values["offset"]), float(values["slope"]))
+        if not np.isfinite(found.offset) or not 0 <= found.slope < np.inf:
+            raise BadInput(f"its line has the offset {found.offset:g} and the slope {found.slope:g}")
+        return found
+    steps = Steps(tuple(map(float, values["x"])), tuple(map(float, values["y"])))
+    falls = any(np.any(np.diff(each) < 0) for each in (steps.x, steps.y))
+    if not steps.x or len(steps.x) != len(steps.y) or falls or not np.isfinite([*steps.x, *steps.y]).all():
+        raise BadInput("the points of its map are not finite numbers that rise, as many x as y")
+    return steps
 
 
 @dataclass(frozen=True)
@@ -144,6 +156,12 @@ def fit_isotonic(predicted: np.ndarray, true: np.ndarray, start: Start | None = 
 FITS = {"affine": fit_affine, "isotonic": fit_isotonic}
 
 
+def is_level(fitted: Map, predicted: np.ndarray) -> bool:
+    """Whether a map gives all of some slices (n,), 1 or more, the same score, though their predictions are not the same."""
+    known = _finite(predicted)[0]
+    return bool(np.ptp(known) > EQUAL and np.ptp(fitted(known)) <= EQUAL)
+
+
 @dataclass(frozen=True)
 class Correction:
     """What came of the labels.
@@ -191,6 +209,8 @@ def correct(
     notes = []
     if np.ptp(x) <= EQUAL:
         notes.append("all predictions are equal, so only their level was corrected")
+    elif is_level(fitted, x):
+        notes.append(LEVEL)
     if np.ptp(y) <= EQUAL:
         notes.append(f"all labels are {y[0]:.2f}: nothing is known of better or worse slices of this scanner")
     return Correction(fitted, True, without, by_map, "; ".join([f"the correction is used: {numbers}", *notes]))
@@ -210,7 +230,8 @@ def left_out_errors(x: np.ndarray, y: np.ndarray, who: np.ndarray, start: Start,
 
 
 def _refused(start: Start, why: str, without: float = np.nan, by_map: float = np.nan) -> Correction:
-    return Correction(start.map, False, without, by_map, f"the correction is refused: {why}; scores stay as they are")
+    stay = "as they are" if start.map == Straight() else "what the source's line makes of them"
+    return Correction(start.map, False, without, by_map, f"the correction is refused: {why}; scores stay {stay}")
 
 
 def _count(n: int, what: str) -> str:

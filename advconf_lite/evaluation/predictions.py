@@ -34,8 +34,8 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
             a number from 0 to 1.
     """
     try:
-        # A subject or domain called "NA" is a name; only empty cells and NaN are missing values.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=["", "nan", "NaN"])
+        # A subject or domain called "NA" or "nan" is a name; only empty cells are missing values.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist; run the evaluation first, or name the run's folder") from None
     except (OSError, ValueError) as error:  # pandas' parser and encoding errors are ValueErrors

@@ -57,6 +57,17 @@ def under(predictions: pd.DataFrame, rule: str) -> pd.DataFrame:
     return predictions[kept].assign(**of_rule).reset_index(drop=True)
 
 
+def over_all_classes(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of a run whose settings average over the present classes (`average_over`), averaged over all: as they can
+    be where nobody knows the truth."""
+    names = class_names(predictions)
+    means = {
+        f"{kind}_score": predictions[[f"{kind}_{n}" for n in names]].mean(axis=1, skipna=False)
+        for kind in ("true", "predicted")
+    }
+    return predictions.assign(**means)
+
+
 def lacks(absent: pd.Series, name: str) -> np.ndarray:
     """(n,), whether each of n cells of the column names this class. There are few different cells."""
     numbers, cells = pd.factorize(absent)

@@ -13,17 +13,19 @@ import pandas as pd
 
 from advconf_lite import __version__
 from advconf_lite.evaluation.bound import UNITS, check_level, lower_bound
-from advconf_lite.evaluation.calibration import FITS, correct, start_from
+from advconf_lite.evaluation.calibration import FITS, LEVEL, correct, is_level, start_from
 from advconf_lite.evaluation.predictions import read_predictions
 from advconf_lite.evaluation.release import threshold_for
+from advconf_lite.evaluation.rules import over_all_classes
 from advconf_lite.experiment.decision import weights_of
-from advconf_lite.experiment.labelled import labelled_parts
-from advconf_lite.experiment.run import Elsewhere, open_run
+from advconf_lite.experiment.labelled import Labelled, labelled_parts
+from advconf_lite.experiment.outputs import refuse_to_replace
+from advconf_lite.experiment.run import Elsewhere, Run, open_run
 from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_text
 from advconf_lite.support.numbers import one_of, within
 
-NO_LABELS = "no labelled slices: calibrated is what the source's validation expects at such a score"
+NO_LABELS = "no labelled slices: calibrated is "
 
 
 def calibrate(
@@ -66,6 +68,7 @@ def calibrate(
     check_level(level)
     one_of(kind, "map", FITS)
     one_of(unit, "unit", UNITS)
+    refuse_to_replace(out)
     if data is None and risk is None:
         raise BadInput(
             "without labelled slices there is no lower bound to decide by; give them, or a mean risk", argument="risk"
@@ -77,26 +80,32 @@ def calibrate(
     quality = one_of(quality or run.qualities[0], "quality", run.qualities)
     seeds = segmenter_seed, head_seed
     weights = weights_of(run, method, quality, *seeds)
-    parts, empty = ({}, 0) if data is None else labelled_parts(run, data, domain)
-    known = _rows(run.validation([method], [seeds]), method, quality, seeds)
+    of_set = Labelled({}, 0, 0) if data is None else labelled_parts(run, data, domain)
+    known = _rows(run, run.validation([method], [seeds]), method, quality, seeds)
     source = known[known["domain"] == run.experiment.slices.source_domain]
     if source.empty:
         raise BadInput(f"{method} gives no scores of {quality}; choose another quality", argument="quality")
     labels = known[:0]
-    if parts:
+    if of_set.parts:
         with tempfile.TemporaryDirectory(prefix="advconf-") as folder:
             path = Path(folder) / "predictions.csv"
-            Elsewhere(run, parts, path, [method]).predicted(*seeds)
-            labels = _rows(read_predictions(path), method, quality, seeds)
+            Elsewhere(run, of_set.parts, path, [method]).predicted(*seeds)
+            labels = _rows(run, read_predictions(path), method, quality, seeds)
     x, y = (source[column].to_numpy(float) for column in ("predicted_score", "true_score"))
-    start = start_from(x, y, bool(source["estimates"].iloc[0]))
+    start = start_from(x, y, estimates := bool(source["estimates"].iloc[0]))
     predicted, true = (labels[column].to_numpy(float) for column in ("predicted_score", "true_score"))
-    people = labels["domain"] + "/" + labels["subject"]
-    correction = correct(predicted, true, people.to_numpy(str), start, kind)
-    bound = lower_bound(predicted, true, people.to_numpy(str), start.map, level, unit, seed)
+    people = pd.MultiIndex.from_frame(labels[["domain", "subject"]])
+    person = people.factorize()[0]
+    correction = correct(predicted, true, person, start, kind)
+    bound = lower_bound(predicted, true, person, start.map, level, unit, seed)
+    why = correction.sentence
+    if data is None:
+        why = NO_LABELS + ("the predicted score" if estimates else "what the source's validation expects at such a score")
+        why += f"; {LEVEL}" if is_level(start.map, x) else ""
     rule = {"by": "bound", "accept_from": float(accept_from)}
     if risk is not None:
-        threshold = threshold_for(start.map(x), y, risk)
+        # Of a map that gives all slices one score, a threshold would let through all of them, or none.
+        threshold = np.inf if is_level(start.map, x) else threshold_for(start.map(x), y, risk)
         rule = {"by": "risk", "risk": float(risk), "accept_from": threshold if np.isfinite(threshold) else None}
     found = {
         "what": "a calibration by python -m advconf_lite calibrate, for python -m advconf_lite predict --calibration",
@@ -108,15 +117,16 @@ def calibrate(
             "data": None if data is None else Path(data).name,
             "domains": sorted(set(labels["domain"])),
             "k": int(np.isfinite(predicted).sum()),
-            "subjects": sorted(set(people[np.isfinite(predicted)])),
-            "without_label": empty,
+            "subjects": sorted("/".join(each) for each in people[np.isfinite(predicted)].unique()),
+            "without_label": of_set.without_label,
+            "known_to_the_run": of_set.known,
             "without_prediction": int((~np.isfinite(predicted)).sum()),
         },
         "start": {**start.map.as_dict(), "noise": start.noise},
         "map": correction.map.as_dict(),
         "used": correction.used,
         "mae": {"without": _number(correction.without), "with": _number(correction.by_map)},
-        "why": NO_LABELS if data is None else correction.sentence,
+        "why": why,
         "bound": {
             "level": bound.level,
             "unit": bound.unit,
@@ -136,6 +146,7 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _rows(table: pd.DataFrame, method: str, quality: str, seeds: tuple[int, int]) -> pd.DataFrame:
+def _rows(run: Run, table: pd.DataFrame, method: str, quality: str, seeds: tuple[int, int]) -> pd.DataFrame:
+    table = over_all_classes(table) if run.settings.average_over == "present" else table
     same = (table["segmenter_seed"] == seeds[0]) & (table["head_seed"] == seeds[1])
     return table[same & (table["method"] == method) & (table["quality"] == quality)]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from advconf_lite.evaluation.bound import Bound
+from advconf_lite.data.slice_info import UNNAMED
+from advconf_lite.evaluation.bound import UNITS, Bound, check_level
 from advconf_lite.evaluation.calibration import Map, map_from
 from advconf_lite.experiment.folder import RunFolder
-from advconf_lite.methods.registry import head_methods, seeds_needed
+from advconf_lite.methods.registry import head_methods, scored, seeds_needed
 from advconf_lite.support.errors import BadInput, mended, reason
 from advconf_lite.support.files import sha256
+from advconf_lite.support.numbers import one_of, within
 
 ACCEPT, REVIEW = "accept", "review"
 
@@ -33,6 +36,18 @@ def weights_of(run: RunFolder, method: str, quality: str, segmenter_seed: int, h
     return {path.name: sha256(path) for path in paths}
 
 
+def _bound(values: dict) -> Bound:
+    margin = None if values["margin"] is None else within(values["margin"], "margin", -1, 1)
+    unit = one_of(values["unit"], "unit", UNITS)
+    return Bound(check_level(values["level"]), margin, int(values["people"]), unit, str(values["what"]))
+
+
+def _list(values: Any) -> list:
+    if not isinstance(values, list):
+        raise BadInput(f"the labels' domains are {values!r}, and no list")
+    return values
+
+
 class Calibration:
     """A calibration.json, checked.
 
@@ -48,12 +63,12 @@ class Calibration:
             self.seeds = int(self.values["run"]["segmenter_seed"]), int(self.values["run"]["head_seed"])
             self.map: Map = map_from(self.values["map"])
             self.start: Map = map_from(self.values["start"])
-            bound = self.values["bound"]
-            margin = None if bound["margin"] is None else float(bound["margin"])
-            self.bound = Bound(float(bound["level"]), margin, int(bound["people"]), bound["unit"], bound["what"])
-            self.rule = dict(self.values["decision"])
-            self.accept_from = None if self.rule["accept_from"] is None else float(self.rule["accept_from"])
-            self.domains = list(self.values["labels"]["domains"])
+            self.bound, self.rule = _bound(self.values["bound"]), dict(self.values["decision"])
+            by_risk = one_of(self.rule["by"], "decision by", ("bound", "risk")) == "risk"
+            self.risk = within(self.rule["risk"], "risk", 0, 1) if by_risk else None
+            none = by_risk and self.rule["accept_from"] is None
+            self.accept_from = None if none else within(self.rule["accept_from"], "accept_from", 0, 1)
+            self.domains = [str(name) for name in _list(self.values["labels"]["domains"])]
             self.weights = dict(self.values["run"]["weights"])
         except OSError as error:
             remedy = mended(error, "make it with python -m advconf_lite calibrate")
@@ -68,6 +83,8 @@ class Calibration:
     def check(self, run: RunFolder) -> None:
         """BadInput unless the run has the weights, the method and the quality that the calibration was made with."""
         missing = [what for what, has in ((self.method, run.methods), (self.quality, run.qualities)) if what not in has]
+        if not missing and not scored([self.method], [self.quality]):
+            missing = [f"{self.quality} by {self.method}"]
         if missing:
             raise BadInput(
                 f"{self.path} is for {missing[0]}, and {run.folder} has none; calibrate with this run",
@@ -97,20 +114,22 @@ class Calibration:
         elsewhere = ""
         if not self.domains:
             elsewhere = f"; no label of {domain} has been seen"
+        elif domain == UNNAMED:
+            elsewhere = f"; {domain} is no name of a scanner, so it is unknown whether the labels are of this one"
         elif domain not in self.domains:
             elsewhere = f"; the labels are of {', '.join(self.domains)}, not of {domain}"
         if not np.isfinite(score):
-            return REVIEW, "the networks have no finite answer"
+            return REVIEW, f"the networks have no finite answer{elsewhere}"
         if not drawn:
-            return REVIEW, "nothing is outlined"
-        if self.rule["by"] == "bound":
+            return REVIEW, f"nothing is outlined{elsewhere}"
+        if self.risk is None:
             if self.bound.margin is None:
-                return REVIEW, self.bound.sentence
+                return REVIEW, f"{self.bound.sentence}{elsewhere}"
             value, name = bound, f"lower bound {bound:.2f}"
         else:
             value, name = calibrated, f"calibrated score {calibrated:.2f}"
             if self.accept_from is None:
-                return REVIEW, f"no threshold gives a mean risk of {self.rule['risk']:g} on the source"
+                return REVIEW, f"no threshold gives a mean risk of {self.risk:g} on the source{elsewhere}"
         if value >= self.accept_from:
             return ACCEPT, f"{name} is at least {self.accept_from:.2f}{elsewhere}"
         return REVIEW, f"{name} is below {self.accept_from:.2f}{elsewhere}"

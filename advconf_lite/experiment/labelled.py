@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
 
 from advconf_lite.data.slices import SliceSet, read_slice_set
+from advconf_lite.evaluation.predictions import SLICE
 from advconf_lite.experiment.folder import RunFolder
 from advconf_lite.experiment.parts import Part
 from advconf_lite.support.errors import BadInput
 
 
-def labelled_parts(run: RunFolder, data: str | Path, domain: str | None = None) -> tuple[dict[str, Part], int]:
-    """Slices of a labelled slice set by domain, on the run's grid, and how many have no label, which are left out.
+class Labelled(NamedTuple):
+    """parts: labelled slices by domain, on the run's grid. without_label, known: how many are left out because they have no
+    label, and because the run's networks were trained on them or chosen by them, which flatters their scores."""
+
+    parts: dict[str, Part]
+    without_label: int
+    known: int
+
+
+def labelled_parts(run: RunFolder, data: str | Path, domain: str | None = None) -> Labelled:
+    """What of a labelled slice set can judge a run.
 
     Raises:
-        BadInput: no such slice set or domain, it has no masks, other classes, or no labelled slice.
+        BadInput: no such slice set or domain, it has no masks, other classes, or no slice that can.
     """
     slices = fitting(run, read_slice_set(data), data)
     if slices.masks is None:
@@ -22,17 +35,23 @@ def labelled_parts(run: RunFolder, data: str | Path, domain: str | None = None) 
     names = list(dict.fromkeys(slices.table["domain"].astype(str)))
     if domain is not None and domain not in names:
         raise BadInput(f"{data} has no domain {domain}; it has {', '.join(names)}", argument="domain")
-    parts, empty = {}, 0
+    parts, empty, known, of_the_run = {}, 0, 0, _slices_of(run.experiment.train.table, run.experiment.val.table)
     for name in names if domain is None else [domain]:
         chosen = slices.select(domain=name)
         images, masks = chosen.tensors(run.experiment.size, run.experiment.spacing_mm, run.settings.normalise)
-        kept = masks.flatten(1).any(1)
-        empty += int((~kept).sum())
+        kept = masks.flatten(1).any(1).numpy()
+        new = ~_slices_of(chosen.table).isin(of_the_run)
+        empty, known, kept = empty + int((~kept).sum()), known + int((kept & ~new).sum()), kept & new
         if kept.any():
-            parts[name] = Part(images[kept], masks[kept], chosen.table[kept.numpy()].reset_index(drop=True))
+            parts[name] = Part(images[kept], masks[kept], chosen.table[kept].reset_index(drop=True))
     if not parts:
-        raise BadInput(f"{data} has no slice with a label; outline some slices of the new scanner", argument="data")
-    return parts, empty
+        lacks = "with a label that the run was not trained on or chosen by" if known else "with a label"
+        raise BadInput(f"{data} has no slice {lacks}; outline some slices of the new scanner", argument="data")
+    return Labelled(parts, empty, known)
+
+
+def _slices_of(*tables: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(pd.concat([table[SLICE].astype(str) for table in tables], ignore_index=True))
 
 
 def fitting(run: RunFolder, slices: SliceSet, data: str | Path) -> SliceSet:

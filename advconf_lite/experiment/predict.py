@@ -1,7 +1,7 @@
 """Predicted scores for images that nobody has segmented by hand: what a clinic would use.
 
-Beside the slices' table lies volumes.csv, a row per volume. A calibration adds decisions, and why they were taken. Slices
-are scored in pieces (`pieces`), so that a hundred thousand take the memory of a few hundred, and a killed command goes on.
+Beside the slices' table lies one with a row per volume. A calibration adds decisions, and why they were taken. Slices are
+scored in pieces (`pieces`), so that a hundred thousand take the memory of a few hundred, and a killed command goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from advconf_lite.evaluation.volumes import volume_table
 from advconf_lite.experiment.decision import ACCEPT, REVIEW, Calibration, weights_of
 from advconf_lite.experiment.heads import finished_head
 from advconf_lite.experiment.labelled import fitting
+from advconf_lite.experiment.outputs import refuse_to_replace
 from advconf_lite.experiment.pieces import Columns, Pieces
 from advconf_lite.experiment.run import open_run
 from advconf_lite.head import head_scores
@@ -41,7 +42,6 @@ from advconf_lite.support.processes import in_processes
 from advconf_lite.support.progress import bar
 from advconf_lite.support.randomness import derived_seed
 
-VOLUMES = "volumes.csv"
 DECIDED = ["predicted_score", "calibrated_score", "lower_bound", "decision", "reason"]
 
 
@@ -68,15 +68,15 @@ def predict(
         One row per slice, worst first by the run's first quality: dataset, domain, subject, phase, slice, then
         predicted_<quality> and predicted_<quality>_<class>, and pixels_<class>, how much is outlined (on the run's grid);
         with a calibration also predicted_score, calibrated_score, lower_bound, decision and reason. It is also written to
-        `out` as CSV, and by volume to volumes.csv in the same folder (`evaluation.volumes`). A slice on which the networks
-        give NaN or infinity has NaN there and comes before all others: nothing is known of it, so a human must look.
+        `out` as CSV, and by volume to `volumes_beside(out)` (`evaluation.volumes`). A slice on which the networks give NaN
+        or infinity has NaN there and comes before all others: nothing is known of it, so a human must look.
 
     Raises:
-        BadInput: no such run or data, the run has no such method, nothing was trained yet, or a calibration that was made
-            with other weights.
+        BadInput: no such run or data, the run has no such method, nothing was trained yet, a calibration that was made
+            with other weights, or an `out` that would replace one of these.
     """
-    if Path(out).name == VOLUMES:
-        raise BadInput(f"{out} is the name of the table by volume, which is written beside; choose another", argument="out")
+    for path in (out, volumes_beside(out)):
+        refuse_to_replace(path, calibration)
     whole(processes, "processes", 1)
     run = open_run(run_folder, progress)
     made = None if calibration is None else Calibration(calibration)
@@ -109,8 +109,13 @@ def predict(
     table = table if made is None else made.decided(table)
     write_atomically(out, lambda temporary: table.to_csv(temporary, index=False))
     volumes = volume_table(table, classes, made.quality if made is not None else scorer.qualities[0])
-    write_atomically(Path(out).parent / VOLUMES, lambda temporary: volumes.to_csv(temporary, index=False))
+    write_atomically(volumes_beside(out), lambda temporary: volumes.to_csv(temporary, index=False))
     return table
+
+
+def volumes_beside(out: str | Path) -> Path:
+    """Where the table by volume goes: two tables of slices in one folder have one each."""
+    return Path(out).with_name(f"{Path(out).stem}-volumes.csv")
 
 
 class _Scorer:
@@ -221,5 +226,5 @@ def told(chosen: argparse.Namespace) -> pd.DataFrame:
     if chosen.calibration is not None:
         counts = table["decision"].value_counts()
         print(f"{counts.get(ACCEPT, 0)} accepted, {counts.get(REVIEW, 0)} for a human to review")
-    print(f"{len(table)} slices, worst first: {chosen.out}; by volume: {chosen.out.parent / VOLUMES}")
+    print(f"{len(table)} slices, worst first: {chosen.out}; by volume: {volumes_beside(chosen.out)}")
     return table

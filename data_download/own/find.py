@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from advconf_lite.data.slice_info import UNNAMED
 from advconf_lite.support.errors import BadInput
 from data_download.own.files import READ, Volume, folders_named_as_files, problem_of, volumes_below
 from data_download.own.nnunet import one_channel
@@ -38,7 +39,7 @@ class Asked:
     masks: str | None = None
     table: Path | None = None
     channel: int | None = None
-    domain: str = "own"
+    domain: str = UNNAMED
     domains_from: str | None = None
     subject: str | None = None
 

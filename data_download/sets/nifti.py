@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from advconf_lite.data.slice_info import UNNAMED
 from advconf_lite.support.errors import BadInput
 from data_download.dataset import DataSet
 from data_download.own.find import Asked, find_own
@@ -120,7 +121,7 @@ def with_options(data: DataSet, chosen: argparse.Namespace) -> DataSet:
         _one(chosen.masks, "--masks"),
         chosen.table,
         chosen.channel,
-        chosen.domain or "own",
+        chosen.domain or UNNAMED,
         chosen.domains_from,
         chosen.subject,
     )
@@ -150,10 +151,10 @@ def with_files(data: DataSet, inventory: Inventory, chosen: argparse.Namespace) 
     source = chosen.source_domain or max(sorted(subjects), key=subjects.get)
     if source not in subjects:
         raise BadInput(f"there is no domain {source!r}; there are: {', '.join(sorted(subjects))}", argument="source_domain")
-    info = {"name": chosen.domain or "own", "class_names": classes, "source_domain": source}
+    info = {"name": chosen.domain or UNNAMED, "class_names": classes, "source_domain": source}
     flags = ["--organ", chosen.organ] if chosen.organ else []
     flags += ["--classes", *classes]
-    if not chosen.domains_from and len(subjects) == 1 and source == (chosen.domain or "own"):
+    if not chosen.domains_from and len(subjects) == 1 and source == (chosen.domain or UNNAMED):
         flags += ["--domain", source]
     else:
         flags += ["--domain", chosen.domain] * bool(chosen.domain) + ["--source-domain", source]
@@ -182,7 +183,7 @@ DATA_SET = DataSet(
     name="nifti",
     what="Your own images (NIfTI, MetaImage, NRRD), with or without masks, in any usual layout",
     labels={1: 1},
-    info={"name": "own", "class_names": ["foreground"], "source_domain": "own"},
+    info={"name": UNNAMED, "class_names": ["foreground"], "source_domain": UNNAMED},
     find=find_images,
     wrong_label=ADVICE,
     add_options=add_options,
