@@ -43,17 +43,20 @@ def run(chosen: argparse.Namespace) -> int:
 def draw_sheet(chosen: argparse.Namespace, rows: pd.DataFrame) -> None:
     """Rows of the table by `predict` as a picture: what is outlined, what is predicted, and what was decided."""
     opened = open_run(chosen.run_folder, progress=False)
-    seed = chosen.segmenter_seed if chosen.calibration is None else Calibration(chosen.calibration).seeds[0]
+    made = None if chosen.calibration is None else Calibration(chosen.calibration)
+    seed = chosen.segmenter_seed if made is None else made.seeds[0]
     cases = contact_sheet(opened, opened.segmenter(seed), read_slice_set(chosen.data), rows, len(rows))
-    if "decision" in rows:
-        cases = [_decided(case, row) for case, (_, row) in zip(cases, rows.iterrows())]
-    title = opened.quality(opened.qualities[0]).measure.title
+    title = opened.quality(opened.qualities[0] if made is None else made.quality).measure.title
+    if made is None:
+        cases = [case._replace(predicted={f"predicted {title}": case.predicted["predicted"]}) for case in cases]
+    else:
+        cases = [_decided(case, row, title) for case, (_, row) in zip(cases, rows.iterrows())]
     drawn = one_subject_all_scanners(cases, opened.experiment.class_names, opened.experiment.spacing_mm, title)
     picture = png(drawn)
     write_atomically(chosen.sheet, lambda temporary: temporary.write_bytes(picture))
 
 
-def _decided(case: Outlined, row: pd.Series) -> Outlined:
-    names = {"predicted": "predicted_score", "calibrated": "calibrated_score", "lower bound": "lower_bound"}
+def _decided(case: Outlined, row: pd.Series, title: str) -> Outlined:
+    names = {f"predicted {title}": "predicted_score", "calibrated": "calibrated_score", "lower bound": "lower_bound"}
     numbers = {name: float(row[column]) for name, column in names.items() if row[column] == row[column]}
     return case._replace(title=f"{case.title}\n{row['decision']}", predicted=numbers)

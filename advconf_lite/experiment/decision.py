@@ -75,8 +75,8 @@ class Calibration:
             raise BadInput(f"{path} cannot be read ({reason(error)}); {remedy}", argument="calibration") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(
-                f"{path} is no calibration ({' '.join(str(error).split()) or type(error).__name__}); make it with python -m "
-                "advconf_lite calibrate",
+                f"{path} is no calibration ({'it lacks ' * isinstance(error, KeyError)}"
+                f"{' '.join(str(error).split()) or type(error).__name__}); make it with python -m advconf_lite calibrate",
                 argument="calibration",
             ) from error
 
@@ -129,7 +129,7 @@ class Calibration:
         else:
             value, name = calibrated, f"calibrated score {calibrated:.2f}"
             if self.accept_from is None:
-                return REVIEW, f"no threshold gives a mean risk of {self.risk:g} on the source{elsewhere}"
+                return REVIEW, f"there is no threshold for a mean risk of {self.risk:g} on the source{elsewhere}"
         if value >= self.accept_from:
             return ACCEPT, f"{name} is at least {self.accept_from:.2f}{elsewhere}"
         return REVIEW, f"{name} is below {self.accept_from:.2f}{elsewhere}"
