@@ -10,6 +10,7 @@ from advconf_lite.evaluation.predictions import ABSENT, SEEDS, SLICE, class_name
 from advconf_lite.evaluation.rules import lacks
 
 MAPPED = " mapped"  # after the name of a method that only ranks
+ALSO_MAPPED = ("soft-dice",)  # an estimate that no truth has taught, and that costs nothing more when it is mapped
 
 
 def completed(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
@@ -18,11 +19,12 @@ def completed(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFra
 
 
 def with_mapped(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
-    """With each method that only ranks once more, as an estimate: by the straight line that fits the source's validation
-    best, one for each pair of seeds, the score and each class."""
+    """With each method that only ranks once more, as an estimate, and those of `ALSO_MAPPED`: by the straight line that fits
+    the source's validation best, one for each pair of seeds, the score and each class."""
     pair, tables = ["quality", "method", *SEEDS], [predictions]
     known = dict(list(validation.groupby(pair)))
-    for key, rows in predictions[~predictions["estimates"].astype(bool)].groupby(pair, sort=False):
+    chosen = ~predictions["estimates"].astype(bool) | predictions["method"].isin(ALSO_MAPPED)
+    for key, rows in predictions[chosen].groupby(pair, sort=False):
         mapped = {}
         for name in ("score", *class_names(predictions)):
             x, y = (known[key][f"{kind}_{name}"].to_numpy(float) for kind in ("predicted", "true"))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advconf_lite.evaluation.bootstrap import seed_weights, subject_weights
+from advconf_lite.evaluation.bootstrap import drawn_together, seed_weights, subject_weights
 from advconf_lite.evaluation.paired import compare, paired_difference
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
 from advconf_lite.evaluation.text import comparison
@@ -62,6 +62,25 @@ def test_seeds_widen_the_interval_and_equal_ones_do_not():
     difference, spread = width(0.01, segmenters=(1,))  # heads alone: .1 or .11
     assert difference == pytest.approx(0.105) and spread == pytest.approx(0.01, abs=1e-9)
     assert width(0.01, segmenters=(1,), heads=(1,)) == (pytest.approx(0.11), pytest.approx(0))  # one pair: nothing to draw
+
+
+def test_people_whom_domains_share_are_drawn_together():
+    """Motion: five volunteers, at two levels all of them, at two one is missing; and another hospital's."""
+    seen = {"1": "abcde", "2": "abcde", "3": "abcd", "4": "abce", "other": "xyz"}
+    rows = [("set", domain, person) for domain, people in seen.items() for person in people for _ in range(2)]
+    rows += [("another set", "namesakes", person) for person in "abc"]
+    table = pd.DataFrame(rows, columns=["dataset", "domain", "subject"])
+    people = drawn_together(table)
+    assert people == {**dict.fromkeys("1234", list("abcde")), "other": list("xyz"), "namesakes": list("abc")}
+    drawn = {}
+    for domain, of in table.groupby("domain"):
+        counts = pd.DataFrame(subject_weights(of, 50, people[domain]).T).groupby(of["subject"].to_numpy()).first()
+        drawn[domain] = counts
+    assert (drawn["1"].sum() == 5).all() and (drawn["1"] == drawn["2"]).all(axis=None)
+    for domain in "34":
+        assert (drawn[domain] == drawn["1"].loc[drawn[domain].index]).all(axis=None)
+    one = table[table["domain"] == "other"]
+    assert np.array_equal(subject_weights(one, 50, people["other"]), subject_weights(one, 50))  # as without others
 
 
 def test_weights_of_seeds_and_subjects_are_draws():

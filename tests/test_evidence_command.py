@@ -17,6 +17,7 @@ import derived
 import evidence
 import evidence_tables
 import hearts
+import interval_coverage
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,6 +103,14 @@ def test_what_only_ranks_is_mapped_by_a_line_of_the_sources_validation():
     flat = flat[flat["method"] == "ranks mapped"]
     assert np.allclose(flat["predicted_score"], source[source["method"] == "ranks"]["true_score"].mean())
     assert flat["predicted_A"].isna().all()  # nothing to fit a line to
+    soft = both.assign(method=both["method"].replace("plain", "soft-dice"))
+    assert "soft-dice mapped" in set(derived.with_mapped(soft, soft[soft["domain"] == "t0"])["method"])
+
+
+def test_few_segmenters_have_intervals_that_cover_less_and_many_do_not():
+    few, many = (interval_coverage.coverage(n, 3, 0.0, repeats=1500) for n in (3, 30))
+    assert few == pytest.approx(0.75, abs=0.05) and many == pytest.approx(0.94, abs=0.03)  # all three on one side: 1 of 4
+    assert interval_coverage.coverage(3, 3, 2.0, repeats=1500) > few + 0.05
 
 
 def test_the_curve_of_labels_is_kept_whole_for_each_target(tmp_path):
@@ -384,7 +393,7 @@ def test_the_history_has_a_row_for_each_method(finished):
     table = pd.read_csv(finished / "results" / "evidence-phantom-prostate-smoke-history.csv").set_index(
         ["quality", "method"]
     )
-    names = [*FEW[:-1], "agreement-2 mapped"]
+    names = [*FEW[:-2], "soft-dice mapped", "agreement-2", "agreement-2 mapped"]
     of_surfaces = [("surface_dice", name) for name in (*OF_SURFACES, "agreement-2 mapped")]
     assert list(table.index) == [*(("dice", name) for name in names), *of_surfaces]
     steps = pd.read_csv(finished / "phantom-prostate-smoke" / "phantom-prostate" / "history.csv")
@@ -524,7 +533,7 @@ def test_sealed_scanners_say_whose_networks_are_not_here(elsewhere, tmp_path, ca
 def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):
     results = docs.Results(finished / "results")
     block = docs.evidence_blocks.protocol(results, "phantom-prostate-smoke", "../../")
-    assert block.startswith("phantom-prostate-smoke (massive shift, 2 segmenters, 2 pairs of seeds): of 4 ")
+    assert block.startswith("phantom-prostate-smoke (massive shift, 2 segmenters, 2 pairs of seeds): of 5 ")
     assert block.endswith("](../../docs/results/tables/phantom-prostate-smoke.md).")
     all_of_it = docs.evidence_blocks.tables(results, "phantom-prostate-smoke", "../../../")
     assert "| Dice | soft-dice | adversarial |" in all_of_it and "| Dice | constant | strong-augmentation |" in all_of_it

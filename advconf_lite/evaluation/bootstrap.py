@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,26 +18,43 @@ def percentiles(values: np.ndarray) -> tuple[float, float]:
     return tuple(np.percentile(defined, [2.5, 97.5])) if len(defined) else (np.nan, np.nan)
 
 
-def draw_subjects(subjects: pd.Series, resamples: int, key: str | None = None, seed: int = 0) -> np.ndarray:
+def draw_subjects(
+    subjects: pd.Series, resamples: int, key: str | None = None, seed: int = 0, among: Sequence[str] | None = None
+) -> np.ndarray:
     """(resamples, n): how often the subject of each of n rows is drawn, as many of them as there are.
 
     `key` and `seed` name the draw. Without a key it is a function of the subjects alone, so that all tables that have
-    them see the same one.
+    them see the same one. `among` names those that are drawn from, if they are more than the rows have.
 
     Raises:
         BadInput: `resamples` or `seed` is no whole number of at least 0.
     """
     whole(resamples, "resamples")
     whole(seed, "seed")
-    unique, member = np.unique(subjects.astype(str).to_numpy(str), return_inverse=True)
+    names = subjects.astype(str).to_numpy(str)
+    unique = np.unique(names if among is None else np.array(among, str))
+    member = np.searchsorted(unique, names)
     rng = np.random.default_rng([seed, zlib.crc32(("|".join(unique) if key is None else key).encode())])
     counts = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), size=resamples)
     return counts[:, member].astype(np.float64)
 
 
-def subject_weights(table: pd.DataFrame, resamples: int) -> np.ndarray:
+def subject_weights(table: pd.DataFrame, resamples: int, among: Sequence[str] | None = None) -> np.ndarray:
     """(1 + resamples, n): how often each row's subject is drawn; once each in the first row, which is the data."""
-    return np.vstack([np.ones(len(table)), draw_subjects(table["subject"], resamples)])
+    return np.vstack([np.ones(len(table)), draw_subjects(table["subject"], resamples, among=among)])
+
+
+def drawn_together(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Domain -> the subjects that are drawn for it: its own, and all of the domains that share one with it, or with one of
+    those. A person who was seen twice is one person, though not everybody was."""
+    found: list[tuple[set[str], set[tuple[str, str]]]] = []
+    for domain, rows in table.groupby("domain", sort=False):
+        domains, people = {domain}, set(zip(rows["dataset"].astype(str), rows["subject"].astype(str)))
+        for other in [each for each in found if each[1] & people]:
+            found.remove(other)
+            domains, people = domains | other[0], people | other[1]
+        found.append((domains, people))
+    return {domain: sorted({subject for _, subject in people}) for domains, people in found for domain in domains}
 
 
 def seed_weights(pairs: list[tuple[int, int]], resamples: int) -> np.ndarray:

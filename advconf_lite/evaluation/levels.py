@@ -23,9 +23,10 @@ def levels_and_differences(
     seeds; rows of the constant, which has one head seed, count for each.
 
     Returns:
-        Levels: quality, domain (the source first, `MEAN` last), method, subjects, slices, true_score (its mean), and of each
-        reported metric its mean over pairs of seeds, _low and _high. Differences: quality, method, against, the same metrics
-        averaged over the targets, segmenters, pairs_of_seeds; no row for a metric where one of the two only ranks.
+        Levels: quality, domain (the source first, `MEAN` last), method, subjects, slices, true_score (its mean; for `MEAN`
+        that of the targets' means), and of each reported metric its mean over pairs of seeds, _low and _high. Differences:
+        quality, method, against, the same metrics averaged over the targets, segmenters, pairs_of_seeds; no row for a metric
+        where one of the two only ranks.
 
     Raises:
         BadInput: not a predictions table, or two methods did not score the same slices.
@@ -69,7 +70,7 @@ def _levels(
     counts = {
         "subjects": int(people.sum()),
         "slices": len(once) // len(found.pairs),
-        "true_score": once["true_score"].mean(),
+        "true_score": once.groupby("domain")["true_score"].mean().mean(),
     }
     levels = []
     for place, name in enumerate(methods):

@@ -8,7 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles, seed_weights, subject_weights
+from advconf_lite.evaluation.bootstrap import (
+    FEWEST_SUBJECTS,
+    drawn_together,
+    percentiles,
+    seed_weights,
+    subject_weights,
+)
 from advconf_lite.evaluation.predictions import SEEDS, SLICE, check_predictions
 from advconf_lite.metrics import METRICS, REPORTED, weighted_metrics
 from advconf_lite.support.errors import BadInput
@@ -35,7 +41,7 @@ def compare(
     """`reference` minus each of `methods` in the `REPORTED` metrics, averaged over target domains and pairs of seeds.
 
     Intervals are a paired bootstrap over subjects and seeds; both methods are evaluated on the same draw. Subjects are
-    drawn anew within each domain, and domains with the same subjects (re-acquired ones) share the draw. Of several
+    drawn anew within each domain, and domains that have subjects in common (re-acquired ones) share the draw. Of several
     segmenter seeds, and of the head seeds of each, as many are drawn anew; one alone cannot be, and the interval then
     says nothing about another one. Domains in which a metric is undefined for a draw are left out of that draw's mean.
     The interval is NaN (not estimable) if no domain has at least 3 subjects; a domain with fewer, beside larger ones,
@@ -114,13 +120,13 @@ def resampled(of_quality: pd.DataFrame, wanted: Sequence[str], resamples: int) -
     """
     domains, pairs = list(dict.fromkeys(of_quality["domain"])), sorted(set(zip(*(of_quality[c] for c in SEEDS))))
     values = np.full((len(wanted), len(REPORTED), len(domains), len(pairs), 1 + resamples), np.nan)
-    unanswered = np.zeros((len(wanted), len(pairs)), bool)
+    unanswered, people = np.zeros((len(wanted), len(pairs)), bool), drawn_together(of_quality)
     for key, group in of_quality.groupby(["domain", *SEEDS], sort=False):
         found = [group[group["method"] == method].sort_values(SLICE) for method in wanted]
         for method, table in zip(wanted, found):
             if len(table) == 0 or len(table) != len(found[0]):
                 raise BadInput(f"{wanted[0]} and {method} did not score the same slices of {key[0]}; run both again")
-        weights = subject_weights(found[0], resamples)
+        weights = subject_weights(found[0], resamples, people[key[0]])
         for number, table in enumerate(found):
             scores = (table[column].to_numpy(float) for column in ("predicted_score", "true_score"))
             result = weighted_metrics(*scores, weights, REPORTED)
