@@ -81,9 +81,13 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
     known = run.validation(["agreement-2"], [(0, 0)]).query("domain == 'here' and quality == 'dice'")
     slope, offset = np.polyfit(known["predicted_score"], known["true_score"], 1)
     assert slope > 0  # else the line would be level, and the next lines would say nothing
-    for method, line in (("agreement-2", (offset, slope)), ("plain", (0, 1))):
+    of_plain = run.validation(["plain"], [(0, 0)]).query("domain == 'here' and quality == 'dice'")
+    tilt, level = np.polyfit(of_plain["predicted_score"], of_plain["true_score"], 1)
+    lines = {"agreement-2": (offset, slope), "plain": (0, 1), "plain --line": (level, tilt) if tilt > 0 else None}
+    for method, line in lines.items():
         capsys.readouterr()
-        assert command(*bare, method) == 0
+        assert command(*bare, *method.split()) == 0
+        line = (of_plain["true_score"].mean(), 0.0) if line is None else line
         said = capsys.readouterr().out
         assert "no labelled slices" in said and "labels of at least 9 patients, and these are 0" in said
         assert command(*predict, "--calibration", tmp_path / "c.json") == 0

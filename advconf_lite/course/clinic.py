@@ -43,6 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", metavar="NAME", help="of the run (adversarial; with --curve all)")
     parser.add_argument("--quality", metavar="NAME", help="of the run, default its first (with --curve all)")
     parser.add_argument("--map", dest="kind", default="affine", help="affine or isotonic, which needs more labels")
+    parser.add_argument("--line", action="store_true", help="begin from the source's straight line, whatever the method")
     parser.add_argument("--level", type=float, default=0.9, help="of the lower bound")
     parser.add_argument("--per", dest="unit", default="slice", help="what the bound holds for: slice, or all of a patient")
     parser.add_argument("--accept", type=float, default=FAILURE, metavar="SCORE", help="lower bound that needs no human")
@@ -75,7 +76,7 @@ def run(chosen: argparse.Namespace) -> int:
     found = calibrate(
         chosen.run_folder, chosen.data, chosen.out, chosen.accept, chosen.method or "adversarial", chosen.quality,
         chosen.domain, chosen.kind, chosen.level, chosen.unit, chosen.risk, chosen.segmenter_seed, chosen.head_seed,
-        chosen.seed,
+        chosen.seed, line=chosen.line,
     )  # fmt: skip
     labels = found["labels"]
     several = f", as one scanner: {', '.join(labels['domains'])}" if len(labels["domains"]) > 1 else ""

@@ -44,6 +44,7 @@ def calibrate(
     head_seed: int = 0,
     seed: int = 0,
     progress: bool = True,
+    line: bool = False,
 ) -> dict[str, Any]:
     """Compare a method's scores with labelled slices of a new scanner, and write down what follows for its other slices.
 
@@ -55,6 +56,7 @@ def calibrate(
         domain: of the labelled set, the one to use (default: all of it, as one scanner).
         risk: decide by the calibrated score instead, and a threshold for this mean risk that the source's validation gives.
         seed: of the slice by which each patient counts in the bound.
+        line: begin from the straight line that fits the source's validation also with a method that estimates by itself.
 
     Returns:
         What `out` holds: whose scores (weights, method, quality, classes), from which labels, the source's map (`start`),
@@ -92,7 +94,8 @@ def calibrate(
             Elsewhere(run, of_set.parts, path, [method]).predicted(*seeds)
             labels = _rows(run, read_predictions(path), method, quality, seeds)
     x, y = (source[column].to_numpy(float) for column in ("predicted_score", "true_score"))
-    start = start_from(x, y, estimates := bool(source["estimates"].iloc[0]))
+    estimates = bool(source["estimates"].iloc[0]) and not line
+    start = start_from(x, y, estimates)
     predicted, true = (labels[column].to_numpy(float) for column in ("predicted_score", "true_score"))
     people = pd.MultiIndex.from_frame(labels[["domain", "subject"]])
     person = people.factorize()[0]
