@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from advconf_lite.evaluation.bootstrap import drawn_together, seed_weights, subject_weights
-from advconf_lite.evaluation.paired import compare, paired_difference
+from advconf_lite.evaluation.paired import compare, paired_difference, reported
 from advconf_lite.evaluation.predictions import PREDICTION_COLUMNS
 from advconf_lite.evaluation.text import comparison
-from advconf_lite.metrics import mae, pearson
+from advconf_lite.metrics import REPORTED, mae, pearson, weighted_metrics
 from advconf_lite.support.errors import BadInput
 
 DOMAINS = ("source", "one", "two")
@@ -62,6 +62,20 @@ def test_seeds_widen_the_interval_and_equal_ones_do_not():
     difference, spread = width(0.01, segmenters=(1,))  # heads alone: .1 or .11
     assert difference == pytest.approx(0.105) and spread == pytest.approx(0.01, abs=1e-9)
     assert width(0.01, segmenters=(1,), heads=(1,)) == (pytest.approx(0.11), pytest.approx(0))  # one pair: nothing to draw
+
+
+def test_metrics_of_many_draws_are_those_of_one_method_after_the_other():
+    rng = np.random.default_rng(3)
+    true, other = rng.random(40).round(1), rng.random(40)
+    tied, lost = rng.random(40).round(1), np.where(np.arange(40) == 7, np.nan, rng.random(40))
+    scores = [(rng.random(40), true), (tied, true), (np.full(40, 0.5), true), (lost, true), (tied, other)]
+    weights = np.vstack([np.ones(40), rng.poisson(0.7, (250, 40)), np.zeros((1, 40))]).astype(float)
+    found = reported(scores, weights)
+    for number, (predicted, of) in enumerate(scores):
+        expected = weighted_metrics(predicted, of, weights, REPORTED)
+        for place, name in enumerate(REPORTED):
+            np.testing.assert_allclose(found[number, place], expected[name], rtol=0, atol=1e-12, err_msg=f"{number} {name}")
+    assert np.isfinite(found[0]).sum() > 700
 
 
 def test_people_whom_domains_share_are_drawn_together():
