@@ -20,7 +20,7 @@ Protocols (sealed is both organs):
 
     phantom-heart, phantom-prostate   virtual scanners, moderate and massive shift
     acdc-folds     real hearts of one hospital in three folds; test subjects re-acquired by the heart's virtual scanners
-    hearts-dev     those hearts, split by subject, and as targets other makers' scanners and four levels of motion
+    hearts-dev     those hearts, split by subject, and as targets other hospitals' patients and four levels of motion
     sealed-heart, sealed-prostate   the phantom's finished networks in scanners that are drawn from the ranges by a generator
                    seeded with the commit that froze the settings: --freeze, or the first word of results/freeze.txt
 

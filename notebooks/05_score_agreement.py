@@ -321,10 +321,10 @@ verdict(predictions, against, "adversarial", source)
 # `ensemble-3`, 0.094<!--=evidence-phantom-heart-quick:counted/dice/mean of the targets/adversarial:mae--> for the head
 # and 0.109<!--=evidence-phantom-heart-quick:counted/dice/mean of the targets/constant:mae--> for a constant. Both are
 # certainly better than the head there, in eAURC and in MAE, and on six more scanners that were drawn by lot. Beside a
-# head of `strong-augmentation` it is less clear: on these six the MAE of `ensemble-3` is not told apart from it. A line
+# head of `strong-augmentation` it is less clear: on these six the MAE of neither is told apart from it. A line
 # is only as good as what it was fitted to, and that was the source.
 #
-# On real hearts, scanners of other makers and motion ([all of it](../docs/results/real.md)), both, mapped, had a lower
+# On real hearts, other hospitals and motion ([all of it](../docs/results/real.md)), both, mapped, had a lower
 # MAE than every head that was tried, and as low as each other.
 #
 # The same line for your own images: `python -m advconf_lite calibrate --run RUN --method agreement-15 --risk 0.1 --out

@@ -68,6 +68,21 @@ def test_not_everywhere_and_what_the_sealed_scanners_say():
     assert "nothing to confirm" in text[-1]
 
 
+def test_what_was_asked_last_is_an_observation_and_no_answer():
+    methods = {"soft-dice mapped": (BETTER, BETTER), "new": (OPEN, BETTER)}
+    text = answer([protocol("prostate-quick", methods), protocol("hidden-quick", methods, sealed=True)])
+    assert text[0].startswith("No: nothing beats") and "in eAURC and MAE soft-dice mapped" in text[1]
+    assert "nothing to confirm" in text[-2] and text[-1] == (
+        "Asked when all of these had been seen, an observation and no test: soft-dice mapped beats both in both on "
+        "prostate-quick and hidden-quick."
+    )
+    late = {"soft-dice mapped": (OPEN, BETTER), "new": (BETTER, BETTER)}
+    text = answer([protocol("prostate-quick", late)])
+    assert text[0].startswith("Yes: new beats") and text[-1].endswith("soft-dice mapped beats both in both nowhere.")
+    text = answer([protocol("prostate-medium", methods)])  # there it was asked in time
+    assert text[0].startswith("Yes: soft-dice mapped beats") and not text[-1].startswith("Asked when")
+
+
 def test_other_shifts_say_nothing_of_a_massive_one():
     heart = protocol("heart", {"new": (BETTER, BETTER)}, shift="moderate", segmenters=3)
     assert answer([heart]) == [

@@ -14,6 +14,8 @@ from advconf_lite.evaluation.verdict import BETTER, ENOUGH_SEGMENTERS, UNKNOWN, 
 # Named before the first run: what must be beaten, and in what.
 RIVALS = ("adversarial", "strong-augmentation")
 ENDPOINTS = ("eaurc", "mae")
+# Profile -> what was asked when all of its protocols had been seen, the sealed ones too, so that none is left to test it.
+ASKED_LAST = {"quick": ("soft-dice mapped",)}
 NAMES = {"eaurc": "eAURC", "mae": "MAE"}
 BOTH = " and ".join(NAMES.values())
 
@@ -69,13 +71,22 @@ class Compared:
     def winners(self, *metrics: str) -> list[str]:
         return [name for name in self.tried if self.beats(name, *metrics)]
 
+    @property
+    def asked_last(self) -> tuple[str, ...]:
+        return ASKED_LAST.get(self.name.rpartition("-")[2], ())
+
+    @property
+    def won(self) -> list[str]:
+        """What beats both in both, of all that was asked in time."""
+        return [name for name in self.winners(*ENDPOINTS) if name not in self.asked_last]
+
 
 def answer(protocols: Sequence[Compared], shift: str = "massive") -> list[str]:
     """Sentences: yes or no over all protocols of a kind of shift, then each of them."""
     chosen = [each for each in protocols if each.shift == shift]
     if not chosen:
         return [f"No protocol with {shift} shift has been run with this profile yet, so here the question is open."]
-    winners = {each.name: each.winners(*ENDPOINTS) for each in chosen}
+    winners = {each.name: each.won for each in chosen}
     everywhere = [name for name in chosen[0].tried if all(name in each for each in winners.values())]
     somewhere = [name for name in dict.fromkeys(sum(winners.values(), [])) if name not in everywhere]
     asked = f"both Algorithm 1 and strong augmentation in eAURC and in MAE under {shift} shift"
@@ -87,7 +98,7 @@ def answer(protocols: Sequence[Compared], shift: str = "massive") -> list[str]:
         first = f"Not everywhere: {listed(where)}, of {places}; no method beats {asked} in all of them."
     else:
         first = f"No: nothing beats {asked} ({places})."
-    return [first, *map(of_protocol, chosen), *_sealed(chosen)]
+    return [first, *map(of_protocol, chosen), *_sealed(chosen), *_observed(chosen)]
 
 
 def of_protocol(found: Compared) -> str:
@@ -165,7 +176,7 @@ def _words(found: dict[str, Compared]) -> dict[tuple[str, str, str], dict[str, s
 
 def _sealed(chosen: Sequence[Compared]) -> list[str]:
     """Whether what was found on scanners that were known held on those that were not."""
-    known = list(dict.fromkeys(sum((each.winners(*ENDPOINTS) for each in chosen if not each.sealed), [])))
+    known = list(dict.fromkeys(sum((each.won for each in chosen if not each.sealed), [])))
     sentences = []
     for each in (each for each in chosen if each.sealed):
         if known:
@@ -173,6 +184,18 @@ def _sealed(chosen: Sequence[Compared]) -> list[str]:
             sentences.append(f"On the sealed scanners, run once ({each.name}): {listed(words)}.")
         else:
             sentences.append(f"There was nothing to confirm on the sealed scanners ({each.name}).")
+    return sentences
+
+
+def _observed(chosen: Sequence[Compared]) -> list[str]:
+    """What was asked too late to be confirmed by any of them."""
+    sentences = []
+    for name in dict.fromkeys(sum((each.asked_last for each in chosen), ())):
+        tried = [each.name for each in chosen if name in each.tried and name in each.asked_last]
+        places = [each.name for each in chosen if name in each.winners(*ENDPOINTS) and each.name in tried]
+        if tried:
+            where = f"beats both in both on {listed(places)}" if places else "beats both in both nowhere"
+            sentences.append(f"Asked when all of these had been seen, an observation and no test: {name} {where}.")
     return sentences
 
 
