@@ -25,8 +25,6 @@ from advconf_lite.support.errors import BadInput
 from advconf_lite.support.files import write_text
 from advconf_lite.support.numbers import one_of, within
 
-NO_LABELS = "no labelled slices: calibrated is "
-
 
 def calibrate(
     run_folder: str | Path,
@@ -103,8 +101,8 @@ def calibrate(
     bound = lower_bound(predicted, true, person, start.map, level, unit, seed)
     why = correction.sentence
     if data is None:
-        why = NO_LABELS + ("the predicted score" if estimates else "what the source's validation expects at such a score")
-        why += f"; {LEVEL}" if is_level(start.map, x) else ""
+        what = "the predicted score" if estimates else "what the source's validation expects at such a score"
+        why = f"no labelled slices: calibrated is {what}{f'; {LEVEL}' if is_level(start.map, x) else ''}"
     rule = {"by": "bound", "accept_from": float(accept_from)}
     if risk is not None:
         # Of a map that gives all slices one score, a threshold would let through all of them, or none.

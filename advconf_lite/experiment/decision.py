@@ -63,11 +63,11 @@ class Calibration:
             self.seeds = int(self.values["run"]["segmenter_seed"]), int(self.values["run"]["head_seed"])
             self.map: Map = map_from(self.values["map"])
             self.start: Map = map_from(self.values["start"])
-            self.bound, self.rule = _bound(self.values["bound"]), dict(self.values["decision"])
-            by_risk = one_of(self.rule["by"], "decision by", ("bound", "risk")) == "risk"
-            self.risk = within(self.rule["risk"], "risk", 0, 1) if by_risk else None
-            none = by_risk and self.rule["accept_from"] is None
-            self.accept_from = None if none else within(self.rule["accept_from"], "accept_from", 0, 1)
+            self.bound, rule = _bound(self.values["bound"]), dict(self.values["decision"])
+            by_risk = one_of(rule["by"], "decision by", ("bound", "risk")) == "risk"
+            self.risk = within(rule["risk"], "risk", 0, 1) if by_risk else None
+            none = by_risk and rule["accept_from"] is None
+            self.accept_from = None if none else within(rule["accept_from"], "accept_from", 0, 1)
             self.domains = [str(name) for name in _list(self.values["labels"]["domains"])]
             self.weights = dict(self.values["run"]["weights"])
         except OSError as error:
