@@ -92,27 +92,38 @@ def protocol_of(name):
     return max((stem for stem in stems if name.startswith(stem)), key=len, default=None)  # also where one begins another
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "results").glob("*.csv") if path.stem != "provenance"))
-def test_a_digit_of_a_csv_is_noticed(copy, name):
+PAGES = [(page.path, page.text) for page in [*docs.pages(ROOT), *docs.cells(ROOT)] if page.path != docs.TEACHING]
+RESULTS = docs.Results(ROOT / "results")
+
+
+def disagreeing(results, said):
+    """What the first page that disagrees with a file says of it. Pages that do not name it are not rendered: each column of
+    each file is spoilt, and a whole rendering takes a second."""
+    name = said.removeprefix("results/").removesuffix(".csv").removeprefix("evidence-")
+    naming = sorted((page for page in PAGES if name in page[1]), key=lambda page: name not in page[0])
+    for page in (docs.Page(*each) for each in naming):
+        if found := [each for each in [*page.numbers(results, set()), *page.blocks(results)] if said in each]:
+            return found
+    return []
+
+
+@pytest.mark.parametrize("name", sorted({*RESULTS.files} - {"provenance.csv"}))
+def test_a_digit_of_a_csv_is_noticed(name, monkeypatch):
     """Spoilt in every column that holds numbers: somewhere a page must disagree, and say with which file."""
-    original = (copy / "results" / name).read_text(encoding="utf-8")
-    with (copy / "results" / name).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    said, spoilt = f"results/{protocol_of(name) or name}", 0
-    for column, title in enumerate(rows[0]):
-        row = next((n for n, row in enumerate(rows[1:], 1) if docs.NUMBER.fullmatch(row[column])), None)
-        if row is None or title in docs.ABOUT:
+    rows, said, spoilt = RESULTS.files[name], f"results/{protocol_of(name) or name}", 0
+    assert disagreeing(RESULTS, said) == []
+    for column in rows[0]:
+        number = next((n for n, row in enumerate(rows) if docs.NUMBER.fullmatch(row[column])), None)
+        if number is None or column in docs.ABOUT:
             continue
-        changed = [list(cells) for cells in rows]
-        value = changed[row][column]
-        changed[row][column] = value[:-1] + str((int(value[-1]) + 1) % 10)
-        with (copy / "results" / name).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(changed)
-        problems = noticed(copy)
-        assert any(said in problem for problem in problems), f"{title}: {value} -> {changed[row][column]}"
-        assert all(re.match(r"(README\.md|docs/|notebooks/|results/)\S*( cell \d+ line \d+)?:", p) for p in problems)
+        value = rows[number][column]
+        wrong = value[:-1] + str((int(value[-1]) + 1) % 10)
+        changed = [row | {column: wrong} if n == number else row for n, row in enumerate(rows)]
+        monkeypatch.setitem(RESULTS.files, name, changed)
+        problems = disagreeing(RESULTS, said)
+        assert problems, f"{column}: {value} -> {wrong}"
+        assert all(re.match(r"(README\.md|docs/|notebooks/)\S*( cell \d+ line \d+)?:", problem) for problem in problems)
         spoilt += 1
-    (copy / "results" / name).write_text(original, encoding="utf-8")
     assert spoilt
 
 
