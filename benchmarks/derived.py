@@ -20,14 +20,15 @@ def completed(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFra
 
 def with_mapped(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
     """With each method that only ranks once more, as an estimate, and those of `ALSO_MAPPED`: by the straight line that fits
-    the source's validation best, one for each pair of seeds, the score and each class."""
+    the source's validation best, one for each pair of seeds, the score and, on slices that have it, each class."""
     pair, tables = ["quality", "method", *SEEDS], [predictions]
     known = dict(list(validation.groupby(pair)))
     chosen = ~predictions["estimates"].astype(bool) | predictions["method"].isin(ALSO_MAPPED)
     for key, rows in predictions[chosen].groupby(pair, sort=False):
         mapped = {}
         for name in ("score", *class_names(predictions)):
-            x, y = (known[key][f"{kind}_{name}"].to_numpy(float) for kind in ("predicted", "true"))
+            has = ~lacks(known[key][ABSENT], name)  # of the score: all
+            x, y = (known[key].loc[has, f"{kind}_{name}"].to_numpy(float) for kind in ("predicted", "true"))
             fits = np.isfinite(x).sum() > 1
             raw = rows[f"predicted_{name}"].to_numpy(float)
             mapped[f"predicted_{name}"] = start_from(x, y, estimates=False).map(raw) if fits else np.nan

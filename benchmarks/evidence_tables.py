@@ -57,7 +57,9 @@ def metric_tables(
         metric = METRICS[name.removesuffix("_low").removesuffix("_high")]
         level[name] = level[name].map(lambda value: _text(value, "{:.3f}"))
         difference[name] = difference[name].map(lambda value, metric=metric: _text(value, f"{{:+.{metric.digits}f}}"))
-    level.loc[level["method"] == CONSTANT, [f"pearson{end}" for end in ENDS]] = ""  # it has one value for each segmenter
+    of_order = [f"pearson{end}" for end in ENDS]  # of a constant, which has one value for each segmenter, it says nothing
+    level.loc[level["method"] == CONSTANT, of_order] = ""
+    difference.loc[(difference["method"] == CONSTANT) | (difference["against"] == CONSTANT), of_order] = ""
     return (
         level[["rule", "quality", "domain", "method", "subjects", "slices", "true_score", *columns]],
         difference[["rule", "quality", "method", "against", *columns, "segmenters", "pairs_of_seeds"]],

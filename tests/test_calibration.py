@@ -74,10 +74,10 @@ def test_isotonic_is_that_of_scipy_and_ties_get_their_mean(seed):
     assert (np.diff(found(np.linspace(-1, 2, 50))) >= 0).all()
 
 
-def test_maps_clip_keep_nan_and_come_back_from_their_description():
+def test_maps_clip_answer_nothing_to_no_number_and_come_back_from_their_description():
     for one in (Straight(0.2, 1.5), Steps((0.2, 0.6), (0.1, 0.9)), fit_isotonic(np.full(3, 0.5), np.array([0, 0.3, 0.6]))):
-        scores = one(np.array([-5, 0.5, 5, np.nan]))
-        assert np.isnan(scores[3]) and scores[:3].min() >= 0 and scores[:3].max() <= 1
+        scores = one(np.array([-5, 0.5, 5, np.nan, np.inf, -np.inf]))
+        assert np.isnan(scores[3:]).all() and scores[:3].min() >= 0 and scores[:3].max() <= 1
         assert map_from(one.as_dict()) == one
 
 
@@ -120,6 +120,16 @@ def test_where_nothing_has_moved_corrections_are_mostly_refused():
     x, y, _ = people(200, 5, rng)
     with_it = np.mean([abs(each.map(x) - y).mean() for each in found])
     assert with_it < 1.03 * abs(x - y).mean()
+
+
+def test_the_errors_that_are_named_are_those_that_were_decided_by():
+    """Nine patients of one slice each are helped, one of twelve is harmed: by slices it would look like harm."""
+    who = np.repeat(np.arange(10), [1] * 9 + [12])
+    x = np.random.default_rng(0).uniform(0.4, 0.9, len(who))
+    found = correct(x, x - np.where(who < 9, 0.2, 0.0), who, START)
+    before, after = left_out_errors(x, x - np.where(who < 9, 0.2, 0.0), who, START, "affine")
+    assert found.used and after.mean() > before.mean()
+    assert (found.without, found.by_map) == pytest.approx((0.18, 0.133), abs=1e-3) and "and 0.180 without" in found.sentence
 
 
 def labels(case):
@@ -342,9 +352,15 @@ def test_what_labels_are_worth_and_the_fewest_that_halve_the_error():
 
 def test_slices_without_an_answer_and_small_domains_are_no_obstacle():
     rows = shifted(subjects=5)
-    rows.loc[rows.index[::7], "predicted_score"] = np.nan
-    found = labels_needed(rows, rows, "source", 0.7, (5, 50), repeats=4, resamples=20)
-    assert set(found["k"]) == {0, 5} and found["mae"].notna().all()
+    whole = labels_needed(rows, rows, "source", 0.7, (5, 50), repeats=4, resamples=20)
+    assert set(whole["k"]) == {0, 5} and whole["mae"].notna().all()
+    silent = rows["method"].eq("plain") & rows["domain"].eq("target") & rows["slice"].isin(sorted(set(rows["slice"]))[:2])
+    spoilt = rows.assign(predicted_score=rows["predicted_score"].mask(silent, np.inf))
+    found = labels_needed(spoilt, rows, "source", 0.7, (5, 50), repeats=4, resamples=20)
+    hit = found["method"].eq("plain") & found["domain"].eq("target")
+    assert hit.sum() == 2 and found.loc[~hit, "mae"].notna().all()
+    assert found.loc[hit, ["mae", "mae_low", "bias", "gain", "worse"]].isna().to_numpy().all()
+    assert 0 < found.loc[hit, "released"].max() < whole.loc[hit, "released"].max()  # what has no answer is not let through
     with pytest.raises(BadInput, match="no domain has 4 people or more"):
         labels_needed(rows[rows["subject"] < "003"], rows, "source", 0.7)
     with pytest.raises(BadInput, match="no slice of the source nowhere"):
@@ -361,5 +377,9 @@ def test_reliability_before_and_after():
     assert abs(off[0]["plain", "source"]) < 0.06
     assert before.groupby(["method", "group"])["n_slices"].sum().eq(48).all()
     assert (before["low"] <= before["true"]).all() and (before["true"] <= before["high"]).all()
+    one = rows[rows["domain"] == "target"]
+    again = [pd.concat([one, one.assign(domain="again", subject=prefix + one["subject"])]) for prefix in ("", "other-")]
+    widths = [(each["high"] - each["low"]).mean() for each in (reliability(r, "source", 1, 500) for r in (*again, one))]
+    assert widths[0] == pytest.approx(widths[2]) and widths[1] < 0.9 * widths[0]  # who was seen twice is one person
     same = rows.assign(predicted_score=0.5)
     assert reliability(same, "source", resamples=5).groupby(["method", "group"]).size().eq(1).all()

@@ -64,6 +64,15 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
         assert len(volumes) == 8 and volumes["n_review"].sum() == (~accepted).sum()
     assert {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")} == weights  # nothing was trained
 
+    # Who was seen in two domains is one person.
+    seen = new.assign(domain=np.where(new["slice"] % 2 == 0, "again", new["domain"]))
+    assert seen.groupby("subject")["domain"].nunique().max() == 2
+    write_slice_set(tmp_path / "twice", np.asarray(whole.images), np.asarray(whole.masks), seen, whole.info)
+    twice = [tmp_path / "twice" if argument == tmp_path / "labels" else argument for argument in calibrate]
+    assert command(*twice, "--method", "plain", "--level", 0.8) == 0
+    assert "16 labelled slices of 8 patients" in capsys.readouterr().out
+    assert json.loads((tmp_path / "c.json").read_text())["bound"]["people"] == 8
+
     # Without a calibration agreement predicts too; with few people there is no bound, and all is for review.
     assert command(*predict, "--method", "agreement-2") == 0
     assert "decision" not in pd.read_csv(tmp_path / "s.csv")

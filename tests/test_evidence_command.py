@@ -88,7 +88,7 @@ def test_tables_have_every_rule_for_absent_classes():
 
 def test_what_only_ranks_is_mapped_by_a_line_of_the_sources_validation():
     table = predictions(seeds=((0, 0), (0, 1)))
-    table = table.assign(true_A=table["true_score"], predicted_A=table["predicted_score"])
+    table = table.assign(true_A=table["true_score"], predicted_A=table["predicted_score"], absent="-")
     ranks = table[table["method"] == "plain"].assign(method="ranks", estimates=False)
     for column in ("predicted_score", "predicted_A"):
         ranks[column] = 3.0 * ranks["true_score"] - ranks["head_seed"]  # s = 1/3 (s hat + head seed), exactly
@@ -99,6 +99,11 @@ def test_what_only_ranks_is_mapped_by_a_line_of_the_sources_validation():
     assert len(mapped) == len(both) + len(ranks) == len(both) + len(new) and new["estimates"].all()
     assert np.allclose(new["predicted_score"], new["true_score"]) and np.allclose(new["predicted_A"], new["true_A"])
     assert mapped.iloc[: len(both)].equals(both.astype(mapped.dtypes))
+    lacking = source.assign(absent=np.where(source["slice"] == 0, "A", "-"))
+    lacking["true_A"] = lacking["true_A"].where(lacking["absent"] == "-", 0.0)  # drawn where there is none
+    again = derived.with_mapped(both, lacking)
+    again = again[again["method"] == "ranks mapped"]
+    assert np.allclose(again["predicted_A"], new["true_A"]) and np.allclose(again["predicted_score"], new["true_score"])
     flat = derived.with_mapped(both, source.assign(predicted_score=0.5, predicted_A=np.nan))
     flat = flat[flat["method"] == "ranks mapped"]
     assert np.allclose(flat["predicted_score"], source[source["method"] == "ranks"]["true_score"].mean())

@@ -157,6 +157,7 @@ def test_triage_by_hand():
     assert one.sent_back.tolist() == [0, 1, 0, 0] and (one.caught, one.failures) == (1, 2)
     assert one.released == pytest.approx((0.9 + 0.8 + 0.5) / 3) and one.coverage == 0.75
     assert triage(confidence, true, 0).released == pytest.approx(true.mean())
+    assert triage(np.array([np.nan, 0.2, np.inf, 0.3]), true, 2).sent_back.tolist() == [1, 0, 1, 0]  # no answer goes first
     everything = triage(confidence, true, 4)
     assert everything.caught == 2 and np.isnan(everything.released) and everything.coverage == 0
     tied = triage(np.zeros(4), true, 2)  # any two of the four

@@ -35,12 +35,14 @@ class Triage(NamedTuple):
 
 
 def triage(confidence: np.ndarray, true_score: np.ndarray, budget: int, failed_below: float = FAILURE) -> Triage:
-    """Send back the `budget` slices of the lowest confidence (n,). Of slices of equal confidence each is as likely.
+    """Send back the `budget` slices of the lowest confidence (n,), those without an answer first. Of slices of equal
+    confidence each is as likely.
 
     Raises:
         BadInput: the budget is not 0 ... n.
     """
     confidence, true = np.asarray(confidence, float), np.asarray(true_score, float)
+    confidence = np.where(np.isfinite(confidence), confidence, -np.inf)
     if not 0 <= budget <= len(true):
         raise BadInput(f"the budget is {budget}; give 0 to {len(true)}, the number of slices")
     sent_back = np.zeros(len(true))

@@ -2,7 +2,8 @@
 
 The people whose slices were labelled and the next person of the same scanner are exchangeable; slices of one person are
 not, so people are counted. What is compared is the source's own map (`calibration.Start`), which has seen none of the
-labels: so the bound's share holds exactly, whether a correction is used or refused. It says nothing about another scanner.
+labels: so the bound holds for at least its share, whether a correction is used or refused. It says nothing about another
+scanner.
 """
 
 from __future__ import annotations
@@ -77,9 +78,9 @@ def lower_bound(
     """The margin by which the source's map overrates a labelled person's slice, at the quantile of a level.
 
     For `unit` "slice" each person counts with one of the labelled slices, drawn with the seed: then a slice of a new person
-    lies above its bound with at least this probability, and at most 1 / (people + 1) more, if chance has chosen which slices
-    are labelled. For "patient" each counts with the worst one: then all slices of a new person do, if all of the labelled
-    people's are labelled; of a few the worst is not bad enough.
+    lies above its bound with at least this probability, if chance has chosen which slices are labelled; and with at most
+    1 / (people + 1) more, if no two errors are equal. For "patient" each counts with the worst one: then all slices of a new
+    person do, if all of the labelled people's are labelled; of a few the worst is not bad enough.
 
     Raises:
         BadInput: the level is not between 0 and 1, or no such unit.

@@ -34,7 +34,7 @@ class Straight:
     slope: float = 1.0
 
     def __call__(self, predicted: Any) -> np.ndarray:
-        return np.clip(self.offset + self.slope * np.asarray(predicted, float), 0, 1)
+        return np.clip(self.offset + self.slope * _answers(predicted), 0, 1)
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": "affine", "offset": self.offset, "slope": self.slope}
@@ -48,11 +48,17 @@ class Steps:
     y: tuple[float, ...]
 
     def __call__(self, predicted: Any) -> np.ndarray:
-        predicted = np.asarray(predicted, float)
+        predicted = _answers(predicted)
         return np.where(np.isnan(predicted), np.nan, np.clip(np.interp(predicted, self.x, self.y), 0, 1))
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": "isotonic", "x": list(self.x), "y": list(self.y)}
+
+
+def _answers(predicted: Any) -> np.ndarray:
+    """Predictions, NaN where they are no finite number: an infinite one would be clipped to the best score."""
+    predicted = np.asarray(predicted, float)
+    return np.where(np.isfinite(predicted), predicted, np.nan)
 
 
 Map = Straight | Steps
@@ -169,7 +175,8 @@ class Correction:
     Attributes:
         map: from predicted to calibrated score; that of `Start` if the correction was refused.
         used: whether it was not.
-        without, by_map: MAE on labelled people who were left out, by the start and by the correction; NaN if unknown.
+        without, by_map: MAE on labelled people who were left out, the mean over people, by the start and by the correction;
+            NaN if unknown.
         sentence: what was decided, why, and what would help.
     """
 
@@ -200,8 +207,8 @@ def correct(
         found = f"{_count(len(x), 'labelled slice')} with a finite prediction, of {_count(people, 'patient')}"
         return _refused(start, f"{found}: whether a correction helps other patients takes at least {FEWEST_PEOPLE}")
     before, after = left_out_errors(x, y, who, start, kind)
-    gains = np.bincount(who, before - after) / np.bincount(who)
-    without, by_map = float(before.mean()), float(after.mean())
+    of_people = [np.bincount(who, errors) / np.bincount(who) for errors in (before, after)]
+    gains, (without, by_map) = of_people[0] - of_people[1], (float(each.mean()) for each in of_people)
     numbers = f"MAE {by_map:.3f} with it and {without:.3f} without, on {people} patients, each left out once"
     if not gains.mean() > stdtrit(people - 1, 1 - CHANCE) * gains.std(ddof=1) / people**0.5:
         return _refused(start, f"it is not certainly better ({numbers}); label slices of more patients", without, by_map)

@@ -23,9 +23,9 @@ from advconf_lite.support.numbers import whole
 
 KS = (5, 10, 20, 50)
 HELD_OUT = 0.25  # share of a domain's people in each repeat; at least one
-# What is summed over the slices of a person who is held out: absolute and signed error, share above the bound, released
-# slices, their risk, failures, failures among the released.
-SUMS = ("absolute", "signed", "above", "released", "risk", "failed", "missed")
+# What is summed over the slices of a person who is held out: those with an answer, absolute and signed error, slices above
+# the bound, released ones, their risk, failures, failures among the released.
+SUMS = ("answered", "absolute", "signed", "above", "released", "risk", "failed", "missed")
 
 
 class Draw(NamedTuple):
@@ -81,6 +81,8 @@ def labels_needed(
         correction was not refused), mae, bias, coverage (of the bound: mean over people of the share of their slices above
         it; NaN where people are too few), released, released_risk, missed, and gain (MAE without labels minus with), with
         _low and _high of mae, bias, coverage and gain; worse: share of draws in which the error grew by more than 0.001.
+        Where a prediction is no finite number, mae, bias, gain and worse are NaN, as in `metrics_table`: over the answered
+        slices alone a method would look better. Such a slice has no bound, and is not released.
 
     Raises:
         BadInput: not a predictions table; no validation of the source; no domain with at least 4 people.
@@ -164,7 +166,7 @@ def _one(
     predicted: np.ndarray, true: np.ndarray, person: np.ndarray, draw: Draw, start: Start, asked: Asked
 ) -> tuple[np.ndarray, list[float], list[float]]:
     """Of one draw, for k = 0 and each k: `_sums`; whether the correction was used; of how many people the labels are."""
-    out = np.isin(person, draw.held_out) & np.isfinite(predicted)
+    out = np.isin(person, draw.held_out)
     expected = start.map(predicted[out])
 
     def sums(scores: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -194,8 +196,10 @@ def _sums(
 ) -> np.ndarray:
     """(people, 1 + SUMS): the number of slices and `SUMS` of each person, NaN for who is not held out."""
     through, failed = scores >= asked.threshold, true < asked.failed_below
-    above = np.where(np.isnan(below), np.nan, true >= below - 1e-9)
-    columns = (abs(scores - true), scores - true, above, through, through * (1 - true), failed, failed & through)
+    answered = ~np.isnan(scores)
+    errors = np.where(answered, scores - true, 0)
+    above = np.where(answered & np.isnan(below), np.nan, true >= below - 1e-9)
+    columns = (answered, abs(errors), errors, above, through, through * (1 - true), failed, failed & through)
     table = np.full((people, 1 + len(SUMS)), np.nan)
     table[held_out] = 0
     np.add.at(table, person, np.column_stack([np.ones(len(true)), *columns]))
@@ -219,16 +223,17 @@ def _measured(sums: np.ndarray, pairs: list[tuple[int, int]], resamples: int, se
 
     estimable, rows, before = people >= FEWEST_SUBJECTS, [], None
     with np.errstate(invalid="ignore", divide="ignore"):
-        errors = np.nansum(sums[..., 1], 3) / np.nansum(sums[..., 0], 3)  # (pairs, repeats, 1 + ks)
+        errors = np.nansum(sums[..., 2], 3) / np.nansum(sums[..., 0], 3)  # (pairs, repeats, 1 + ks)
+        defined = 1.0 if np.nansum(sums[..., 1]) == np.nansum(sums[..., 0]) else np.nan
         for place in range(n_ks):
             n, *named = np.moveaxis(sums[:, :, place], -1, 0)
             each = dict(zip(SUMS, named))
-            known = ~np.isnan(each["above"]) & (n > 0)
+            known = ~np.isnan(each["above"]) & (each["answered"] > 0)
             slices = total(n)
             values = {
-                "mae": total(each["absolute"]) / slices,
-                "bias": total(each["signed"]) / slices,
-                "coverage": total(np.where(known, each["above"] / n, 0)) / total(known.astype(float)),
+                "mae": defined * total(each["absolute"]) / slices,
+                "bias": defined * total(each["signed"]) / slices,
+                "coverage": total(np.where(known, each["above"] / each["answered"], 0)) / total(known.astype(float)),
             }
             before = values["mae"] if place == 0 else before
             values["gain"] = before - values["mae"]
@@ -239,7 +244,7 @@ def _measured(sums: np.ndarray, pairs: list[tuple[int, int]], resamples: int, se
             through = total(each["released"])[0]
             row |= {"released": through / slices[0], "released_risk": total(each["risk"])[0] / through}
             row["missed"] = total(each["missed"])[0] / total(each["failed"])[0]
-            row["worse"] = float(np.mean(errors[:, :, place] > errors[:, :, 0] + 0.001))
+            row["worse"] = defined * float(np.mean(errors[:, :, place] > errors[:, :, 0] + 0.001))
             rows.append(row)
     return rows
 

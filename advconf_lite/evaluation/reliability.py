@@ -53,8 +53,8 @@ def reliability(
 
     Returns:
         quality, method, group ("source" or "targets"), bin, n_slices, predicted, true, low, high (95 % of a bootstrap over
-        subjects, of the mean true score; NaN with fewer than 3 in the bin). Several pairs of seeds are pooled; equal
-        predictions are in one bin, so there may be fewer bins.
+        subjects, of the mean true score; NaN with fewer than 3 in the bin). Who was seen in several domains is one subject.
+        Several pairs of seeds are pooled; equal predictions are in one bin, so there may be fewer bins.
     """
     whole(bins, "bins", 1)
     table = predictions[np.isfinite(predictions["predicted_score"].astype(float))]
@@ -65,7 +65,7 @@ def reliability(
         place = np.searchsorted(edges[1:-1], part["predicted_score"], side="left")
         for number in np.unique(place):
             some = part[place == number]
-            some = some.assign(subject=some["domain"].astype(str) + "/" + some["subject"].astype(str))
+            some = some.assign(subject=some["dataset"].astype(str) + "/" + some["subject"].astype(str))
             weights, true = subject_weights(some, resamples), some["true_score"].to_numpy(float)
             means = weights @ true / weights.sum(1)
             low, high = percentiles(means[1:]) if some["subject"].nunique() >= FEWEST_SUBJECTS else (np.nan, np.nan)

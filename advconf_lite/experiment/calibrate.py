@@ -95,7 +95,7 @@ def calibrate(
     estimates = bool(source["estimates"].iloc[0]) and not line
     start = start_from(x, y, estimates)
     predicted, true = (labels[column].to_numpy(float) for column in ("predicted_score", "true_score"))
-    people = pd.MultiIndex.from_frame(labels[["domain", "subject"]])
+    people = pd.MultiIndex.from_frame(labels[["dataset", "subject"]])  # who was seen in two domains is one person
     person = people.factorize()[0]
     correction = correct(predicted, true, person, start, kind)
     bound = lower_bound(predicted, true, person, start.map, level, unit, seed)
