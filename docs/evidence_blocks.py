@@ -54,12 +54,10 @@ def tables(results, stem: str, up: str) -> str:
     parts += ["## Each domain", results.table(f"{name}.csv{' hide=rule' if len(found) == 1 else ''}")]
     once = (
         "Seconds and passes of a step were measured once, before the first part, of a step behind the warm-up, and training "
-    )
-    once += "passes count every step as one of those. A step of the warm-up (20 of quick, 100 of medium) takes fewer, so "
-    once += (
+        "passes count every step as one of those. A loop's step in the warm-up (20 of quick, 100 of medium) takes fewer, so "
         "`severity`, with as many of them among fewer steps, is as dear as Algorithm 1. Drops and norm are medians of the "
+        "last tenth of the steps: predicted and true drop of the score, and norm of the perturbation."
     )
-    once += "last tenth of the steps: predicted and true drop of the score, and norm of the perturbation."
     parts += ["## Costs and history", once, results.table(f"{name}-history.csv")]
     if f"{name}-labels.csv" in results.files:
         parts += ["## What labels are worth", *_worth(results, name, up)]
