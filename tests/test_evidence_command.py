@@ -78,7 +78,10 @@ def test_tables_have_every_rule_for_absent_classes():
         table[f"true_{name}"], table[f"predicted_{name}"] = table["true_score"], better * table["predicted_score"]
     table["absent"] = np.where(table["slice"] == 0, "B", "-")
     study = SimpleNamespace(source="t0", predictions=lambda pairs: table)
-    levels, differences = evidence_tables.metric_tables([study], [(0, 0)], ["adversarial"], resamples=10)
+    levels, differences = evidence_tables.metric_tables([study], [(0, 0)], ["adversarial", "constant"], resamples=10)
+    of_constant = (differences["method"] == "constant") | (differences["against"] == "constant")
+    assert (differences.loc[of_constant, "pearson"] == "").all() and (differences.loc[~of_constant, "pearson"] != "").all()
+    assert (differences.loc[of_constant, "mae"] != "").all()
     assert set(differences["rule"]) == set(levels["rule"]) == {"counted", "present", "A", "B"}
     mean = levels[levels["domain"] == MEAN].set_index(["rule", "method"])
     assert set(levels.loc[levels["rule"] != "counted", "domain"]) == {MEAN}
