@@ -15,7 +15,7 @@
 # Previous: [03 adversarial training](03_adversarial_training.ipynb) ·
 # Next: [05 score agreement](05_score_agreement.ipynb)
 #
-# **To read:** about 20 minutes; exercises and widgets come on top. **To run:** 40 seconds where the run's folder is
+# **To read:** about 21 minutes; exercises and widgets come on top. **To run:** 40 seconds where the run's folder is
 # filled (measured on 2 cores without a GPU, busy with other work, with 700 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/04_evaluation_across_scanners.ipynb
@@ -474,6 +474,22 @@ verdict(predictions, against=others[:1] or ["plain"], method=ours, source=source
 # -0.0734<!--=evidence-sealed-prostate-quick-differences:dice/ensemble-3 mapped/strong-augmentation:mae-->
 # (-0.0959<!--=evidence-sealed-prostate-quick-differences:dice/ensemble-3 mapped/strong-augmentation:mae_low--> to
 # -0.0515<!--=evidence-sealed-prostate-quick-differences:dice/ensemble-3 mapped/strong-augmentation:mae_high-->).
+#
+# Was that the last word? With a wider network and three times the steps (profile `medium`; three U-Nets so far, the same
+# scanners) *nothing* beat both. The three networks agreed on their mistakes where a coil lies in the rectum: minus
+# `strong-augmentation`, eAURC
+# +0.0145<!--=evidence-phantom-prostate-medium-differences:dice/ensemble-3 mapped/strong-augmentation:eaurc-->
+# (-0.0212<!--=evidence-phantom-prostate-medium-differences:dice/ensemble-3 mapped/strong-augmentation:eaurc_low--> to
+# +0.0520<!--=evidence-phantom-prostate-medium-differences:dice/ensemble-3 mapped/strong-augmentation:eaurc_high-->), MAE
+# -0.0191<!--=evidence-phantom-prostate-medium-differences:dice/ensemble-3 mapped/strong-augmentation:mae-->
+# (-0.0709<!--=evidence-phantom-prostate-medium-differences:dice/ensemble-3 mapped/strong-augmentation:mae_low--> to
+# +0.0538<!--=evidence-phantom-prostate-medium-differences:dice/ensemble-3 mapped/strong-augmentation:mae_high-->).
+# And what Algorithm 1 had not shown before, it showed there. `random-direction` minus `adversarial`, eAURC
+# +0.0276<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc-->
+# (+0.0093<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc_low--> to
+# +0.0460<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc_high-->): its
+# order is the better one, though not than that of `plain-2b`, which saw as many clean images. A ranking of methods is one
+# of networks and of lengths of training, too.
 #
 # ## One seed is an example
 #

@@ -450,6 +450,16 @@ verdict(predictions, against=others or ["plain"], source=source)
 # `overconfidence` and both methods in the space of appearance put the slices into a certainly better order than
 # `adversarial`, and none of them is told apart from it in MAE; `severity` and `adversarial+strong` are in neither.
 #
+# And another length of training, another answer: with a wider network and three times the steps (profile `medium`, the
+# prostate, three U-Nets so far) the loop aligns further, a true drop of
+# 0.080<!--=evidence-phantom-prostate-medium-history:dice/adversarial:true_drop--> in place of
+# 0.065<!--=evidence-phantom-prostate-quick-history:dice/adversarial:true_drop-->, and there `replay` and
+# `random-direction` are certainly worse than `adversarial`, in eAURC and in MAE. `random-direction` minus it is, in eAURC,
+# +0.0276<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc-->
+# (+0.0093<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc_low--> to
+# +0.0460<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc_high-->).
+# `plain-2b` is not told apart from it. A negative from a short run is a negative of short runs.
+#
 # ## Summary
 #
 # * Two methods that differ in five things explain nothing; ideally, each control removes one of them.
