@@ -9,6 +9,7 @@ import pandas as pd
 from advconf_lite.evaluation.answer import Compared, answer, beating, by_rule, of_protocol, words_by_rule
 from advconf_lite.evaluation.labels_worth import as_table, fewest_labels, labels_said
 from advconf_lite.evaluation.levels import MEAN
+from advconf_lite.experiment.profiles import find_profile
 from advconf_lite.support.markdown import grid
 
 NOT_YET = "Not run yet."
@@ -52,9 +53,10 @@ def tables(results, stem: str, up: str) -> str:
         parts += ["## What depends on the rule for absent classes"]
         parts += [grid(columns, [[row.get(column, "-") for column in columns] for row in depending])]
     parts += ["## Each domain", results.table(f"{name}.csv{' hide=rule' if len(found) == 1 else ''}")]
+    warm = find_profile(stem.rpartition("-")[2]).settings.warmup_batches
     once = (
         "Seconds and passes of a step were measured once, before the first part, of a step behind the warm-up, and training "
-        "passes count every step as one of those. A loop's step in the warm-up (20 of quick, 100 of medium) takes fewer, so "
+        f"passes count every step as one of those. A loop's step in the warm-up, the first {warm}, takes fewer, so "
         "`severity`, with as many of them among fewer steps, is as dear as Algorithm 1. Drops and norm are medians of the "
         "last tenth of the steps: predicted and true drop of the score, and norm of the perturbation."
     )

@@ -96,13 +96,13 @@ PAGES = [(page.path, page.text) for page in [*docs.pages(ROOT), *docs.cells(ROOT
 RESULTS = docs.Results(ROOT / "results")
 
 
-def disagreeing(results, said):
+def disagreeing(said):
     """What the first page that disagrees with a file says of it. Pages that do not name it are not rendered: each column of
     each file is spoilt, and a whole rendering takes a second."""
     name = said.removeprefix("results/").removesuffix(".csv").removeprefix("evidence-")
     naming = sorted((page for page in PAGES if name in page[1]), key=lambda page: name not in page[0])
     for page in (docs.Page(*each) for each in naming):
-        if found := [each for each in [*page.numbers(results, set()), *page.blocks(results)] if said in each]:
+        if found := [each for each in [*page.numbers(RESULTS, set()), *page.blocks(RESULTS)] if said in each]:
             return found
     return []
 
@@ -111,7 +111,7 @@ def disagreeing(results, said):
 def test_a_digit_of_a_csv_is_noticed(name, monkeypatch):
     """Spoilt in every column that holds numbers: somewhere a page must disagree, and say with which file."""
     rows, said, spoilt = RESULTS.files[name], f"results/{protocol_of(name) or name}", 0
-    assert disagreeing(RESULTS, said) == []
+    assert disagreeing(said) == []
     for column in rows[0]:
         number = next((n for n, row in enumerate(rows) if docs.NUMBER.fullmatch(row[column])), None)
         if number is None or column in docs.ABOUT:
@@ -120,7 +120,7 @@ def test_a_digit_of_a_csv_is_noticed(name, monkeypatch):
         wrong = value[:-1] + str((int(value[-1]) + 1) % 10)
         changed = [row | {column: wrong} if n == number else row for n, row in enumerate(rows)]
         monkeypatch.setitem(RESULTS.files, name, changed)
-        problems = disagreeing(RESULTS, said)
+        problems = disagreeing(said)
         assert problems, f"{column}: {value} -> {wrong}"
         assert all(re.match(r"(README\.md|docs/|notebooks/)\S*( cell \d+ line \d+)?:", problem) for problem in problems)
         spoilt += 1

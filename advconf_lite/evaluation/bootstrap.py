@@ -44,17 +44,22 @@ def subject_weights(table: pd.DataFrame, resamples: int, among: Sequence[str] | 
     return np.vstack([np.ones(len(table)), draw_subjects(table["subject"], resamples, among=among)])
 
 
+def persons(table: pd.DataFrame) -> pd.Series:
+    """Of each row who was seen, "dataset/subject": one person in whatever domains."""
+    return table["dataset"].astype(str) + "/" + table["subject"].astype(str)
+
+
 def drawn_together(table: pd.DataFrame) -> dict[str, list[str]]:
     """Domain -> the subjects that are drawn for it: its own, and all of the domains that share one with it, or with one of
     those. A person who was seen twice is one person, though not everybody was."""
-    found: list[tuple[set[str], set[tuple[str, str]]]] = []
+    found: list[tuple[set[str], dict[str, str]]] = []  # domains, and person -> subject
     for domain, rows in table.groupby("domain", sort=False):
-        domains, people = {domain}, set(zip(rows["dataset"].astype(str), rows["subject"].astype(str)))
-        for other in [each for each in found if each[1] & people]:
+        domains, people = {domain}, dict(zip(persons(rows), rows["subject"].astype(str)))
+        for other in [each for each in found if each[1].keys() & people.keys()]:
             found.remove(other)
             domains, people = domains | other[0], people | other[1]
         found.append((domains, people))
-    return {domain: sorted({subject for _, subject in people}) for domains, people in found for domain in domains}
+    return {domain: sorted(set(people.values())) for domains, people in found for domain in domains}
 
 
 def seed_weights(pairs: list[tuple[int, int]], resamples: int) -> np.ndarray:

@@ -207,8 +207,8 @@ def correct(
         found = f"{_count(len(x), 'labelled slice')} with a finite prediction, of {_count(people, 'patient')}"
         return _refused(start, f"{found}: whether a correction helps other patients takes at least {FEWEST_PEOPLE}")
     before, after = left_out_errors(x, y, who, start, kind)
-    of_people = [np.bincount(who, errors) / np.bincount(who) for errors in (before, after)]
-    gains, (without, by_map) = of_people[0] - of_people[1], (float(each.mean()) for each in of_people)
+    by_start, by_fit = (np.bincount(who, errors) / np.bincount(who) for errors in (before, after))  # (people,)
+    gains, without, by_map = by_start - by_fit, float(by_start.mean()), float(by_fit.mean())
     numbers = f"MAE {by_map:.3f} with it and {without:.3f} without, on {people} patients, each left out once"
     if not gains.mean() > stdtrit(people - 1, 1 - CHANCE) * gains.std(ddof=1) / people**0.5:
         return _refused(start, f"it is not certainly better ({numbers}); label slices of more patients", without, by_map)

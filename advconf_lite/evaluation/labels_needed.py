@@ -223,13 +223,14 @@ def _measured(sums: np.ndarray, pairs: list[tuple[int, int]], resamples: int, se
 
     estimable, rows, before = people >= FEWEST_SUBJECTS, [], None
     with np.errstate(invalid="ignore", divide="ignore"):
-        errors = np.nansum(sums[..., 2], 3) / np.nansum(sums[..., 0], 3)  # (pairs, repeats, 1 + ks)
-        defined = 1.0 if np.nansum(sums[..., 1]) == np.nansum(sums[..., 0]) else np.nan
+        slices_of, *named = np.moveaxis(sums, -1, 0)
+        every = dict(zip(SUMS, named))  # (pairs, repeats, 1 + ks, people)
+        errors = np.nansum(every["absolute"], 3) / np.nansum(slices_of, 3)
+        defined = 1.0 if np.nansum(every["answered"]) == np.nansum(slices_of) else np.nan
         for place in range(n_ks):
-            n, *named = np.moveaxis(sums[:, :, place], -1, 0)
-            each = dict(zip(SUMS, named))
+            each = {name: values[:, :, place] for name, values in every.items()}
             known = ~np.isnan(each["above"]) & (each["answered"] > 0)
-            slices = total(n)
+            slices = total(slices_of[:, :, place])
             values = {
                 "mae": defined * total(each["absolute"]) / slices,
                 "bias": defined * total(each["signed"]) / slices,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles, subject_weights
+from advconf_lite.evaluation.bootstrap import FEWEST_SUBJECTS, percentiles, persons, subject_weights
 from advconf_lite.evaluation.calibration import FEWEST_PEOPLE, correct, start_from
 from advconf_lite.evaluation.predictions import SEEDS
 from advconf_lite.support.numbers import whole
@@ -65,7 +65,7 @@ def reliability(
         place = np.searchsorted(edges[1:-1], part["predicted_score"], side="left")
         for number in np.unique(place):
             some = part[place == number]
-            some = some.assign(subject=some["dataset"].astype(str) + "/" + some["subject"].astype(str))
+            some = some.assign(subject=persons(some))
             weights, true = subject_weights(some, resamples), some["true_score"].to_numpy(float)
             means = weights @ true / weights.sum(1)
             low, high = percentiles(means[1:]) if some["subject"].nunique() >= FEWEST_SUBJECTS else (np.nan, np.nan)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from advconf_lite import __version__
+from advconf_lite.evaluation.bootstrap import persons
 from advconf_lite.evaluation.bound import UNITS, check_level, lower_bound
 from advconf_lite.evaluation.calibration import FITS, LEVEL, correct, is_level, start_from
 from advconf_lite.evaluation.predictions import read_predictions
@@ -95,7 +96,7 @@ def calibrate(
     estimates = bool(source["estimates"].iloc[0]) and not line
     start = start_from(x, y, estimates)
     predicted, true = (labels[column].to_numpy(float) for column in ("predicted_score", "true_score"))
-    people = pd.MultiIndex.from_frame(labels[["dataset", "subject"]])  # who was seen in two domains is one person
+    people = persons(labels)
     person = people.factorize()[0]
     correction = correct(predicted, true, person, start, kind)
     bound = lower_bound(predicted, true, person, start.map, level, unit, seed)
@@ -118,7 +119,7 @@ def calibrate(
             "data": None if data is None else Path(data).name,
             "domains": sorted(set(labels["domain"])),
             "k": int(np.isfinite(predicted).sum()),
-            "subjects": sorted("/".join(each) for each in people[np.isfinite(predicted)].unique()),
+            "subjects": sorted(people[np.isfinite(predicted)].unique()),
             "without_label": of_set.without_label,
             "known_to_the_run": of_set.known,
             "without_prediction": int((~np.isfinite(predicted)).sum()),
