@@ -15,6 +15,7 @@ from test_evaluation import table
 from advconf_lite.__main__ import main
 from advconf_lite.course.known import known_predictions
 from advconf_lite.data.slices import read_slice_set, write_slice_set
+from advconf_lite.evaluation.calibration import Start, Straight
 from advconf_lite.evaluation.labels_needed import labels_needed
 from advconf_lite.evaluation.predictions import class_names
 from advconf_lite.evaluation.reliability import held_out_scores, reliability
@@ -31,7 +32,7 @@ def command(*arguments) -> int:
 
 
 @pytest.mark.slow
-def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
+def test_from_labels_to_decisions(slice_set, tmp_path, capsys, monkeypatch):
     run = Run(tmp_path / "r", str(slice_set), "smoke", None, ["plain", "agreement-2"], progress=False)
     predict = ["predict", "--run", run.folder, "--data", slice_set, "--out", tmp_path / "s.csv"]
     whole = read_slice_set(slice_set)
@@ -84,6 +85,17 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys):
     assert command(*calibrate, "--method", "plain", "--risk", 0.99) == 0
     assert command(*predict, "--calibration", tmp_path / "c.json") == 0
     assert "calibrated score" in pd.read_csv(tmp_path / "s.csv")["reason"].iloc[-1]
+
+    # Where the source's map gives all slices one score, no risk helps, with labels or without.
+    with monkeypatch.context() as patch:
+        patch.setattr("advconf_lite.experiment.calibrate.start_from", lambda *_: Start(Straight(0.5, 0.0), 0.1))
+        for labelled in (calibrate, ["calibrate", "--run", run.folder, "--out", tmp_path / "level.json"]):
+            capsys.readouterr()
+            assert command(*labelled, "--method", "plain", "--risk", 0.99) == 0
+            assert "so a human must see all; choose another method" in capsys.readouterr().out
+    capsys.readouterr()
+    assert command(*calibrate, "--method", "plain", "--risk", 0) == 0
+    assert "so a human must see all; allow a higher risk" in capsys.readouterr().out
 
     # Without a label, too: agreement becomes what the source expects, a head stays what it is, and a risk decides.
     bare = ["calibrate", "--run", run.folder, "--out", tmp_path / "c.json", "--risk", 0.99, "--method"]

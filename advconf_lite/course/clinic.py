@@ -11,7 +11,6 @@ import pandas as pd
 from advconf_lite.course.exercises.lesson_00 import FAILURE
 from advconf_lite.course.known import known_predictions
 from advconf_lite.data.slice_info import UNNAMED
-from advconf_lite.evaluation.calibration import LEVEL
 from advconf_lite.evaluation.labels_needed import KS, labels_needed, smallest_k
 from advconf_lite.evaluation.predictions import CONSTANT
 from advconf_lite.evaluation.reliability import held_out_scores, reliability
@@ -99,7 +98,7 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.risk is not None and found["decision"]["accept_from"] is None:
         print(
             f"there is no threshold for a mean risk of {chosen.risk:g} on the source's validation, so a human must see all; "
-            f"{'choose another method' if LEVEL in found['why'] else 'allow a higher risk'}"
+            f"{'choose another method' if found['start']['level'] else 'allow a higher risk'}"
         )
     print(f"{chosen.out}: for python -m advconf_lite predict --calibration")
     return 0

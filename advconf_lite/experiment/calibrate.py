@@ -95,6 +95,7 @@ def calibrate(
     x, y = (source[column].to_numpy(float) for column in ("predicted_score", "true_score"))
     estimates = bool(source["estimates"].iloc[0]) and not line
     start = start_from(x, y, estimates)
+    level_start = is_level(start.map, x)
     predicted, true = (labels[column].to_numpy(float) for column in ("predicted_score", "true_score"))
     people = persons(labels)
     person = people.factorize()[0]
@@ -103,11 +104,11 @@ def calibrate(
     why = correction.sentence
     if data is None:
         what = "the predicted score" if estimates else "what the source's validation expects at such a score"
-        why = f"no labelled slices: calibrated is {what}{f'; {LEVEL}' if is_level(start.map, x) else ''}"
+        why = f"no labelled slices: calibrated is {what}{f'; {LEVEL}' if level_start else ''}"
     rule = {"by": "bound", "accept_from": float(accept_from)}
     if risk is not None:
         # Of a map that gives all slices one score, a threshold would let through all of them, or none.
-        threshold = np.inf if is_level(start.map, x) else threshold_for(start.map(x), y, risk)
+        threshold = np.inf if level_start else threshold_for(start.map(x), y, risk)
         rule = {"by": "risk", "risk": float(risk), "accept_from": threshold if np.isfinite(threshold) else None}
     found = {
         "what": "a calibration by python -m advconf_lite calibrate, for python -m advconf_lite predict --calibration",
@@ -124,7 +125,7 @@ def calibrate(
             "known_to_the_run": of_set.known,
             "without_prediction": int((~np.isfinite(predicted)).sum()),
         },
-        "start": {**start.map.as_dict(), "noise": start.noise},
+        "start": {**start.map.as_dict(), "noise": start.noise, "level": level_start},
         "map": correction.map.as_dict(),
         "used": correction.used,
         "mae": {"without": _number(correction.without), "with": _number(correction.by_map)},
