@@ -316,7 +316,7 @@ verdict(predictions, against, "adversarial", source)
 # samples of one network agree on its mistake; three networks mostly do not make the same one.
 # (With a wider network and longer training, the profile `medium`, three networks did: there the MAE of `ensemble-3` is
 # 0.282<!--=evidence-phantom-prostate-medium:dice/mean of the targets/ensemble-3 mapped:mae-->, that of
-# `agreement-15` 0.258<!--=evidence-phantom-prostate-medium:dice/mean of the targets/agreement-15 mapped:mae-->,
+# `agreement-15` 0.253<!--=evidence-phantom-prostate-medium:dice/mean of the targets/agreement-15 mapped:mae-->,
 # and they are not told apart.)
 #
 # Where the shift is moderate, fifteen samples are nearly as good as three networks: on the phantom's heart the MAE is
