@@ -489,9 +489,9 @@ verdict(predictions, against=others[:1] or ["plain"], method=ours, source=source
 # +0.0135<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:mae-->
 # (+0.0022<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:mae_low--> to
 # +0.0257<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:mae_high-->), though not
-# nearer than `plain-2b`, which saw as many clean images. A ranking of methods is one of networks and of lengths of
-# training, too. And of seeds: when three of these six pairs were there, this page said that its *order* was certainly
-# better, as well. With all six, eAURC is
+# nearer than `plain-2b`, which saw as many clean images; and on the six sealed scanners that difference did not come
+# again. A ranking of methods is one of networks and of lengths of training, too. And of seeds: when three of these
+# six pairs were there, this page said that its *order* was certainly better, as well. With all six, eAURC is
 # +0.0189<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc-->
 # (-0.0035<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc_low--> to
 # +0.0402<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc_high-->).

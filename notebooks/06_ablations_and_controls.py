@@ -468,7 +468,9 @@ verdict(predictions, against=others or ["plain"], source=source)
 # (-0.0559<!--=evidence-phantom-prostate-medium-differences:dice/adversarial+strong/agreement-15 mapped:eaurc_low-->
 # to
 # -0.0064<!--=evidence-phantom-prostate-medium-differences:dice/adversarial+strong/agreement-15 mapped:eaurc_high-->),
-# and its MAE is not told apart from theirs. A negative from a short run is a negative of short runs.
+# and its MAE is not told apart from theirs. Neither of these advantages came again on six scanners that were drawn by
+# lot ([sealed](../docs/results/evidence.md#sealed-medium-profile)). A negative from a short run is a negative of
+# short runs.
 #
 # ## Summary
 #
