@@ -52,11 +52,9 @@ def metric_tables(
         differences.append(difference.assign(rule=rule))
     level, difference = (pd.concat(tables, ignore_index=True) for tables in (levels, differences))
     columns = [name + end for name in REPORTED for end in ENDS]
-    level["true_score"] = level["true_score"].map("{:.3f}".format)
-    for name in columns:
-        metric = METRICS[name.removesuffix("_low").removesuffix("_high")]
+    difference = difference_text(difference)
+    for name in ("true_score", *columns):
         level[name] = level[name].map(lambda value: _text(value, "{:.3f}"))
-        difference[name] = difference[name].map(lambda value, metric=metric: _text(value, f"{{:+.{metric.digits}f}}"))
     of_order = [f"pearson{end}" for end in ENDS]  # of a constant, which has one value for each segmenter, it says nothing
     level.loc[level["method"] == CONSTANT, of_order] = ""
     difference.loc[(difference["method"] == CONSTANT) | (difference["against"] == CONSTANT), of_order] = ""
@@ -64,6 +62,13 @@ def metric_tables(
         level[["rule", "quality", "domain", "method", "subjects", "slices", "true_score", *columns]],
         difference[["rule", "quality", "method", "against", *columns, "segmenters", "pairs_of_seeds"]],
     )
+
+
+def difference_text(difference: pd.DataFrame) -> pd.DataFrame:
+    """Differences with their signs, each metric with as many digits as it has."""
+    forms = {name + end: f"{{:+.{METRICS[name].digits}f}}" for name in REPORTED for end in ENDS}
+    texts = {name: difference[name].map(lambda value, form=form: _text(value, form)) for name, form in forms.items()}
+    return difference.assign(**texts)
 
 
 def _text(value: float, form: str) -> str:

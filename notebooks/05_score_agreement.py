@@ -314,8 +314,8 @@ verdict(predictions, against, "adversarial", source)
 # 0.417<!--=evidence-phantom-prostate-quick:dice/mean of the targets/adversarial:mae--> and a constant
 # 0.459<!--=evidence-phantom-prostate-quick:dice/mean of the targets/constant:mae-->. On the scanners with a coil the
 # samples of one network agree on its mistake; three networks mostly do not make the same one.
-# (With a wider network and longer training, the profile `medium`, three networks did: there the MAE of `ensemble-3` is
-# 0.282<!--=evidence-phantom-prostate-medium:dice/mean of the targets/ensemble-3 mapped:mae-->, that of
+# (In another profile, `medium`, with a wider network and longer training, three networks did: there the MAE of
+# `ensemble-3` is 0.282<!--=evidence-phantom-prostate-medium:dice/mean of the targets/ensemble-3 mapped:mae-->, that of
 # `agreement-15` 0.253<!--=evidence-phantom-prostate-medium:dice/mean of the targets/agreement-15 mapped:mae-->,
 # and they are not told apart.)
 #
