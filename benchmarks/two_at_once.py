@@ -132,11 +132,17 @@ def made_twice(log: Path, ended: dict[int, float]) -> list[str]:
     return found
 
 
+def left_behind(folder: Path, killed: set[int]) -> list[str]:
+    """Locks that are still there, but for those of killed processes, which stay until somebody wants them."""
+    found = {path.name: alone._look(path) or ({}, 0) for path in sorted(folder.glob(".alone*"))}
+    return [f"{name} is left" for name, (owner, _) in found.items() if owner.get("pid") not in killed]
+
+
 def trial(
     folder: Path, reference: Path, whole: float, kills: int, draw: random.Random, apart: bool
 ) -> tuple[list[str], int]:
     """(findings, kills of a living process) of two processes on `folder`; `whole` is how long one alone takes."""
-    log, ended, findings, struck = folder.with_suffix(".log"), {}, [], 0
+    log, ended, findings, killed = folder.with_suffix(".log"), {}, [], set()
     log.touch()
     sides = [("one" if apart else "", False), ("two" if apart else "", True)]
     running = [launch(folder, log, *side) for side in sides]
@@ -147,15 +153,15 @@ def trial(
         running[which].join()
         ended[running[which].pid] = time.monotonic()
         if running[which].exitcode == -signal.SIGKILL:
-            struck += 1
+            killed.add(running[which].pid)
         else:
             findings += failed(running[which], log)
         findings += unreadable(folder)
         running[which] = launch(folder, log, *sides[which])
     for process in running:
         findings += failed(process, log)
-    left = [path.name for path in folder.glob(".alone*")]
-    return findings + [f"{name} differs" for name in differences(reference, folder)] + made_twice(log, ended) + left, struck
+    findings += [f"{name} differs" for name in differences(reference, folder)] + made_twice(log, ended)
+    return findings + left_behind(folder, killed), len(killed)
 
 
 def main() -> int:

@@ -178,6 +178,15 @@ def test_work_that_is_done_twice_is_found(tmp_path):
     assert len(two_at_once.made_twice(log, {10: 5.5})) == 2  # `a` at a time, and finished twice; 10 was killed in `b`
 
 
+def test_only_the_lock_of_a_killed_process_may_stay(tmp_path):
+    for name, pid in ((".alone", 10), (".alone-heads-s0-h0", 11)):
+        owner = {"host": "vm", "pid": pid, "machine": "two", "born": "1", "token": name}
+        (tmp_path / name).write_text(json.dumps(owner))
+    (tmp_path / ".alone.token").touch()  # of whom, nobody knows
+    assert two_at_once.left_behind(tmp_path, {11}) == [".alone is left", ".alone.token is left"]
+    assert len(two_at_once.left_behind(tmp_path, set())) == 3
+
+
 @pytest.mark.slow
 def test_two_processes_on_one_folder_lose_nothing_and_make_nothing_twice(tmp_path):
     reference = two_at_once.launch(tmp_path / "reference", tmp_path / "reference.log", "", False)
