@@ -31,7 +31,7 @@ from sealed import CLONE, drawn, frozen_commit
 
 from advconf_lite.evaluation.answer import RIVALS
 from advconf_lite.evaluation.levels import levels_and_differences
-from advconf_lite.evaluation.predictions import read_predictions
+from advconf_lite.evaluation.predictions import SEEDS, read_predictions
 from advconf_lite.phantom.scanner_tables import target_scanners
 from advconf_lite.support.command_line import well_behaved
 from advconf_lite.support.errors import BadInput
@@ -88,11 +88,10 @@ def with_coil(protocol: Protocol, results: Path) -> set[str]:
 def parts_of(kept: Kept, shared: list[Pair], coil: set[str], resamples: int) -> Iterator[pd.DataFrame]:
     """Differences over each part that is not the whole."""
     whole, source = kept.predictions(kept.pairs)
-    every = set(whole["domain"])
-    parts = [("all", "coil", {source, *coil}), ("all", "other", every - coil)] if coil else []
-    parts += [("shared", "all", every)] if shared != kept.pairs else []
-    for pairs, targets, domains in parts:
-        table = whole if pairs == "all" else kept.predictions(shared)[0]
+    every, by_both = set(whole["domain"]), whole[whole.set_index(SEEDS).index.isin(shared)]
+    parts = [("all", "coil", whole, {source, *coil}), ("all", "other", whole, every - coil)] if coil else []
+    parts += [("shared", "all", by_both, every)] if shared != kept.pairs else []
+    for pairs, targets, table, domains in parts:
         rows = table[table["domain"].isin(domains)]
         found = levels_and_differences(rows, source, AGAINST, resamples)[1]
         found = found[found["method"].map(METHODS.index) > found["against"].map(METHODS.index)]
@@ -110,9 +109,9 @@ def parts_table(results: Path, resamples: int) -> pd.DataFrame:
         if not all((pairs / f"{protocol.name}-{profile}").is_dir() for profile in PROFILES):
             continue
         kept = [Kept(protocol, profile, pairs) for profile in PROFILES]
-        shared = sorted(set(kept[0].pairs) & set(kept[1].pairs))
+        shared, coil = sorted(set(kept[0].pairs) & set(kept[1].pairs)), with_coil(protocol, results)
         for one in kept:
-            tables += parts_of(one, shared, with_coil(protocol, results), resamples)
+            tables += parts_of(one, shared, coil, resamples)
     if not tables:
         raise BadInput(f"{pairs} has no protocol with the profiles {' and '.join(PROFILES)}", argument="results")
     table = difference_text(pd.concat(tables, ignore_index=True))
