@@ -38,6 +38,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import evidence_clinic as clinic
 import evidence_tables as tables
 import pandas as pd
 from derived import MAPPED
@@ -203,6 +204,9 @@ class Job:
             "differences": difference.assign(**shift),
             "history": tables.history_table(self.studies, pairs),
             "labels": tables.labels_table(self.studies, pairs, self.chosen.repeats, self.chosen.resamples // 10),
+            "release": clinic.release(self.studies, pairs, self.chosen.resamples // 10),
+            "bins": clinic.bins(self.studies, pairs, self.chosen.resamples // 10),
+            "absent": clinic.absent(self.studies, pairs),
             "seconds": tables.seconds_table(log),
         }
         if self.frozen:
@@ -247,7 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
         type=int,
         default=10_000,
         metavar="N",
-        help="of the bootstrap; a tenth under other rules, and for labels",
+        help="of the bootstrap; a tenth under other rules, for labels and for what is released",
     )
     parser.add_argument("--repeats", type=int, default=50, metavar="N", help="draws of people and labels")
     chosen = parser.parse_args(arguments)

@@ -1,6 +1,7 @@
-"""The figures of each protocol: who beats Algorithm 1 and strong augmentation, and what labels are worth.
+"""The figures of each protocol: who beats Algorithm 1 and strong augmentation, what labels are worth, and whether a slice
+that is said to have 0.8 has it.
 
-    python docs/draw_evidence.py            # after a change of results/evidence-*-differences.csv or -labels.csv
+    python docs/draw_evidence.py            # after a change of results/evidence-*-differences.csv, -labels.csv or -bins.csv
     python docs/draw_evidence.py --check    # changes nothing; names each figure that is not of its table
 
 Writes docs/results/evidence-*.png, which the pages show. Each notes what it was drawn from, so a check need not draw.
@@ -30,7 +31,7 @@ from render import Results  # noqa: E402
 from advconf_lite.evaluation.answer import ENDPOINTS, NAMES, RIVALS, Compared  # noqa: E402
 from advconf_lite.evaluation.predictions import CONSTANT  # noqa: E402
 from advconf_lite.evaluation.verdict import OPEN  # noqa: E402
-from advconf_lite.figures.calibrating import by_labels  # noqa: E402
+from advconf_lite.figures.calibrating import by_labels, reliability_panels  # noqa: E402
 from advconf_lite.figures.style import WIDTH, method_cue, png, styled  # noqa: E402
 
 WORTH = (
@@ -41,6 +42,15 @@ WORTH = (
     "ensemble-3",
     CONSTANT,
 )  # more would hide each other
+ESTIMATES = (
+    "adversarial",
+    "strong-augmentation",
+    "adversarial+strong",
+    "soft-dice",
+    "agreement-15 mapped",
+    "ensemble-3 mapped",
+)
+KINDS = {"differences": "", "labels": "-labels", "bins": "-bins"}  # of tables -> end of the picture's name
 NOTED = "made of"  # in the PNG: the hash of the table and of this file
 
 
@@ -89,6 +99,8 @@ def worth_of_labels(worth: pd.DataFrame) -> Figure:
 def picture_of(files: dict, name: str, kind: str) -> Figure:
     if kind == "labels":
         return worth_of_labels(evidence_blocks.worth_of(files, name))
+    if kind == "bins":
+        return reliability_panels(evidence_blocks.bins_of(files, name, ESTIMATES))
     return against_rivals(evidence_blocks.compared(files, name))
 
 
@@ -99,7 +111,7 @@ def hash_of(table: Path) -> str:
 def not_of_their_tables(root: Path) -> list[tuple[str, Path, Path]]:
     """(kind, table, picture) of each table that has no picture, or one of another table or drawing."""
     found = []
-    for kind, end in (("differences", ""), ("labels", "-labels")):
+    for kind, end in KINDS.items():
         for table in sorted((root / "results").glob(f"evidence-*-{kind}.csv")):
             picture = root / "docs" / "results" / f"{table.stem.removesuffix('-' + kind)}{end}.png"
             if picture.exists():

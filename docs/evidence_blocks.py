@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from advconf_lite.evaluation.answer import Compared, answer, beating, by_rule, of_protocol, words_by_rule
+from advconf_lite.course.exercises.lesson_00 import FAILURE
+from advconf_lite.evaluation.answer import ENDPOINTS, NAMES, Compared, answer, beating, by_rule, of_protocol, words_by_rule
 from advconf_lite.evaluation.labels_worth import as_table, fewest_labels, labels_said
 from advconf_lite.evaluation.levels import MEAN
+from advconf_lite.evaluation.release import TARGETS
+from advconf_lite.evaluation.verdict import BETTER, OPEN, WORSE
 from advconf_lite.experiment.profiles import find_profile
 from advconf_lite.support.markdown import grid
 
 NOT_YET = "Not run yet."
 HERE = "docs/results"
+RELEASED = ("adversarial", "strong-augmentation", "adversarial+strong", "soft-dice", "agreement-15", "ensemble-3")
 
 Rows = list[dict[str, str]]
 
@@ -33,7 +37,7 @@ def protocol(results, stem: str, up: str) -> str:
     header, rows = beating(first)
     seen = "Differences of each method to Algorithm 1 and to strong augmentation, with intervals"
     parts = [of_protocol(first), f"![{seen}]({up}{HERE}/{name}.png)", grid(header, rows) if rows else "", by_rule(found)]
-    parts += [labels_said(worth_of(results.files, name))]
+    parts += [labels_said(worth_of(results.files, name)), *_released(results.files, name)]
     parts += [f"[All its tables, and how it was made]({up}{HERE}/tables/{stem}.md)."]
     return "\n\n".join(filter(None, parts))
 
@@ -63,6 +67,7 @@ def tables(results, stem: str, up: str) -> str:
     parts += ["## Costs and history", once, results.table(f"{name}-history.csv")]
     if f"{name}-labels.csv" in results.files:
         parts += ["## What labels are worth", *_worth(results, name, up)]
+    parts += _clinic(results, name, up)
     parts += ["## Seconds of the parts", results.table(f"{name}-seconds.csv")]
     if f"{name}-scanners.csv" in results.files:
         parts += ["## The scanners that were drawn", results.table(f"{name}-scanners.csv")]
@@ -81,6 +86,63 @@ def _worth(results, name: str, up: str) -> list[str]:
         f"All of it, on people held out, for k labels; k = 0 is the score as it is, or the source's line of it. {means}",
         results.table(f"{name}-labels.csv"),
     ]  # fmt: skip
+
+
+def _released(files: dict[str, Rows], name: str) -> list[str]:
+    """What the thresholds of a few methods let through on all targets."""
+    rows = [r for r in files.get(f"{name}-release.csv", []) if (r["quality"], r["domain"]) == ("dice", TARGETS)]
+    risks = list(dict.fromkeys(row["risk"] for row in rows))
+    if not rows:
+        return []
+    columns = {"coverage": "released", "released_risk": "risk of it", "missed": "missed"}
+    header = ["threshold from", *(f"{words}, wanted {risk}" for risk in risks for words in columns.values())]
+    cells = []
+    for method in RELEASED:
+        own = [row for risk in risks for row in rows if (row["method"], row["risk"]) == (method, risk)]
+        if own:
+            cells.append([method, *(row[column] or "-" for row in own for column in columns)])
+    first = (
+        "Thresholds from the source's validation for a mean risk (1 - Dice), and what they let through of all targets' "
+        f"slices: the share released, its risk, and the share of the failures (Dice below {FAILURE}) that is among it."
+    )
+    return [first, grid(header, cells)]
+
+
+def _clinic(results, name: str, up: str) -> list[str]:
+    """What a threshold releases, predicted beside true scores, and slices that lack a class."""
+    if f"{name}-release.csv" not in results.files:
+        return []
+    released = (
+        "`coverage`: share that is released by a threshold which gives the wanted risk on the source's validation slices; "
+        f"`released risk`: mean of 1 - true score of it; `missed`: share of the failures (below {FAILURE}) in it. "
+        "Means over the pairs of seeds; `without threshold`: how many of these have none (of folds, each counts), and "
+        "release nothing. Intervals have a thousand draws."
+    )
+    seen = "Mean true against mean predicted Dice in bins, a panel for each of six methods, of source and targets"
+    binned = "Five bins of as many slices each, all pairs of seeds together; intervals over people, of the mean true score."
+    parts = ["## What a threshold releases", released, results.table(f"{name}-release.csv")]
+    parts += [
+        "## Predicted and true score",
+        f"![{seen}]({up}{HERE}/{name}-bins.png)",
+        binned,
+        results.table(f"{name}-bins.csv"),
+    ]
+    if f"{name}-absent.csv" in results.files:
+        lacking = (
+            "`lacking`: share of the slices whose truth lacks the class; `drawn`: share of these on which it is drawn, mean "
+            "over the segmenters [the lowest, the highest]; `explained`: share of the variance of Dice that this one bit, "
+            "drawn though it is not there, explains."
+        )
+        parts += ["## Slices that lack a class", lacking, results.table(f"{name}-absent.csv")]
+    return parts
+
+
+def bins_of(files: dict[str, Rows], name: str, methods: Sequence[str]) -> pd.DataFrame:
+    """What `figures.calibrating.reliability_panels` reads of a protocol."""
+    table = pd.DataFrame(files[f"{name}-bins.csv"]).rename(columns={"true_low": "low", "true_high": "high"})
+    numbers = ["n_slices", "predicted", "true", "low", "high"]
+    table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
+    return table[table["method"].isin(methods)]
 
 
 def by_rules(files: dict[str, Rows], name: str) -> dict[str, Compared]:
@@ -117,6 +179,30 @@ def answered(results, request: str) -> str:
     return "\n\n".join(answer([compared(results.files, name) for name in names], shift))
 
 
+def heads_against(results, other: str, up: str) -> str:
+    """How many of the heads order certainly worse than a method without one, and are certainly further from the truth: a row
+    for each protocol and rule for absent classes."""
+    rows = []
+    for file in (name for name in results.files if name.startswith("evidence-") and name.endswith("-differences.csv")):
+        said: dict[tuple[str, ...], list[str]] = {}
+        for rule, found in by_rules(results.files, file.removesuffix("-differences.csv")).items():
+            heads = [name for name in found.methods if found.costs[name][0] and found.costs[name][1] == 1]
+            said.setdefault(tuple(_beside(found, heads, metric, other) for metric in ENDPOINTS), []).append(rule)
+        rows += [[found.name, ", ".join(rules), *cells] for cells, rules in said.items()]
+    return grid(["protocol", "rule", *(f"heads in {NAMES[metric]}" for metric in ENDPOINTS)], rows)
+
+
+def _beside(found: Compared, heads: Sequence[str], metric: str, other: str) -> str:
+    """ "10 worse, 1 not told apart (plain-2b)"."""
+    words = {name: f.word for name in heads for f in found.findings(name, metric, (other,))}
+    parts = []
+    for word in (WORSE, OPEN, BETTER):
+        if some := [name for name in heads if words.get(name) == word]:
+            parts.append(f"{len(some)} {word}" + (f" ({', '.join(some)})" if len(some) < 3 and word != WORSE else ""))
+    return ", ".join(parts)
+
+
 BLOCKS: dict[str, Callable] = {
     "evidence": protocol, "tables": tables, "answer": lambda results, request, up: answered(results, request),
+    "heads": heads_against,
 }  # fmt: skip

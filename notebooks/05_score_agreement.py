@@ -247,7 +247,7 @@ table.round(3)
 # slice by slice. Agreement, which is no estimate, may well be *nearer* to the truth than heads that were trained to
 # estimate: on scanners that they have never seen these are far off, too. The difference is one of kind. A head's number
 # *claims* to be the score; nothing in $a$ knows the truth, so where it lies is luck, until somebody calibrates it on
-# outlined slices (a line fitted on source validation would be the first thing to try; not done here). The paper says
+# outlined slices, or maps it by a line of source validation, as is done below. The paper says
 # that it "does not estimate the corresponding quality metric directly", and gives no MAE for it.
 
 # %%

@@ -15,7 +15,7 @@
 # Previous: [06 ablations and controls](06_ablations_and_controls.ipynb) ·
 # Next: [08 the papers scale](08_the_papers_scale.ipynb)
 #
-# **To read:** about 11 minutes; exercises and widgets come on top. **To run:** 15 seconds where the run's folder is
+# **To read:** about 12 minutes; exercises and widgets come on top. **To run:** 15 seconds where the run's folder is
 # filled (measured on 2 cores without a GPU, busy with other work, with 800 MB of memory).
 #
 # [Open in Colab]: https://colab.research.google.com/github/_owner_/advconf-lite/blob/main/notebooks/07_your_own_images.ipynb
@@ -318,7 +318,10 @@ lists.round(2)
 #
 # So the honest use of a head on a scanner that it has never seen is not the number, but the *order*, and only after
 # you have looked whether the order is worth anything there. On your own images there is no drawer: outline a few
-# slices of the top and a few of the bottom of the list by hand, and compare.
+# slices of the top and a few of the bottom of the list by hand, and compare. (That tells whether there is an order.
+# Labels to *correct* the numbers by, and a bound that holds for new patients, must be drawn by chance instead: one or
+# two slices of each of several patients, and then [calibrate](../docs/commands.md#calibrate) and `predict
+# --calibration`; [triage](../docs/commands.md#triage) says what a threshold of home lets through elsewhere.)
 
 # %%
 from advconf_lite.course.teach import choose

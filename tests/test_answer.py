@@ -102,6 +102,38 @@ def test_who_is_nearer_than_a_constant(highs, said):
     assert of_protocol(found).endswith(f"Certainly nearer to the truth than a constant, of 2 that estimate: {said}.")
 
 
+def test_the_floor_and_the_other_rival_under_each_rule():
+    below, across = {"mae": -0.05, "mae_low": -0.06, "mae_high": -0.04}, {"mae": -0.05, "mae_low": -0.2, "mae_high": 0.1}
+
+    def under(of_new, of_rival, between):
+        rows = [
+            {"method": "new", "against": "constant", **of_new},
+            {"method": "adversarial", "against": "constant", **of_rival},
+        ]
+        rows += [{"method": "strong-augmentation", "against": "adversarial", **between}]
+        rows += [{"method": "constant", "against": "adversarial", **across}]
+        found = protocol("heart", {"new": (OPEN, OPEN)})
+        found.differences = pd.concat([found.differences, pd.DataFrame(rows)], ignore_index=True)
+        return found
+
+    rules = {
+        "counted": under(below, below, below),
+        "present": under(across, across, across),
+        "LV": under(below, across, below),
+    }
+    assert by_rule(rules) == (
+        "Under 3 rules for absent classes 3 of 7 verdicts (better, worse, not told apart) are not the same. Certainly "
+        "nearer to the truth than a constant under the others, of those that estimate: present: none; LV: all but "
+        "adversarial."
+    )
+    apart = {(row["method"], row["against"]): (row["counted"], row["present"], row["LV"]) for row in words_by_rule(rules)}
+    assert apart == {
+        ("new", "constant"): ("better", "not told apart", "better"),
+        ("adversarial", "constant"): ("better", "not told apart", "not told apart"),
+        ("strong-augmentation", "adversarial"): ("better", "not told apart", "better"),
+    }
+
+
 def test_which_words_depend_on_the_rule():
     rules = {"counted": protocol("heart", {"new": (BETTER, OPEN)}), "present": protocol("heart", {"new": (BETTER, BETTER)})}
     assert (

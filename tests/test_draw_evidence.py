@@ -43,6 +43,19 @@ def test_labels_are_drawn_for_a_few_methods_with_intervals():
     assert segment[:, 1].tolist() == [0.1, 0.3]
 
 
+def test_a_panel_of_bins_for_each_method():
+    rows = [
+        {"quality": quality, "method": method, "group": group, "bin": str(n), "n_slices": "9", "predicted": f"0.{n}",
+         "true": "0.5", "true_low": "0.4" if n else "", "true_high": "0.6" if n else ""}
+        for quality in ("dice", "surface_dice") for method in ("severity", "soft-dice", "adversarial")
+        for group in ("source", "targets") for n in range(2)
+    ]  # fmt: skip
+    fig = draw_evidence.picture_of({"evidence-made-bins.csv": rows}, "evidence-made", "bins")
+    assert [ax.get_title() for ax in fig.axes] == ["adversarial", "soft-dice"]
+    assert [line.get_xydata().tolist() for line in fig.axes[0].lines[1:]] == [[[0.0, 0.5], [0.1, 0.5]]] * 2
+    assert fig.get_supxlabel() == "mean predicted Dice of a bin"
+
+
 def test_stored_figures_are_of_their_tables():
     assert draw_evidence.not_of_their_tables(ROOT) == []
 
@@ -51,7 +64,7 @@ def test_a_changed_table_is_noticed_and_drawn_once(tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "docs" / "results").mkdir(parents=True)
     stem = "evidence-sealed-prostate-quick"
-    ends = {"differences": "", "labels": "-labels"}
+    ends = draw_evidence.KINDS
     for end in ("", "-history", *(f"-{kind}" for kind in ends)):
         shutil.copy(ROOT / "results" / f"{stem}{end}.csv", tmp_path / "results")
     pictures = {kind: tmp_path / "docs" / "results" / f"{stem}{end}.png" for kind, end in ends.items()}
@@ -60,6 +73,6 @@ def test_a_changed_table_is_noticed_and_drawn_once(tmp_path):
     assert draw_evidence.not_of_their_tables(tmp_path) == []
     for kind, picture in pictures.items():
         path = tmp_path / "results" / f"{stem}-{kind}.csv"
-        path.write_text(path.read_text(encoding="utf-8").replace("-0.0", "-0.1", 1), encoding="utf-8")
+        path.write_text(path.read_text(encoding="utf-8").replace("0.1", "0.2", 1), encoding="utf-8")
         assert draw_evidence.not_of_their_tables(tmp_path) == [(kind, path, picture)]
         assert draw_evidence.draw(tmp_path) == [picture] and draw_evidence.draw(tmp_path) == []

@@ -10,6 +10,7 @@ import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import costs
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sealed
+from evidence_tables import ENDS
 from making import Part, in_turn, make_parts
 from pages import docs
 from pairs import KeptPairs
@@ -546,12 +548,47 @@ def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):
     all_of_it = docs.evidence_blocks.tables(results, "phantom-prostate-smoke", "../../../")
     assert "| Dice | soft-dice | adversarial |" in all_of_it and "| Dice | constant | strong-augmentation |" in all_of_it
     assert "## The scanners" not in all_of_it and "## What labels" not in all_of_it  # too few people
+    assert "| 0.1 | Dice | adversarial | all targets |" in all_of_it and "## Slices that lack a class" not in all_of_it
+    assert "| threshold from | released, wanted 0.1 | risk of it, wanted 0.1 | missed, wanted 0.1 |" in block
+    assert "![Mean true against" in all_of_it and "| Dice | adversarial | source | 0 |" in all_of_it
+    assert "\n| adversarial | " in block and "| plain-2b | 0." not in block
     assert "## The scanners" in docs.evidence_blocks.tables(results, "sealed-prostate-smoke", "../../../")
     assert list(results.unshown()) == []
     text = docs.evidence_blocks.answered(results, "massive smoke")
     assert re.match(r"(Yes|No|Not everywhere): .*phantom-prostate-smoke", text) and "sealed" in text
     for block in ("evidence", "tables"):
         assert docs.evidence_blocks.BLOCKS[block](results, "acdc-folds-quick", "../../") == "Not run yet."
+
+
+def test_heads_beside_a_method_without_one():
+    """A row for each set of rules that say the same; of what is trained and takes one pass."""
+    worse, across = ("+0.02", "+0.01", "+0.03"), ("+0.01", "-0.01", "+0.02")
+    said = {("counted", "new"): worse, ("counted", "old"): across, ("LV", "new"): worse, ("LV", "old"): across}
+    said |= {("RV", "new"): worse, ("RV", "old"): worse}
+    same = {
+        "quality": "dice",
+        "against": "samples",
+        "segmenters": "5",
+        "pairs_of_seeds": "15",
+        "shift": "massive",
+        "sealed": "no",
+    }
+    rows = [
+        {**same, "rule": rule, "method": method} | {f"{m}{end}": v for m in ("eaurc", "mae") for end, v in zip(ENDS, values)}
+        for (rule, method), values in said.items()
+    ]
+    rows += [rows[0] | {"method": "free"}, rows[0] | {"method": "ensemble"}]
+    history = [
+        {"quality": "dice", "method": name, "training_passes": trained, "passes_in_use": used}
+        for name, trained, used in (("new", "9", "1"), ("old", "9", "1"), ("free", "0", "1"), ("ensemble", "9", "3"))
+    ]
+    results = docs.Results(Path("nowhere"))
+    results.files = {"evidence-made-differences.csv": rows, "evidence-made-history.csv": history}
+    table = docs.evidence_blocks.heads_against(results, "samples", "")
+    assert table.splitlines()[2:] == [
+        "| made | counted, LV | 1 worse, 1 not told apart (old) | 1 worse, 1 not told apart (old) |",
+        "| made | RV | 2 worse | 2 worse |",
+    ]
 
 
 def test_a_protocol_that_does_not_exist(command):

@@ -44,8 +44,12 @@ class Compared:
         return self.stem.removeprefix("evidence-")
 
     @property
+    def methods(self) -> list[str]:
+        return [name for name in dict.fromkeys(self.differences["method"]) if name != CONSTANT]
+
+    @property
     def tried(self) -> list[str]:
-        return [name for name in dict.fromkeys(self.differences["method"]) if name not in (*RIVALS, CONSTANT)]
+        return [name for name in self.methods if name not in RIVALS]
 
     @cached_property
     def _rows(self) -> dict[tuple[str, str], dict[str, float]]:
@@ -116,12 +120,9 @@ def of_protocol(found: Compared) -> str:
         f"{found.name} ({found.shift} shift, {many}): of {len(tried)} methods beside the two, these beat both with 95 % "
         f"certainty: {'; '.join(parts) or 'none'}."
     )
-    floor = {name: found.findings(name, "mae", (CONSTANT,)) for name in dict.fromkeys(found.differences["method"])}
-    estimates = [name for name in floor if floor[name]]
-    above = [name for name in estimates if floor[name][0].word != BETTER]
-    if estimates:
-        which = "none" if len(above) == len(estimates) else f"all but {listed(above)}" if above else "all"
-        text += f" Certainly nearer to the truth than a constant, of {len(estimates)} that estimate: {which}."
+    if floor := above_the_floor(found):
+        many = sum(bool(found.findings(name, "mae", (CONSTANT,))) for name in found.methods)
+        text += f" Certainly nearer to the truth than a constant, of {many} that estimate: {floor}."
     if seeds.segmenters < ENOUGH_SEGMENTERS:
         text += f" Resampling only {networks} gives intervals that are too narrow."
     return text
@@ -146,7 +147,7 @@ def words_by_rule(found: dict[str, Compared]) -> list[dict[str, str]]:
         found: rule -> what was found under it.
 
     Returns:
-        A row for each: method, against, endpoint, and its word under each rule.
+        A row for each: method, against (each of `RIVALS`, and the constant), endpoint, and its word under each rule.
     """
     rows = [
         {"method": method, "against": against, "endpoint": NAMES[metric], **said}
@@ -156,20 +157,36 @@ def words_by_rule(found: dict[str, Compared]) -> list[dict[str, str]]:
 
 
 def by_rule(found: dict[str, Compared]) -> str:
-    """How many of these words do; nothing where there is one rule."""
+    """How many of these words do, and what is nearer to the truth than a constant under the other rules; nothing where there
+    is one rule."""
     words = _words(found)
     if len(found) < 2 or not words:
         return ""
     many = f"{len(words_by_rule(found))} of {len(words)}"
-    return f"Under {len(found)} rules for absent classes {many} verdicts (better, worse, not told apart) are not the same."
+    text = f"Under {len(found)} rules for absent classes {many} verdicts (better, worse, not told apart) are not the same."
+    floors = [f"{rule}: {floor}" for rule, each in list(found.items())[1:] if (floor := above_the_floor(each))]
+    below = "Certainly nearer to the truth than a constant under the others, of those that estimate"
+    return f"{text} {below}: {'; '.join(floors)}." if floors else text
+
+
+def above_the_floor(found: Compared) -> str:
+    """Which methods' MAE is certainly below a constant's: "all", "none", "all but ..." or a list; "" if none estimates."""
+    floor = {name: found.findings(name, "mae", (CONSTANT,)) for name in found.methods}
+    estimates = [name for name in floor if floor[name]]
+    above = [name for name in estimates if floor[name][0].word != BETTER]
+    if not above or len(above) == len(estimates):
+        return ("none" if above else "all") if estimates else ""
+    below = [name for name in estimates if name not in above]
+    return f"all but {listed(above)}" if len(above) <= len(below) else listed(below)
 
 
 def _words(found: dict[str, Compared]) -> dict[tuple[str, str, str], dict[str, str]]:
     words: dict[tuple[str, str, str], dict[str, str]] = {}
     for rule, each in found.items():
-        for method in each.tried:
+        for method in each.methods:
+            others = (CONSTANT,) if method == RIVALS[0] else (*RIVALS, CONSTANT)  # the other rival's row has these two
             for metric in ENDPOINTS:
-                for f in each.findings(method, metric):
+                for f in each.findings(method, metric, others):
                     words.setdefault((method, f.against, metric), {})[rule] = f.word
     return words
 

@@ -68,7 +68,7 @@ def labels_said(table: pd.DataFrame, level: float = 0.9) -> str:
         parts.append(
             f"with {many:.0f} labels the {level:.0%} bound covers {covered.mean():.3f} of held-out people's slices on "
             f"average ({covered.min():.3f} to {covered.max():.3f} by method and target), within {100 * WITHIN:.0f} points "
-            f"on {within} of {len(covered)}"
+            f"on {within} of {len(covered)}{_outside(table, covered, level)}"
         )
     else:
         parts.append(f"no bound could be measured with {many:.0f} labels")
@@ -86,3 +86,14 @@ def labels_said(table: pd.DataFrame, level: float = 0.9) -> str:
             f"{1 - with_few['used'].mean():.0%} of the draws"
         )
     return "; ".join(parts) + "."
+
+
+def _outside(table: pd.DataFrame, covered: pd.Series, level: float) -> str:
+    """Where a bound covers less than it says, and where more."""
+    off = {"less": covered[covered < level - WITHIN - 1e-9], "more": covered[covered > level + WITHIN + 1e-9]}
+    parts = [
+        f"{word} on {len(some)}, of {listed(list(dict.fromkeys(table.loc[some.index, 'domain'])))}"
+        for word, some in off.items()
+        if len(some)
+    ]
+    return f" ({'; '.join(parts)})" if parts else ""

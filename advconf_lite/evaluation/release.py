@@ -16,6 +16,7 @@ from advconf_lite.support.errors import BadInput
 from advconf_lite.support.numbers import within
 
 NAMES = ("coverage", "released_risk", "missed")
+TARGETS = "all targets"  # a domain of them together, in tables of the evidence
 
 
 def threshold_for(predicted: np.ndarray, true: np.ndarray, risk: float) -> float:
@@ -51,14 +52,11 @@ def released(
 ) -> Released:
     """What a threshold lets through of slices (n,)."""
     weights = np.ones((1, len(true))) if weights is None else weights
-    through = (np.asarray(predicted, float) >= threshold).astype(float)
-    failed = (true < failed_below).astype(float)
+    through, failed = np.asarray(predicted, float) >= threshold, true < failed_below
+    columns = np.stack([np.ones(len(true)), through, through * (1 - true), failed, through & failed], 1)
+    every, out, lost, failures, missed = (weights @ columns).T
     with np.errstate(invalid="ignore", divide="ignore"):
-        return Released(
-            weights @ through / weights.sum(1),
-            weights @ (through * (1 - true)) / (weights @ through),
-            weights @ (through * failed) / (weights @ failed),
-        )
+        return Released(out / every, lost / out, missed / failures)
 
 
 def thresholds_of(validation: pd.DataFrame, source_domain: str, risk: float) -> pd.DataFrame:
@@ -92,14 +90,15 @@ def release_table(
     table = check_predictions(predictions).merge(thresholds, on=["quality", "method", *SEEDS])
     if table.empty:
         raise BadInput("no method of the predictions has a threshold; make the validation table of the same run")
-    rows = []
+    rows, drawn_for = [], {}
     for key, part in table.groupby(["quality", "method", "domain"], sort=False):
-        pairs, values = sorted(set(zip(*(part[column] for column in SEEDS)))), []
-        for segmenter, head in pairs:
-            of_pair = part[(part["segmenter_seed"] == segmenter) & (part["head_seed"] == head)].sort_values(SLICE)
+        pairs, values = [], []
+        for pair, of_pair in part.sort_values(SLICE).groupby(SEEDS):
+            if (people := tuple(of_pair["subject"])) not in drawn_for:  # the same for all methods and pairs
+                drawn_for[people] = subject_weights(of_pair, resamples)
             scores = (of_pair[column].to_numpy(float) for column in ("predicted_score", "true_score"))
-            weights = subject_weights(of_pair, resamples)
-            values.append(released(*scores, of_pair["threshold"].iloc[0], failed_below, weights))
+            pairs.append(pair)
+            values.append(released(*scores, of_pair["threshold"].iloc[0], failed_below, drawn_for[people]))
         drawn = np.moveaxis(np.array(values), 0, -1)  # (names, 1 + resamples, pairs)
         weights = np.where(np.isnan(drawn), 0, seed_weights(pairs, resamples))
         with np.errstate(invalid="ignore"):

@@ -124,12 +124,38 @@ def reliability_diagram(before: pd.DataFrame, after: pd.DataFrame, k: int, quali
     axes = fig.subplots(2, len(methods), sharex=True, sharey=True, squeeze=False)
     for line, table, words in zip(axes, (before, after), ("no labels", f"{k} labels of the scanner")):
         for ax, (number, method) in zip(line, enumerate(methods)):
-            ax.plot([0, 1], [0, 1], color="0.4", lw=0.9, ls="--")
             _bins(ax, table[table["method"] == method], method_cue(method, number))
-            ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], aspect="equal")
             if words == "no labels":
                 ax.set_title(method)
         line[0].set_ylabel(words)
+    _name_bins(fig, quality)
+    return fig
+
+
+@styled
+def reliability_panels(table: pd.DataFrame, quality: str | None = None) -> Figure:
+    """`reliability_diagram` of one table alone: a panel per method, three in a row.
+
+    Args:
+        table: by `evaluation.reliability.reliability`.
+    """
+    quality = quality or next(iter(table["quality"]), None)
+    table = table[table["quality"] == quality]
+    methods = _methods(table)
+    columns = min(COLUMNS, len(methods))
+    lines = -(-len(methods) // columns)
+    fig = Figure(figsize=(min(WIDTH, 2.6 * columns + 0.8), 2.7 * lines + 0.9), layout="constrained")
+    axes = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax, (number, method) in zip(axes, enumerate(methods)):
+        _bins(ax, table[table["method"] == method], method_cue(method, number))
+        ax.set_title(method)
+    for ax in axes[len(methods) :]:
+        ax.axis("off")
+    _name_bins(fig, quality)
+    return fig
+
+
+def _name_bins(fig: Figure, quality: str) -> None:
     title = quality_titles([quality])[quality]
     fig.supxlabel(f"mean predicted {title} of a bin")
     fig.supylabel(f"mean true {title}")
@@ -138,10 +164,11 @@ def reliability_diagram(before: pd.DataFrame, after: pd.DataFrame, k: int, quali
         Line2D([], [], color=BLACK, marker="o", ls="-", ms=7, label="all targets together (in the method's colour)"),
     ]
     fig.legend(handles=handles, loc="outside upper center", ncols=2)
-    return fig
 
 
 def _bins(ax: Axes, table: pd.DataFrame, cue: Cue) -> None:
+    ax.plot([0, 1], [0, 1], color="0.4", lw=0.9, ls="--")
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], aspect="equal")
     for group, colour, marker, face in (("source", CLEAN.colour, "s", "white"), ("targets", cue.colour, cue.marker, None)):
         rows = table[table["group"] == group].sort_values("predicted")
         if rows.empty:
