@@ -28,7 +28,7 @@ COMMANDS = {
 }
 
 # What the Python functions call otherwise than the command line does.
-OPTIONS = {"folder": "--out", "run_folder": "--run", "grid": "--set", "path": "--tuned"}
+OPTIONS = {"folder": "--out", "run_folder": "--run", "grid": "--set", "path": "--tuned", "unit": "--per"}
 
 
 def main(arguments: list[str] | None = None) -> int:

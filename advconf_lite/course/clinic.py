@@ -29,6 +29,7 @@ CAPTIONS = {
     "reliability": "Mean true against mean predicted score in bins of as many slices each, of people who are held out: on "
     "the diagonal, what is predicted is true on average.",
 }
+OF_THE_CURVE, NOT_OF_THE_CURVE = ("k", "source", "repeats"), ("domain", "line", "unit", "segmenter_seed", "head_seed")
 FILES = ("labels-needed.csv", "smallest-k.csv", "reliability.csv")
 
 
@@ -43,9 +44,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", metavar="NAME", help="of the run, default its first (with --curve all)")
     parser.add_argument("--map", dest="kind", default="affine", help="affine or isotonic, which needs more labels")
     parser.add_argument("--line", action="store_true", help="begin from the source's straight line, whatever the method")
-    parser.add_argument("--level", type=float, default=0.9, help="of the lower bound")
+    parser.add_argument("--level", type=float, default=0.9, help="of the lower bound (0.9)")
     parser.add_argument("--per", dest="unit", default="slice", help="what the bound holds for: slice, or all of a patient")
-    parser.add_argument("--accept", type=float, default=FAILURE, metavar="SCORE", help="lower bound that needs no human")
+    parser.add_argument(
+        "--accept", type=float, default=FAILURE, metavar="SCORE", help=f"lower bound that needs no human ({FAILURE})"
+    )
     parser.add_argument("--risk", type=float, metavar="R", help="decide by a threshold for this mean risk instead")
     parser.add_argument("--segmenter-seed", type=int, default=0, metavar="N")
     parser.add_argument("--head-seed", type=int, default=0, metavar="N")
@@ -59,6 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
+    _refuse_passed_over(chosen)
     if chosen.curve:
         if chosen.data is not None:
             raise BadInput(
@@ -81,11 +85,20 @@ def run(chosen: argparse.Namespace) -> int:
     several = f", as one scanner: {', '.join(labels['domains'])}" if len(labels["domains"]) > 1 else ""
     people = len(labels["subjects"])
     if chosen.data is not None:
-        print(f"{labels['k']} labelled slices of {people} patient{'' if people == 1 else 's'}{several}")
+        plural = ["" if n == 1 else "s" for n in (labels["k"], people)]
+        print(f"{labels['k']} labelled slice{plural[0]} of {people} patient{plural[1]}{several}")
     if labels["without_label"]:
         print(f"{labels['without_label']} slices without a label are left out: the calibration is for slices with the organ")
     if labels["known_to_the_run"]:
-        print(f"{labels['known_to_the_run']} labelled slices are left out: the run was trained on them, or chosen by them")
+        print(
+            f"{labels['known_to_the_run']} labelled slices are left out: the run was trained on them, or chosen by them, as "
+            "their names say"
+        )
+    if labels["never_shown"]:
+        print(
+            f"no labelled slice shows {', '.join(labels['never_shown'])}, which therefore counts as wrong wherever it is "
+            "drawn; if it was not outlined, outline it"
+        )
     if labels["domains"] == [UNNAMED]:
         print(
             f"the labels' domain is {UNNAMED}, no name of a scanner, so predict cannot tell whether other images are of it; "
@@ -98,10 +111,26 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.risk is not None and found["decision"]["accept_from"] is None:
         print(
             f"there is no threshold for a mean risk of {chosen.risk:g} on the source's validation, so a human must see all; "
-            f"{'choose another method' if found['start']['level'] else 'allow a higher risk'}"
+            f"{_way_out(found)}"
         )
     print(f"{chosen.out}: for python -m advconf_lite predict --calibration")
     return 0
+
+
+def _way_out(found: dict) -> str:
+    if found["start"]["level"]:
+        return "choose another method"
+    return "label more slices, or leave out the labels" if found["map"]["level"] else "allow a higher risk"
+
+
+def _refuse_passed_over(chosen: argparse.Namespace) -> None:
+    """BadInput for an option that would change nothing."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    for name in NOT_OF_THE_CURVE if chosen.curve else OF_THE_CURVE:
+        if getattr(chosen, name) != parser.get_default(name):
+            raise BadInput(f"{'with' if chosen.curve else 'without'} --curve this option changes nothing; leave it out",
+                           argument=name)  # fmt: skip
 
 
 def _curve(chosen: argparse.Namespace) -> int:

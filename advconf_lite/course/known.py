@@ -52,7 +52,7 @@ def _known(
         validation = read_predictions(folder / "validation.csv")
         both = set(validation["domain"]) & set(table["domain"])  # no scanner is for choosing and for testing
         if set(validation[keys].itertuples(index=False, name=None)) >= wanted and len(both) == 1:
-            return table, validation, both.pop()
+            return table, validation[validation.set_index(keys).index.isin(wanted)], both.pop()
     from advconf_lite.experiment.run import open_run  # imports torch, which reading does not need
 
     opened = open_run(folder)

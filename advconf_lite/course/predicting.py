@@ -33,6 +33,8 @@ def run(chosen: argparse.Namespace) -> int:
     if not 1 <= chosen.sheet_slices <= MOST:
         raise BadInput(f"{chosen.sheet_slices} slices are no sheet; give 1 to {MOST}", argument="sheet_slices")
     refuse_to_replace(chosen.sheet, argument="sheet")
+    if chosen.sheet is not None and chosen.sheet.resolve() == chosen.out.resolve():
+        raise BadInput(f"{chosen.sheet} would replace the scores of that name; give the sheet another one", argument="sheet")
     table = predicting.told(chosen)
     if chosen.sheet is not None:
         draw_sheet(chosen, table.head(chosen.sheet_slices))

@@ -49,8 +49,9 @@ def run(chosen: argparse.Namespace) -> int:
                 f"no threshold on {source} gives {', '.join(none)} a mean risk of {chosen.risk:g} ({quality}) with every "
                 "pair of seeds, and nothing is released then; allow a higher risk"
             )
+    where = "validation" if chosen.source is None else "own rows of predictions.csv, of which it says nothing new"
     print(
-        f"thresholds for a mean risk of {chosen.risk:g} on {source}'s validation, several pairs of seeds averaged; "
+        f"thresholds for a mean risk of {chosen.risk:g} on {source}'s {where}, several pairs of seeds averaged; "
         f"[2.5 %, 97.5 %] over subjects and seeds; a failure: below {chosen.failed_below:g}\n{out}"
     )
     return 0

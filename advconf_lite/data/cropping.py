@@ -27,7 +27,7 @@ class Labelled(Protocol):
     table: pd.DataFrame
 
 
-def labels_lost(slices: Labelled, grid: Grid) -> str | None:
+def labels_lost(slices: Labelled, grid: Grid, remedy: str = "") -> str | None:
     """Sentences on the labelled area that `grid` loses, and on whose it is; None if nothing is lost.
 
     It may lie outside the grid: pixels are counted after resampling to the grid's spacing, so all of them are of one area.
@@ -35,7 +35,7 @@ def labels_lost(slices: Labelled, grid: Grid) -> str | None:
 
     Raises:
         BadInput: more than 0.5 % of the labelled area, or of the labelled slices, would be lost; it says which size or
-            spacing would hold everything.
+            spacing would hold everything, or the `remedy`, where the grid is not the set's to choose.
     """
     shape, spacings = slices.images.shape[1:], slices.table["spacing_mm"].unique()
     largest = [resampled_shape(shape, mm, grid.spacing_mm) for mm in spacings]
@@ -58,27 +58,29 @@ def labels_lost(slices: Labelled, grid: Grid) -> str | None:
             vanished[name] += int(before >= ENOUGH and whole < FEW)
         needed = [max(size, _holding(masks.any((0, 2 - axis)))) for axis, size in enumerate(needed)]
     sentences = [
-        _outside(slices.folder, grid, lost, area, needed),
-        _too_coarse(slices.folder, grid, vanished, labelled, float(spacings.min())),
+        _outside(slices.folder, grid, lost, area, needed, remedy),
+        _too_coarse(slices.folder, grid, vanished, labelled, float(spacings.min()), remedy),
     ]
     return "; ".join(filter(None, sentences)) or None
 
 
-def _outside(folder: Path, grid: Grid, lost: dict[str, int], area: dict[str, int], needed: list[int]) -> str | None:
+def _outside(
+    folder: Path, grid: Grid, lost: dict[str, int], area: dict[str, int], needed: list[int], remedy: str
+) -> str | None:
     if not (total := sum(lost.values())):
         return None
     share = total / sum(area.values())
     sentence = f"{grid} cut off {_percent(share)} of the labelled area of {folder}: subject {_whose(lost, area)}"
     if share > LARGEST_LOSS:
         size = needed[0] if needed[0] == needed[1] else needed
-        raise BadInput(
-            f"{sentence}; write size {size} into its dataset.json, which holds everything, or leave size out, for a grid "
-            "that holds every image"
-        )
+        own = f"write size {size} into its dataset.json, which holds everything, or leave size out, for a grid that holds "
+        raise BadInput(f"{sentence}; {remedy or own + 'every image'}")
     return sentence
 
 
-def _too_coarse(folder: Path, grid: Grid, vanished: dict[str, int], labelled: dict[str, int], own_mm: float) -> str | None:
+def _too_coarse(
+    folder: Path, grid: Grid, vanished: dict[str, int], labelled: dict[str, int], own_mm: float, remedy: str
+) -> str | None:
     if not (total := sum(vanished.values())):
         return None
     share = total / sum(labelled.values())
@@ -87,7 +89,8 @@ def _too_coarse(folder: Path, grid: Grid, vanished: dict[str, int], labelled: di
         f"slices of {folder}, whose own pixels have {own_mm:.3g} mm: subject {_whose(vanished, labelled)}"
     )
     if share > LARGEST_LOSS:
-        raise BadInput(f"{sentence}; write a smaller spacing_mm into its dataset.json, or leave it out, for the images' own")
+        own = "write a smaller spacing_mm into its dataset.json, or leave it out, for the images' own"
+        raise BadInput(f"{sentence}; {remedy or own}")
     return sentence
 
 

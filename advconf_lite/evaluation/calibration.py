@@ -34,7 +34,11 @@ class Straight:
     slope: float = 1.0
 
     def __call__(self, predicted: Any) -> np.ndarray:
-        return np.clip(self.offset + self.slope * _answers(predicted), 0, 1)
+        return np.clip(self.unclipped(predicted), 0, 1)
+
+    def unclipped(self, predicted: Any) -> np.ndarray:
+        """What a threshold is chosen on and compared with: clipped, all scores beyond an end would be equal."""
+        return self.offset + self.slope * _answers(predicted)
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": "affine", "offset": self.offset, "slope": self.slope}
@@ -48,8 +52,11 @@ class Steps:
     y: tuple[float, ...]
 
     def __call__(self, predicted: Any) -> np.ndarray:
+        return np.clip(self.unclipped(predicted), 0, 1)
+
+    def unclipped(self, predicted: Any) -> np.ndarray:
         predicted = _answers(predicted)
-        return np.where(np.isnan(predicted), np.nan, np.clip(np.interp(predicted, self.x, self.y), 0, 1))
+        return np.where(np.isnan(predicted), np.nan, np.interp(predicted, self.x, self.y))
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": "isotonic", "x": list(self.x), "y": list(self.y)}

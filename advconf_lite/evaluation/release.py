@@ -52,7 +52,8 @@ def released(
 ) -> Released:
     """What a threshold lets through of slices (n,)."""
     weights = np.ones((1, len(true))) if weights is None else weights
-    through, failed = np.asarray(predicted, float) >= threshold, true < failed_below
+    predicted = np.asarray(predicted, float)
+    through, failed = np.isfinite(predicted) & (predicted >= threshold), true < failed_below
     columns = np.stack([np.ones(len(true)), through, through * (1 - true), failed, through & failed], 1)
     every, out, lost, failures, missed = (weights @ columns).T
     with np.errstate(invalid="ignore", divide="ignore"):

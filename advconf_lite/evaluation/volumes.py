@@ -20,12 +20,11 @@ VOLUME = ["dataset", "domain", "subject", "phase"]
 def volume_score(scores: np.ndarray, sizes: np.ndarray) -> float:
     """Of one class: scores and predicted sizes (n,) of the slices of a volume.
 
-    NaN if one that has a size has no score. Where nothing is drawn on any slice, the plain mean: what is then predicted is
-    whether the class is absent.
+    NaN if one has no score: without an answer of the network its size is unknown, too. Where nothing is drawn on any slice,
+    the plain mean: what is then predicted is whether the class is absent.
     """
     weights = np.asarray(sizes, float) if np.sum(sizes) > 0 else np.ones(len(scores))
-    there = weights > 0
-    return float((np.asarray(scores, float)[there] * weights[there]).sum() / weights.sum())
+    return float((np.asarray(scores, float) * weights).sum() / weights.sum())
 
 
 def volume_table(table: pd.DataFrame, classes: Sequence[str], quality: str) -> pd.DataFrame:

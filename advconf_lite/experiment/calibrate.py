@@ -81,7 +81,7 @@ def calibrate(
     quality = one_of(quality or run.qualities[0], "quality", run.qualities)
     seeds = segmenter_seed, head_seed
     weights = weights_of(run, method, quality, *seeds)
-    of_set = Labelled({}, 0, 0) if data is None else labelled_parts(run, data, domain)
+    of_set = Labelled({}, 0, 0, []) if data is None else labelled_parts(run, data, domain)
     known = _rows(run, run.validation([method], [seeds]), method, quality, seeds)
     source = known[known["domain"] == run.experiment.slices.source_domain]
     if source.empty:
@@ -106,9 +106,10 @@ def calibrate(
         what = "the predicted score" if estimates else "what the source's validation expects at such a score"
         why = f"no labelled slices: calibrated is {what}{f'; {LEVEL}' if level_start else ''}"
     rule = {"by": "bound", "accept_from": float(accept_from)}
+    level_map = level_start or is_level(correction.map, x)
     if risk is not None:
         # Of a map that gives all slices one score, a threshold would let through all of them, or none.
-        threshold = np.inf if level_start else threshold_for(start.map(x), y, risk)
+        threshold = np.inf if level_map else threshold_for(start.map.unclipped(x), y, risk)
         rule = {"by": "risk", "risk": float(risk), "accept_from": threshold if np.isfinite(threshold) else None}
     found = {
         "what": "a calibration by python -m advconf_lite calibrate, for python -m advconf_lite predict --calibration",
@@ -123,10 +124,11 @@ def calibrate(
             "subjects": sorted(people[np.isfinite(predicted)].unique()),
             "without_label": of_set.without_label,
             "known_to_the_run": of_set.known,
+            "never_shown": of_set.never_shown,
             "without_prediction": int((~np.isfinite(predicted)).sum()),
         },
         "start": {**start.map.as_dict(), "noise": start.noise, "level": level_start},
-        "map": correction.map.as_dict(),
+        "map": {**correction.map.as_dict(), "level": level_map},
         "used": correction.used,
         "mae": {"without": _number(correction.without), "with": _number(correction.by_map)},
         "why": why,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from advconf_lite.data.slice_info import UNNAMED
 from advconf_lite.evaluation.bound import UNITS, Bound, check_level
-from advconf_lite.evaluation.calibration import Map, map_from
+from advconf_lite.evaluation.calibration import Map, Steps, map_from
 from advconf_lite.experiment.folder import RunFolder
 from advconf_lite.methods.registry import head_methods, scored, seeds_needed
 from advconf_lite.support.errors import BadInput, mended, reason
@@ -19,6 +19,7 @@ from advconf_lite.support.files import sha256
 from advconf_lite.support.numbers import one_of, within
 
 ACCEPT, REVIEW = "accept", "review"
+FARTHEST = 1e6  # from [0, 1], of a threshold for unclipped scores
 
 
 def weights_of(run: RunFolder, method: str, quality: str, segmenter_seed: int, head_seed: int) -> dict[str, str]:
@@ -66,14 +67,15 @@ class Calibration:
             self.bound, rule = _bound(self.values["bound"]), dict(self.values["decision"])
             by_risk = one_of(rule["by"], "decision by", ("bound", "risk")) == "risk"
             self.risk = within(rule["risk"], "risk", 0, 1) if by_risk else None
-            none = by_risk and rule["accept_from"] is None
-            self.accept_from = None if none else within(rule["accept_from"], "accept_from", 0, 1)
+            none = by_risk and rule["accept_from"] is None  # a threshold is one of unclipped scores
+            ends = (-FARTHEST, FARTHEST) if by_risk else (0, 1)
+            self.accept_from = None if none else within(rule["accept_from"], "accept_from", *ends)
             self.domains = [str(name) for name in _list(self.values["labels"]["domains"])]
             self.weights = dict(self.values["run"]["weights"])
         except OSError as error:
             remedy = mended(error, "make it with python -m advconf_lite calibrate")
             raise BadInput(f"{path} cannot be read ({reason(error)}); {remedy}", argument="calibration") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise BadInput(
                 f"{path} is no calibration ({'it lacks ' * isinstance(error, KeyError)}"
                 f"{' '.join(str(error).split()) or type(error).__name__}); make it with python -m advconf_lite calibrate",
@@ -100,15 +102,28 @@ class Calibration:
         """The table of `predict` with predicted_score, calibrated_score, lower_bound, decision and reason, the lowest
         calibrated score first and those without a prediction before all."""
         scores = table[f"predicted_{self.quality}"].to_numpy(float)
-        calibrated = self.map(scores)
+        calibrated, unclipped = self.map(scores), self.map.unclipped(scores)
         bound = np.minimum(self.bound.below(self.start(scores)), calibrated)
         drawn = table.filter(regex="^pixels_").to_numpy(float).sum(1) > 0
-        judged = [self._judge(*row) for row in zip(scores, calibrated, bound, drawn, table["domain"].astype(str))]
+        judged = [self._judge(*row) for row in zip(scores, unclipped, bound, drawn, table["domain"].astype(str))]
         decisions, reasons = zip(*judged) if judged else ((), ())
         new = {"predicted_score": scores, "calibrated_score": calibrated, "lower_bound": bound}
         table = table.assign(**new, decision=list(decisions), reason=list(reasons))
         order = ["calibrated_score", "predicted_score"]
         return table.sort_values(order, kind="stable", na_position="first").reset_index(drop=True)
+
+    def elsewhere(self, table: pd.DataFrame) -> str:
+        """Which slices of the table by `decided` no bound is promised for; nothing if it is for all, or none was learned."""
+        if self.bound.margin is None or not self.domains:
+            return ""
+        names = table["domain"].astype(str)
+        others = [name for name in dict.fromkeys(names) if name not in self.domains]
+        if not others:
+            return ""
+        return (
+            f"the labels are of {', '.join(self.domains)}: on the {names.isin(others).sum()} slices of {', '.join(others)} "
+            "the lower bound promises nothing; calibrate with labels of that scanner"
+        )
 
     def _judge(self, score: float, calibrated: float, bound: float, drawn: bool, domain: str) -> tuple[str, str]:
         elsewhere = ""
@@ -125,11 +140,23 @@ class Calibration:
         if self.risk is None:
             if self.bound.margin is None:
                 return REVIEW, f"{self.bound.sentence}{elsewhere}"
-            value, name = bound, f"lower bound {bound:.2f}"
+            value, name = bound, "lower bound"
         else:
-            value, name = calibrated, f"calibrated score {calibrated:.2f}"
+            value, name = calibrated, "calibrated score"
             if self.accept_from is None:
                 return REVIEW, f"there is no threshold for a mean risk of {self.risk:g} on the source{elsewhere}"
+            if isinstance(self.map, Steps) and score < self.map.x[0]:  # level there, and nobody has looked
+                return REVIEW, f"predicted {score:.2f}, lower than any labelled slice{elsewhere}"
+        shown, limit = _told_apart(value, self.accept_from)
         if value >= self.accept_from:
-            return ACCEPT, f"{name} is at least {self.accept_from:.2f}{elsewhere}"
-        return REVIEW, f"{name} is below {self.accept_from:.2f}{elsewhere}"
+            return ACCEPT, f"{name} {shown} is at least {limit}{elsewhere}"
+        return REVIEW, f"{name} {shown} is below {limit}{elsewhere}"
+
+
+def _told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both with two decimals, or as many as show which is larger."""
+    for decimals in range(2, 9):
+        texts = f"{value:.{decimals}f}", f"{limit:.{decimals}f}"
+        if texts[0] != texts[1]:
+            return texts
+    return f"{value:.2f}", f"{limit:.2f}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from advconf_lite.data.slice_checks import FILES
 from advconf_lite.support.errors import BadInput
 
-OF_A_RUN = ("config.json", "history.csv", "predictions.csv", "metrics.csv", "validation.csv")
+OF_A_RUN = ("config.json", "history.csv", "predictions.csv", "metrics.csv", "validation.csv", "rules.csv", "index.html")
 
 
 def refuse_to_replace(out: str | Path | None, *read: str | Path | None, argument: str = "out") -> None:

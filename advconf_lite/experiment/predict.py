@@ -23,7 +23,7 @@ from advconf_lite.evaluation.predictions import SLICE, named_slices
 from advconf_lite.evaluation.volumes import volume_table
 from advconf_lite.experiment.decision import ACCEPT, REVIEW, Calibration, weights_of
 from advconf_lite.experiment.heads import finished_head
-from advconf_lite.experiment.labelled import fitting
+from advconf_lite.experiment.labelled import cropped, fitting
 from advconf_lite.experiment.outputs import refuse_to_replace
 from advconf_lite.experiment.pieces import Columns, Pieces
 from advconf_lite.experiment.run import open_run
@@ -88,7 +88,9 @@ def predict(
         raise BadInput(f"{run_folder} has no head {method!r}; it has {', '.join(ways) or 'none'}", argument="method")
     seeds = segmenter_seed, head_seed
     weights = [weights_of(run, method, quality, *seeds) for quality in run.qualities]
-    read_slice_set(data)  # all of it is checked before anything is computed
+    slices = fitting(run, read_slice_set(data), data)  # all of it is checked before anything is computed
+    if sentence := cropped(run, slices):
+        print(sentence, flush=True)
     files = {path.name: path.stat() for path in (Path(data) / name for name in FILES) if path.is_file()}
     about = {
         "version": __version__, "method": method, "seeds": seeds, "weights": weights, "profile": run.profile.as_dict(),
@@ -226,5 +228,7 @@ def told(chosen: argparse.Namespace) -> pd.DataFrame:
     if chosen.calibration is not None:
         counts = table["decision"].value_counts()
         print(f"{counts.get(ACCEPT, 0)} accepted, {counts.get(REVIEW, 0)} for a human to review")
+        if sentence := Calibration(chosen.calibration).elsewhere(table):
+            print(sentence)
     print(f"{len(table)} slices, worst first: {chosen.out}; by volume: {volumes_beside(chosen.out)}")
     return table

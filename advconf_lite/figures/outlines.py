@@ -111,7 +111,7 @@ def _grid(
         if truth is not None:
             outlines(ax, truth[box], TRUTH)
         outlines(ax, mask[box])
-        ax.set_title(case.title)
+        ax.set_title(case.title, parse_math=False)
         _judged(ax, case, quality, failed_below)
     for ax in axes[len(cases) :]:
         ax.axis("off")
