@@ -1,10 +1,11 @@
 """From slices to volumes: is the mean of slice scores, weighted by what is drawn, the score of the volume?
 
-    python benchmarks/volumes.py runs/prostate --method adversarial
+    python benchmarks/volumes.py runs/prostate [runs/cardiac ...] --method adversarial [--save FILE.csv]
 
-Per domain of a finished run, over its volumes: the true Dice of the stack beside means of its slices' Dice, true and
-predicted, without and with the weights of `predict`. True slice scores show what the weights lose; predicted ones, what is
-left of it when the slices are judged without a truth. The source's slices without a label are left out, as in the run.
+Per domain of each finished run, over its volumes and classes: the true Dice of the stack beside means of its slices' Dice,
+true and predicted, without and with the weights of `predict`. True slice scores show what the weights lose; predicted ones,
+what is left of it when the slices are judged without a truth. The source's slices without a label are left out, as in the
+run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -42,26 +42,35 @@ def volumes(run: Run, method: str, segmenter_seed: int = 0, head_seed: int = 0) 
                 row = {"domain": domain, "true": 2 * (a & b).sum() / total if total else 1.0}
                 for kind in ("true", "predicted"):
                     scores = some[f"{kind}_{name}"].to_numpy(float)
-                    row[f"{kind}, plain mean"] = scores.mean()
-                    row[f"{kind}, weighted"] = volume_score(scores, sizes)
+                    row[f"{kind}_plain"] = scores.mean()
+                    row[f"{kind}_weighted"] = volume_score(scores, sizes)
                 rows.append(row)
     return pd.DataFrame(rows)
 
 
+def summed(table: pd.DataFrame) -> pd.DataFrame:
+    """Per domain: volumes, and of each mean its mean absolute error against the true Dice of the stack, and its bias."""
+    means = [name for name in table if name not in ("domain", "true")]
+    off = table[means].sub(table["true"], axis=0).groupby(table["domain"], sort=False)
+    error, bias = off.agg(lambda values: values.abs().mean()), off.mean()
+    found = error.join(bias.add_prefix("bias_"))
+    found.insert(0, "volumes", off.size())
+    return found.reset_index()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="+")
     parser.add_argument("--method", default="adversarial")
+    parser.add_argument("--save", type=Path, metavar="FILE.csv")
     chosen = parser.parse_args()
-    table = volumes(open_run(chosen.run, progress=False), chosen.method)
-    means = [name for name in table if name not in ("domain", "true")]
-    off = table[means].sub(table["true"], axis=0).assign(domain=table["domain"])
     found = pd.concat(
-        {"MAE": off.groupby("domain", sort=False)[means].agg(lambda x: np.abs(x).mean()),
-         "bias": off.groupby("domain", sort=False)[means].mean()}, axis=1,
-    )  # fmt: skip
-    found.insert(0, ("", "volumes"), table.groupby("domain", sort=False).size())
-    print(found.to_string(float_format="{:.3f}".format))
+        [summed(volumes(open_run(run, progress=False), chosen.method)).assign(run=run.name) for run in chosen.run]
+    )
+    found = found[["run", *found.columns.drop("run")]]
+    print(found.to_string(index=False, float_format="{:.3f}".format))
+    if chosen.save:
+        found.to_csv(chosen.save, index=False, float_format="%.3f")
 
 
 if __name__ == "__main__":

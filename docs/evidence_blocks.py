@@ -59,7 +59,8 @@ def tables(results, stem: str, up: str) -> str:
     parts += ["## Each domain", results.table(f"{name}.csv{' hide=rule' if len(found) == 1 else ''}")]
     warm = find_profile(stem.rpartition("-")[2]).settings.warmup_batches
     once = (
-        "Seconds and passes of a step were measured once, before the first part, of a step behind the warm-up, and training "
+        "Seconds and passes of a step were measured once, before the first part, of a step behind the warm-up; other "
+        "programs were at work, so compare the passes and not the seconds. Training "
         f"passes count every step as one of those. A loop's step in the warm-up, the first {warm}, takes fewer, so "
         "`severity`, with as many of them among fewer steps, is as dear as Algorithm 1. Drops and norm are medians of the "
         "last tenth of the steps: predicted and true drop of the score, and norm of the perturbation."
@@ -68,7 +69,10 @@ def tables(results, stem: str, up: str) -> str:
     if f"{name}-labels.csv" in results.files:
         parts += ["## What labels are worth", *_worth(results, name, up)]
     parts += _clinic(results, name, up)
-    parts += ["## Seconds of the parts", results.table(f"{name}-seconds.csv")]
+    parts += ["## Seconds of the parts"]
+    if f"{name}-scanners.csv" in results.files:
+        parts += ["Those of the networks that see these scanners are among them."]
+    parts += [results.table(f"{name}-seconds.csv")]
     if f"{name}-scanners.csv" in results.files:
         parts += ["## The scanners that were drawn", results.table(f"{name}-scanners.csv")]
     return "\n\n".join(parts)

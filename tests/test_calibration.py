@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import volumes
 from scipy import optimize
 from test_evaluation import table
 
@@ -285,6 +286,13 @@ def test_the_release_table_chooses_on_the_source_and_reports_elsewhere():
 
 
 # ---- volumes
+
+
+def test_the_benchmark_of_volumes_sums_errors_and_bias_by_domain():
+    table = pd.DataFrame({"domain": ["a", "a", "b"], "true": [0.5, 0.7, 0.9], "true_plain": [0.6, 0.6, 0.9]})
+    found = volumes.summed(table).set_index("domain")
+    assert found.loc["a"].to_dict() == pytest.approx({"volumes": 2, "true_plain": 0.1, "bias_true_plain": 0.0})
+    assert found.loc["b", "true_plain"] == 0 and list(found.index) == ["a", "b"]
 
 
 def test_a_volume_is_the_mean_of_its_slices_by_size():
