@@ -27,6 +27,7 @@ from advconf_lite.support.command_line import well_behaved
 from advconf_lite.support.errors import BadInput
 
 PARTS = 5
+LEAST = 0.01  # of a predicted drop, for half of it to mean something
 FORMS = {
     "asked_drop": "{:.3f}", "predicted_drop": "{:.3f}", "true_drop": "{:.3f}", "delta_norm": "{:.4f}", "aligned": "{:.3f}",
 }  # fmt: skip
@@ -42,7 +43,7 @@ def fifths(history: pd.DataFrame) -> pd.DataFrame:
     found = rows.groupby(by, sort=False)[[*FORMS]].median()
     each = rows.groupby([*HEAD, "fifth"], sort=False)[["predicted_drop", "true_drop"]].median()
     half = (each["true_drop"] >= each["predicted_drop"] / 2).groupby(by)
-    found["at_least_half"] = half.sum().where(found["predicted_drop"] > 0)
+    found["at_least_half"] = half.sum().where(found["predicted_drop"] > LEAST)
     found["heads"] = half.size()
     return found.reset_index()
 
