@@ -165,6 +165,22 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys, monkeypatch):
     assert "leave one of them out" in refused(capsys, *calibrate, "--curve")
     assert "failed_below is 70" in refused(capsys, "triage", "--run", run.folder, "--failed-below", 70)
 
+    # In a folder that is not one's own to write to, validation is made and not kept.
+    away = ["calibrate", "--run", run.folder, "--out", tmp_path / "c.json", "--risk", 0.99, "--method", "plain"]
+    run.validation_path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("advconf_lite.experiment.run.os.access", lambda *_: False)
+        assert command(*away) == 0 and not run.validation_path.exists()
+    assert command(*away) == 0 and run.validation_path.exists()
+    capsys.readouterr()
+
+    # Data that are no longer where the run was made from are not blamed on the images of today.
+    slice_set.rename(tmp_path / "moved")
+    said = refused(capsys, "predict", "--run", run.folder, "--data", tmp_path / "labels", "--out", tmp_path / "s.csv")
+    assert f"was made with {slice_set}, which is not there; put it back" in said and said.endswith("options (--run)")
+    (tmp_path / "moved").rename(slice_set)
+    capsys.readouterr()
+
     # Slices that the run was trained on, or chosen by, are no labels: they flatter it.
     own = [slice_set if argument == tmp_path / "labels" else argument for argument in calibrate]
     used = (whole.table["split"] != "test").sum()

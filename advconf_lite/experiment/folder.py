@@ -29,7 +29,7 @@ from torch import nn
 from advconf_lite import __version__
 from advconf_lite.evaluation.predictions import read_predictions
 from advconf_lite.experiment.networks import Network, make_quality, new_segmenter
-from advconf_lite.experiment.origins import changed, files_of, refuse_changed_data
+from advconf_lite.experiment.origins import changed, files_of, refuse_changed_data, refuse_missing_data
 from advconf_lite.experiment.parts import SHARE, Experiment, check_spec, load_experiment, remarks_on, remarks_on_grid
 from advconf_lite.experiment.profiles import Profile, find_profile
 from advconf_lite.experiment.threads import MOST, fitting_threads
@@ -80,6 +80,8 @@ class RunFolder:
         self.qualities = parse_qualities(quality)
         self.methods = parse_methods(methods)
         data = str(data)  # a path will do
+        if read_only:
+            refuse_missing_data(Path(folder), data)
         check_spec(data)
         self.folder = Path(folder)
         self.data = data if data.startswith("phantom:") else str(Path(data))

@@ -36,6 +36,16 @@ def changed(old: Files, new: Files) -> list[str]:
     return [name for name in FILES if digests[0].get(name) != digests[1].get(name)]
 
 
+def refuse_missing_data(folder: Path, data: str) -> None:
+    """BadInput if the data of a finished run, which are not what was asked for now, are not where they were."""
+    if not data.startswith("phantom:") and not Path(data).is_dir():
+        raise BadInput(
+            f"{folder} was made with {data}, which is not there; put it back, or, if it was moved, give its new place once "
+            f"to python -m advconf_lite run --data NEW --out {folder}, with the run's other options",
+            argument="run_folder",
+        )
+
+
 # What a run makes from its data; a folder without any of it may go on with data that were mended.
 MADE = ("*.safetensors", "*.csv", "checkpoints/*", "data/*")
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -147,10 +151,21 @@ class Run(RunFolder):
 
     def validation(self, methods: list[str], pairs: list[tuple[int, int]]) -> pd.DataFrame:
         """Predictions for slices that trained no weight and test nothing, the source's validation and validation scanners,
-        by methods and pairs of seeds that are trained; kept in validation.csv."""
+        by methods and pairs of seeds that are trained; kept in validation.csv, where the folder can be written to."""
         parts = {self.experiment.slices.source_domain: self.experiment.val, **self.experiment.validation}
-        view = Elsewhere(self, parts, self.validation_path, methods)
-        return pd.concat([view.predicted(*pair) for pair in pairs], ignore_index=True)
+        with _writable(self.validation_path) as path:
+            view = Elsewhere(self, parts, path, methods)
+            return pd.concat([view.predicted(*pair) for pair in pairs], ignore_index=True)
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[Path]:
+    """The path, or that of a copy which is gone afterwards, if its folder is somebody else's to write to."""
+    if os.access(path.parent, os.W_OK):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="advconf-") as folder:
+        yield Path(shutil.copy(path, folder)) if path.exists() else Path(folder) / path.name
 
 
 @dataclass
