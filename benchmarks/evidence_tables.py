@@ -26,6 +26,8 @@ from advconf_lite.support.files import write_atomically, write_text
 
 Pairs = list[tuple[int, int]]
 ENDS = ("", "_low", "_high")
+COLUMNS = [name + end for name in REPORTED for end in ENDS]
+OF_ORDER = [f"pearson{end}" for end in ENDS]  # of a constant, which has one value for each segmenter, it says nothing
 OF_LABELS = {"mae": "{:.3f}", "gain": "{:+.4f}", "bias": "{:+.3f}", "coverage": "{:.3f}"}  # name -> form
 
 
@@ -51,24 +53,28 @@ def metric_tables(
         levels.append((level if rule == COUNTED else level[level["domain"] == MEAN]).assign(rule=rule))
         differences.append(difference.assign(rule=rule))
     level, difference = (pd.concat(tables, ignore_index=True) for tables in (levels, differences))
-    columns = [name + end for name in REPORTED for end in ENDS]
-    difference = difference_text(difference)
-    for name in ("true_score", *columns):
-        level[name] = level[name].map(lambda value: _text(value, "{:.3f}"))
-    of_order = [f"pearson{end}" for end in ENDS]  # of a constant, which has one value for each segmenter, it says nothing
-    level.loc[level["method"] == CONSTANT, of_order] = ""
-    difference.loc[(difference["method"] == CONSTANT) | (difference["against"] == CONSTANT), of_order] = ""
+    level, difference = level_text(level), difference_text(difference)
     return (
-        level[["rule", "quality", "domain", "method", "subjects", "slices", "true_score", *columns]],
-        difference[["rule", "quality", "method", "against", *columns, "segmenters", "pairs_of_seeds"]],
+        level[["rule", "quality", "domain", "method", "subjects", "slices", "true_score", *COLUMNS]],
+        difference[["rule", "quality", "method", "against", *COLUMNS, "segmenters", "pairs_of_seeds"]],
     )
+
+
+def level_text(level: pd.DataFrame) -> pd.DataFrame:
+    """Levels with three digits."""
+    texts = {name: level[name].map(lambda value: _text(value, "{:.3f}")) for name in ("true_score", *COLUMNS)}
+    level = level.assign(**texts)
+    level.loc[level["method"] == CONSTANT, OF_ORDER] = ""
+    return level
 
 
 def difference_text(difference: pd.DataFrame) -> pd.DataFrame:
     """Differences with their signs, each metric with as many digits as it has."""
     forms = {name + end: f"{{:+.{METRICS[name].digits}f}}" for name in REPORTED for end in ENDS}
     texts = {name: difference[name].map(lambda value, form=form: _text(value, form)) for name, form in forms.items()}
-    return difference.assign(**texts)
+    difference = difference.assign(**texts)
+    difference.loc[(difference["method"] == CONSTANT) | (difference["against"] == CONSTANT), OF_ORDER] = ""
+    return difference
 
 
 def _text(value: float, form: str) -> str:

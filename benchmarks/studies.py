@@ -232,9 +232,7 @@ class Study:
 
     def _refuse_two_segmenters(self, table: pd.DataFrame) -> None:
         """BadInput where a segmenter that was trained again, for another pair, is not the one of a pair that was kept."""
-        truth = table.groupby([*SLICE, "quality", "segmenter_seed"], dropna=False)["true_score"]
-        apart = (truth.max() - truth.min()).groupby("segmenter_seed").mean()
-        for seed in apart[apart > SAME].index:
+        for seed in of_two_networks(table):
             files = self.kept.path((seed, "*")) if self.kept else self.run.predictions_path
             raise BadInput(
                 f"two networks were segmenter {seed}: {files} has the scores of one, and {self.folder} those of another, as "
@@ -285,6 +283,13 @@ class Study:
                 "costs": self.costs,
                 "seconds": of_pair(log, pair, seeds_needed(pair[0], self.every)),
             }
+
+
+def of_two_networks(table: pd.DataFrame) -> list[int]:
+    """Segmenter seeds of a table of predictions under which it has the true scores of more than one network."""
+    truth = table.groupby([*SLICE, "quality", "segmenter_seed"], dropna=False)["true_score"]
+    apart = (truth.max() - truth.min()).groupby("segmenter_seed").mean()
+    return list(apart[apart > SAME].index)
 
 
 def of_seeds(table: pd.DataFrame, pair: Pair) -> pd.DataFrame:
