@@ -22,8 +22,7 @@ import pandas as pd
 import torch
 from derived import MAPPED, completed
 from evidence import AGAINST, PROTOCOLS, Protocol
-from evidence_tables import COLUMNS, difference_text, level_text, publish
-from making import this_machine
+from evidence_tables import COLUMNS, difference_text, level_text, made_here, publish
 from pairs import KeptPairs
 from sealed import CLONE
 from studies import DECIMALS, of_two_networks
@@ -126,13 +125,11 @@ def main(arguments: list[str] | None = None) -> int:
         f"evidence-{METHOD}-levels": level_text(levels)[[*keys, "domain", "subjects", "slices", "true_score", *COLUMNS]],
     }
     seeds = [" ".join(map(str, sorted({pair[i] for *_, kept in found for pair in kept.there()}))) for i in (0, 1)]
-    provenance = {
-        "command": "python benchmarks/evidence_mahalanobis.py --out runs/evidence --results results", "profile": PROFILE,
-        "settings": "the segmenters of benchmarks/evidence.py, beside the pairs in results/pairs",
-        "segmenter_seeds": seeds[0], "head_seeds": seeds[1], "threads": torch.get_num_threads(), **this_machine(),
-    }  # fmt: skip
+    command = "python benchmarks/evidence_mahalanobis.py --out runs/evidence --results results"
+    made = made_here(command, PROFILE, "the segmenters of benchmarks/evidence.py, beside the pairs in results/pairs")
+    made |= {"segmenter_seeds": seeds[0], "head_seeds": seeds[1], "threads": torch.get_num_threads()}
     for stem, table in tables.items():  # each with its line of provenance.csv
-        print(publish(chosen.results, stem, {"": table}, provenance)[0])
+        print(publish(chosen.results, stem, {"": table}, made)[0])
     return 0
 
 

@@ -24,8 +24,7 @@ from pathlib import Path
 import pandas as pd
 from derived import MAPPED, completed
 from evidence import PROTOCOLS, Protocol
-from evidence_tables import ENDS, difference_text, publish
-from making import this_machine
+from evidence_tables import ENDS, difference_text, made_here, publish
 from pairs import NOTE, KeptPairs, Pair
 from sealed import CLONE, drawn, frozen_commit
 
@@ -125,12 +124,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap")
     chosen = parser.parse_args(arguments)
-    table, machine = parts_table(chosen.results, chosen.resamples), this_machine()
-    provenance = {
-        "command": "python benchmarks/evidence_parts.py --results results", "profile": " and ".join(PROFILES),
-        "settings": "of the pairs in results/pairs", "device": machine["device"], "versions": machine["versions"],
-    }  # fmt: skip
-    print(*publish(chosen.results, "evidence-parts", {"": table}, provenance), sep="\n")
+    table, command = parts_table(chosen.results, chosen.resamples), "python benchmarks/evidence_parts.py --results results"
+    made = made_here(command, " and ".join(PROFILES), "of the pairs in results/pairs")
+    print(*publish(chosen.results, "evidence-parts", {"": table}, made), sep="\n")
     return 0
 
 

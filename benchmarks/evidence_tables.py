@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from costs import of_method
 from derived import ALSO_MAPPED, MAPPED
-from making import newer
+from making import newer, this_machine
 from studies import Study, curve
 
 from advconf_lite.evaluation.levels import MEAN, levels_and_differences
@@ -180,6 +180,11 @@ def publish(results: Path, stem: str, tables: dict[str, pd.DataFrame], provenanc
         writer.writerows(lines)
         write_text(path, text.getvalue())
     return [*written, path]
+
+
+def made_here(command: str, profile: str, settings: str) -> dict[str, str]:
+    """A line of provenance of what is made from finished runs or kept pairs, in one go."""
+    return {"command": command, "profile": profile, "settings": settings, **this_machine()}
 
 
 def commits(log: pd.DataFrame) -> str:

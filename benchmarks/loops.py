@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 from evidence import PROTOCOLS
-from evidence_tables import publish
-from making import this_machine
+from evidence_tables import made_here, publish
 from sealed import CLONE
 
 from advconf_lite.evaluation.predictions import SEEDS
@@ -67,16 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if not (tables := list(loops(chosen.out))):
         raise BadInput(f"{chosen.out} has no history.csv of a protocol; run benchmarks/evidence.py first", argument="out")
-    table, machine = pd.concat(tables, ignore_index=True), this_machine()
+    table = pd.concat(tables, ignore_index=True)
     for name, form in FORMS.items():
         table[name] = [form.format(value) if value == value else "" for value in table[name]]
     table["at_least_half"] = table["at_least_half"].astype("Int64")
     table = table[["protocol", "quality", "method", "fifth", *FORMS, "at_least_half", "heads"]]
-    provenance = {
-        "command": "python benchmarks/loops.py --out runs/evidence --results results", "settings": "of the runs",
-        "profile": "as the rows say", "device": machine["device"], "versions": machine["versions"],
-    }  # fmt: skip
-    print(*publish(chosen.results, "evidence-loops", {"": table}, provenance), sep="\n")
+    made = made_here("python benchmarks/loops.py --out runs/evidence --results results", "as the rows say", "of the runs")
+    print(*publish(chosen.results, "evidence-loops", {"": table}, made), sep="\n")
     return 0
 
 
