@@ -36,7 +36,7 @@ def test_scanners_with_a_coil_and_the_others_add_up_to_the_whole():
     )
 
 
-@pytest.mark.parametrize("name", ["phantom-prostate", "sealed-prostate"])
+@pytest.mark.parametrize("name", ["phantom-prostate", "sealed-prostate", "phantom-heart"])
 def test_the_kept_pairs_give_what_was_published_of_the_whole(name):
     kept = evidence_parts.Kept(PROTOCOLS[name], "medium", RESULTS / "pairs")
     table, source = kept.predictions(kept.pairs)
