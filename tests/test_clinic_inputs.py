@@ -11,7 +11,7 @@ from test_clinic import calibration, command
 from advconf_lite.course.known import known_predictions
 from advconf_lite.data.grid import Grid
 from advconf_lite.data.slices import read_slice_set, write_slice_set
-from advconf_lite.evaluation.calibration import Steps, Straight
+from advconf_lite.evaluation.calibration import Steps, Straight, correct, is_level, start_from
 from advconf_lite.evaluation.release import released, threshold_for
 from advconf_lite.evaluation.volumes import volume_table
 from advconf_lite.experiment.labelled import cropped, fitting, labelled_parts
@@ -73,9 +73,11 @@ def test_names_of_the_runs_own_slices_are_said_to_be_names(tmp_path):
 
 def test_another_organ_is_refused_where_both_say_theirs(tmp_path):
     data = brought(tmp_path / "heart", organ="cardiac")
-    for organ in (None, "cardiac"):
+    for organ in (None, "cardiac", "Heart"):
         assert fitting(finished(organ=organ), read_slice_set(data), data)
-    with pytest.raises(BadInput, match="is of the organ cardiac .* trained on prostate; give images of the same anatomy"):
+    with pytest.raises(
+        BadInput, match="is of the organ cardiac .* trained on prostate; give images of the same anatomy, or"
+    ):
         fitting(finished(organ="prostate"), read_slice_set(data), data)
     with pytest.raises(BadInput, match="and the classes the same names and order"):
         fitting(finished(classes=("RV", "LV")), read_slice_set(data), data)
@@ -166,3 +168,12 @@ def test_a_sheet_does_not_replace_the_scores(tmp_path, capsys):
 def test_a_name_with_dollars_is_a_name():
     case = Outlined(r"$\foo$", np.zeros((16, 16)), np.eye(16, dtype=np.uint8), predicted={"predicted Dice": 0.5})
     assert png(one_subject_all_scanners([case], ["LV"], 2.0, "Dice"))
+
+
+def test_a_monotone_map_is_judged_level_where_its_labels_are(tmp_path):
+    """Source scores lie above all labels: there the map is level, and that is no fault of it."""
+    rng = np.random.default_rng(0)
+    predicted, who = np.linspace(0.1, 0.4, 40), np.repeat(np.arange(20), 2)
+    true = np.clip(2 * predicted + rng.normal(0, 0.01, 40), 0, 1)
+    found = correct(predicted, true, who, start_from(np.linspace(0.8, 0.9, 20), np.linspace(0.8, 0.9, 20), True), "isotonic")
+    assert found.used and is_level(found.map, np.linspace(0.8, 0.9, 20)) and not is_level(found.map, predicted)

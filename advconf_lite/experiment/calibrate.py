@@ -106,7 +106,7 @@ def calibrate(
         what = "the predicted score" if estimates else "what the source's validation expects at such a score"
         why = f"no labelled slices: calibrated is {what}{f'; {LEVEL}' if level_start else ''}"
     rule = {"by": "bound", "accept_from": float(accept_from)}
-    level_map = level_start or is_level(correction.map, x)
+    level_map = level_start or (correction.used and is_level(correction.map, predicted))
     if risk is not None:
         # Of a map that gives all slices one score, a threshold would let through all of them, or none.
         threshold = np.inf if level_map else threshold_for(start.map.unclipped(x), y, risk)

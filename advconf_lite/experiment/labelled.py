@@ -12,7 +12,7 @@ from advconf_lite.data.resampling import resampled_shape
 from advconf_lite.data.slices import SliceSet, read_slice_set
 from advconf_lite.evaluation.predictions import SLICE
 from advconf_lite.experiment.folder import RunFolder
-from advconf_lite.experiment.parts import Part
+from advconf_lite.experiment.parts import Part, usual_word
 from advconf_lite.support.errors import BadInput
 
 INSIDE = "the run looks at no more of an image; centre the images on the organ, as those that it was trained on are"
@@ -77,10 +77,10 @@ def fitting(run: RunFolder, slices: SliceSet, data: str | Path) -> SliceSet:
     """The same slice set, or BadInput if it has masks of other classes than the run was trained on, or says that it is of
     another organ."""
     classes, organs = run.experiment.class_names, (slices.organ, run.experiment.slices.organ)
-    if None not in organs and organs[0] != organs[1]:
+    if None not in organs and usual_word(organs[0]) != usual_word(organs[1]):
         raise BadInput(
             f"{data} is of the organ {organs[0]} (dataset.json) but the run was trained on {organs[1]}; give images of the "
-            "same anatomy"
+            "same anatomy, or, if they are, write the run's word there"
         )
     if slices.masks is not None and slices.class_names != classes:
         raise BadInput(

@@ -136,11 +136,16 @@ def first_look(spec: str, profile: Profile) -> tuple[Grid, list[str]]:
     return slices.grid.within(profile.max_size), [*remarks_on_grid(slices), *outlined(slices)[2]]
 
 
+def usual_word(organ: str | None) -> str:
+    """The word under which an organ's own scanners are known, where there is one; else its own, in small letters."""
+    return OTHER_WORDS.get(str(organ).lower(), str(organ).lower())
+
+
 def remarks_on_grid(slices: SliceSet) -> list[str]:
     """What of a set's grid a rule decided, and what a crop to it cuts off; BadInput if that is too much."""
     lost = labels_lost(slices, slices.grid)
     sentences = [*assumed(slices.info, slices.grid, slices.table), *([lost] if lost else [])]
-    meant = OTHER_WORDS.get(str(slices.organ).lower(), str(slices.organ).lower())
+    meant = usual_word(slices.organ)
     if meant != slices.organ and has_own_scanners(meant):
         sentences.append(
             f"dataset.json says organ {slices.organ}: write {meant} to re-acquire images by that organ's scanners"
