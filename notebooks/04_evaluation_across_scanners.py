@@ -424,9 +424,16 @@ verdict(predictions, against=others[:1] or ["plain"], method=ours, source=source
 #   to -0.0113<!--=evidence-hearts-dev-quick-differences:counted/dice/agreement-15 mapped/against=adversarial:mae_high-->).
 #
 # So there the head was no better than without Algorithm 1, as far as these subjects can tell. A better order than the
-# head's comes for nothing, from soft Dice; agreement gives such an order and a better number, too, and costs its passes
-# in every use ([lesson 05](05_score_agreement.ipynb)), where a head costs one. (In a run of your own, `soft-dice` is a
-# method like any other: put it into `methods`.)
+# head's comes for nothing, from soft Dice; agreement gives such an order and a better number, too, and costs its
+# passes in every use ([lesson 05](05_score_agreement.ipynb)), where a head costs one: [is a head worth
+# it?](../docs/results/evidence.md#is-a-head-worth-it) (In a run of your own, `soft-dice` is a method like any other:
+# put it into `methods`.) And who works by a threshold of Algorithm 1's head: one that lets through a mean risk of a
+# fifth at home let through
+# 0.223<!--=evidence-hearts-dev-quick-release:risk=0.2/dice/adversarial/all targets:released_risk-->
+# (0.194<!--=evidence-hearts-dev-quick-release:risk=0.2/dice/adversarial/all targets:released_risk_low--> to
+# 0.268<!--=evidence-hearts-dev-quick-release:risk=0.2/dice/adversarial/all targets:released_risk_high-->) there, and
+# 0.636<!--=evidence-hearts-dev-quick-release:risk=0.2/dice/adversarial/all targets:missed--> of all failures ([what a
+# clinic would meet](../docs/results/evidence.md#what-a-clinic-would-meet)).
 #
 # ### And where the shift is massive?
 #
