@@ -98,7 +98,12 @@ def _released(files: dict[str, Rows], name: str) -> list[str]:
     risks = list(dict.fromkeys(row["risk"] for row in rows))
     if not rows:
         return []
-    columns = {"coverage": "released", "released_risk": "risk of it", "missed": "missed"}
+    columns = {
+        "coverage": "released",
+        "released_risk": "risk of it",
+        "missed": "missed",
+        "without_threshold": "pairs without",
+    }
     header = ["threshold from", *(f"{words}, wanted {risk}" for risk in risks for words in columns.values())]
     cells = []
     for method in RELEASED:
@@ -107,7 +112,8 @@ def _released(files: dict[str, Rows], name: str) -> list[str]:
             cells.append([method, *(row[column] or "-" for row in own for column in columns)])
     first = (
         "Thresholds from the source's validation for a mean risk (1 - Dice), and what they let through of all targets' "
-        f"slices: the share released, its risk, and the share of the failures (Dice below {FAILURE}) that is among it."
+        f"slices: the share released, its risk, and the share of the failures (Dice below {FAILURE}) that is among it. Pairs "
+        "of seeds without such a threshold release nothing, and the risk is the mean of the others'."
     )
     return [first, grid(header, cells)]
 

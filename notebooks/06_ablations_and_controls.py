@@ -449,10 +449,10 @@ verdict(predictions, against=others or ["plain"], source=source)
 # Another organ, another order: on the phantom's heart, where the shift is moderate, `strong-augmentation`,
 # `overconfidence` and both methods in the space of appearance put the slices into a certainly better order than
 # `adversarial`, and none of them is told apart from it in MAE; `severity` and `adversarial+strong` are in neither.
-# And another rule, another answer: eight of the eleven heads are certainly nearer to the truth than a constant, and
-# where classes do not count that the truth lacks, [none
-# is](../docs/results/evidence.md#moderate-shift-the-phantoms-heart). What lifts their numbers above a constant's is
-# one bit, whether a right ventricle was drawn that is not there.
+# And another rule, another answer: there eight of the eleven heads are certainly nearer to the truth than a constant,
+# and where classes do not count that the truth lacks, [none
+# is](../docs/results/evidence.md#moderate-shift-the-phantoms-heart): on these scanners the heads' numbers hang on one
+# bit, whether a right ventricle was drawn that is not there. (On the sealed ones they do not.)
 #
 # Another profile, another answer: in `medium` (a wider network, three times the steps, another start of the loop; the
 # prostate, three U-Nets with two heads each) the loop aligns further, a true drop of

@@ -42,7 +42,8 @@ def labelled_parts(run: RunFolder, data: str | Path, domain: str | None = None) 
     names = list(dict.fromkeys(slices.table["domain"].astype(str)))
     if domain is not None and domain not in names:
         raise BadInput(f"{data} has no domain {domain}; it has {', '.join(names)}", argument="domain")
-    labels_lost(slices if domain is None else slices.select(domain=domain), run.experiment.grid, INSIDE)
+    if lost := labels_lost(slices if domain is None else slices.select(domain=domain), run.experiment.grid, INSIDE):
+        print(lost, flush=True)
     parts, empty, known, of_the_run = {}, 0, 0, _slices_of(run.experiment.train.table, run.experiment.val.table)
     for name in names if domain is None else [domain]:
         chosen = slices.select(domain=name)
