@@ -112,8 +112,8 @@ def _released(files: dict[str, Rows], name: str) -> list[str]:
             cells.append([method, *(row[column] or "-" for row in own for column in columns)])
     first = (
         "Thresholds from the source's validation for a mean risk (1 - Dice), and what they let through of all targets' "
-        f"slices: the share released, its risk, and the share of the failures (Dice below {FAILURE}) that is among it. Pairs "
-        "of seeds without such a threshold release nothing, and the risk is the mean of the others'."
+        f"slices: the share released, its risk, and the share of the failures (Dice below {FAILURE}) that is among it. "
+        "Pairs of seeds without such a threshold release nothing, and the risk is the mean of the others'."
     )
     return [first, grid(header, cells)]
 

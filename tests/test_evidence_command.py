@@ -549,7 +549,7 @@ def test_the_pages_show_all_of_it_and_no_hand_writes_the_answer(finished):
     assert "| Dice | soft-dice | adversarial |" in all_of_it and "| Dice | constant | strong-augmentation |" in all_of_it
     assert "## The scanners" not in all_of_it and "## What labels" not in all_of_it  # too few people
     assert "| 0.1 | Dice | adversarial | all targets |" in all_of_it and "## Slices that lack a class" not in all_of_it
-    assert "| threshold from | released, wanted 0.1 | risk of it, wanted 0.1 | missed, wanted 0.1 |" in block
+    assert "| threshold from | released, wanted 0.1 | risk of it, wanted 0.1 | missed, wanted 0.1 | pairs without," in block
     assert "![Mean true against" in all_of_it and "| Dice | adversarial | source | 0 |" in all_of_it
     assert "\n| adversarial | " in block and "| plain-2b | 0." not in block
     assert "## The scanners" in docs.evidence_blocks.tables(results, "sealed-prostate-smoke", "../../../")
