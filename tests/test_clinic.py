@@ -177,7 +177,9 @@ def test_from_labels_to_decisions(slice_set, tmp_path, capsys, monkeypatch):
     # Data that are no longer where the run was made from are not blamed on the images of today.
     slice_set.rename(tmp_path / "moved")
     said = refused(capsys, "predict", "--run", run.folder, "--data", tmp_path / "labels", "--out", tmp_path / "s.csv")
-    assert f"was made with {slice_set}, which is not there; put it back" in said and said.endswith("options (--run)")
+    assert f"was made with {slice_set}, which is not there; put it back" in said and said.endswith(
+        "all else as it was (--run)"
+    )
     (tmp_path / "moved").rename(slice_set)
     capsys.readouterr()
 

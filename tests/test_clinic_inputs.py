@@ -66,7 +66,8 @@ def test_names_of_the_runs_own_slices_are_said_to_be_names(tmp_path):
     data = brought(tmp_path / "same")
     assert labelled_parts(finished(train=["P0"]), data).known == 1
     with pytest.raises(
-        BadInput, match=r"no slice with a label that the run was not trained on .* if these are others, .* --domain"
+        BadInput,
+        match=r"no slice with a label that the run was not trained on .* if these are others, prepare them with a domain",
     ):
         labelled_parts(finished(train=["P0", "P1", "P2"]), data)
 
@@ -150,12 +151,12 @@ def test_validation_holds_the_asked_methods_alone(tmp_path):
 
 def test_options_that_would_change_nothing_are_refused(tmp_path, capsys):
     first = ["calibrate", "--run", tmp_path]
-    assert "with --curve this option changes nothing; leave it out (--per)" in refused(
+    assert "with the curve this changes nothing; leave it out (--per)" in refused(
         capsys, *first, "--curve", "--per", "patient"
     )
     assert "changes nothing; leave it out (--segmenter-seed)" in refused(capsys, *first, "--curve", "--segmenter-seed", 1)
     without = [*first, "--data", tmp_path, "--out", tmp_path / "c.json"]
-    assert "without --curve this option changes nothing; leave it out (--k)" in refused(capsys, *without, "--k", 5)
+    assert "without the curve this changes nothing; leave it out (--k)" in refused(capsys, *without, "--k", 5)
 
 
 def test_a_sheet_does_not_replace_the_scores(tmp_path, capsys):

@@ -129,7 +129,7 @@ def _refuse_passed_over(chosen: argparse.Namespace) -> None:
     add_options(parser)
     for name in NOT_OF_THE_CURVE if chosen.curve else OF_THE_CURVE:
         if getattr(chosen, name) != parser.get_default(name):
-            raise BadInput(f"{'with' if chosen.curve else 'without'} --curve this option changes nothing; leave it out",
+            raise BadInput(f"{'with' if chosen.curve else 'without'} the curve this changes nothing; leave it out",
                            argument=name)  # fmt: skip
 
 

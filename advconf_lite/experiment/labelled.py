@@ -56,7 +56,7 @@ def labelled_parts(run: RunFolder, data: str | Path, domain: str | None = None) 
     if not parts and known:
         raise BadInput(
             f"{data} has no slice with a label that the run was not trained on or chosen by, as their names say (data set, "
-            "domain, subject, phase, slice); outline other slices, or, if these are others, prepare them with a --domain of "
+            "domain, subject, phase, slice); outline other slices, or, if these are others, prepare them with a domain of "
             "their own",
             argument="data",
         )

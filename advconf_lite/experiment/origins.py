@@ -40,8 +40,8 @@ def refuse_missing_data(folder: Path, data: str) -> None:
     """BadInput if the data of a finished run, which are not what was asked for now, are not where they were."""
     if not data.startswith("phantom:") and not Path(data).is_dir():
         raise BadInput(
-            f"{folder} was made with {data}, which is not there; put it back, or, if it was moved, give its new place once "
-            f"to python -m advconf_lite run --data NEW --out {folder}, with the run's other options",
+            f"{folder} was made with {data}, which is not there; put it back, or, if it was moved, run it once more with "
+            "the new place and all else as it was",
             argument="run_folder",
         )
 
