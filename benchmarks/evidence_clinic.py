@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from evidence_tables import as_text, joined
 from studies import Study
 
 from advconf_lite.course.exercises.lesson_00 import FAILURE
@@ -18,6 +19,7 @@ from advconf_lite.evaluation.rules import lacks
 
 Pairs = Sequence[tuple[int, int]]
 RISKS = (0.1, 0.2)  # mean of 1 - true score of what is released: that of `python -m advconf_lite triage`, and twice that
+DIGITS = "{:.3f}"
 DRAWN = 0.5  # a class that the truth lacks scores 1 if it is not drawn, and 0 if it is
 
 
@@ -28,7 +30,7 @@ def release(studies: Sequence[Study], pairs: Pairs, resamples: int) -> pd.DataFr
     columns = [name + end for name in NAMES for end in ("", "_low", "_high")]
     table = pd.concat([_released(known, risk, resamples).assign(risk=risk) for risk in RISKS], ignore_index=True)
     order = ["risk", "quality", "method", "domain", "threshold", "without_threshold"]
-    return _text(table, ["threshold", *columns])[[*order, *columns]]
+    return as_text(table, dict.fromkeys(["threshold", *columns], DIGITS))[[*order, *columns]]
 
 
 def _released(known: Sequence[tuple[pd.DataFrame, pd.DataFrame, str]], risk: float, resamples: int) -> pd.DataFrame:
@@ -51,10 +53,10 @@ def _released(known: Sequence[tuple[pd.DataFrame, pd.DataFrame, str]], risk: flo
 
 def bins(studies: Sequence[Study], pairs: Pairs, resamples: int) -> pd.DataFrame:
     """Mean predicted and true score in five bins of as many slices each, of the source and of the targets, as text."""
-    table = pd.concat([study.predictions(pairs) for study in studies], ignore_index=True)
+    table = joined(studies, pairs)
     found = reliability(table[table["estimates"] & (table["method"] != CONSTANT)], studies[0].source, resamples=resamples)
     found = found.rename(columns={"low": "true_low", "high": "true_high"})
-    return _text(found, ["predicted", "true", "true_low", "true_high"])
+    return as_text(found, dict.fromkeys(["predicted", "true", "true_low", "true_high"], DIGITS))
 
 
 def absent(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
@@ -62,18 +64,17 @@ def absent(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
     what share of the variance of Dice that one bit explains; as text."""
     source, rows = studies[0].source, []
     validation = pd.concat([study.validation(pairs) for study in studies])
-    predictions = pd.concat([study.predictions(pairs) for study in studies])
-    known, tested = (_each_mask_once(table) for table in (validation, predictions))
+    known, tested = (_each_mask_once(table) for table in (validation, joined(studies, pairs)))
     groups = {f"{source}, validation": known, **dict(list(tested.groupby("domain", sort=False)))}
     groups[TARGETS] = tested[tested["domain"] != source]
     for name in class_names(tested):
         for domain, table in groups.items():
-            found = [_drawn(rows, name) for _, rows in table.groupby("segmenter_seed")]
+            found = [_drawn(of_segmenter, name) for _, of_segmenter in table.groupby("segmenter_seed")]
             if any(lacking for lacking, *_ in found):
                 share, drawn, explained = np.array(found).T
                 rows.append([name, domain, share.mean(), drawn.mean(), drawn.min(), drawn.max(), explained.mean()])
     numbers = ["lacking", "drawn", "drawn_low", "drawn_high", "explained"]
-    return _text(pd.DataFrame(rows, columns=["class", "domain", *numbers]), numbers)
+    return as_text(pd.DataFrame(rows, columns=["class", "domain", *numbers]), dict.fromkeys(numbers, DIGITS))
 
 
 def _each_mask_once(table: pd.DataFrame) -> pd.DataFrame:
@@ -87,7 +88,3 @@ def _drawn(rows: pd.DataFrame, name: str) -> tuple[float, float, float]:
     apart = 0 < wrong.sum() < len(rows)
     explained = np.corrcoef(wrong, rows["true_score"].to_numpy(float))[0, 1] ** 2 if apart else np.nan
     return lacking.mean(), wrong.sum() / lacking.sum() if lacking.any() else np.nan, explained
-
-
-def _text(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    return table.assign(**{c: [f"{v:.3f}" if np.isfinite(v) else "" for v in table[c].astype(float)] for c in columns})

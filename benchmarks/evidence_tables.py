@@ -62,8 +62,7 @@ def metric_tables(
 
 def level_text(level: pd.DataFrame) -> pd.DataFrame:
     """Levels with three digits."""
-    texts = {name: level[name].map(lambda value: _text(value, "{:.3f}")) for name in ("true_score", *COLUMNS)}
-    level = level.assign(**texts)
+    level = as_text(level, dict.fromkeys(("true_score", *COLUMNS), "{:.3f}"))
     level.loc[level["method"] == CONSTANT, OF_ORDER] = ""
     return level
 
@@ -71,10 +70,15 @@ def level_text(level: pd.DataFrame) -> pd.DataFrame:
 def difference_text(difference: pd.DataFrame) -> pd.DataFrame:
     """Differences with their signs, each metric with as many digits as it has."""
     forms = {name + end: f"{{:+.{METRICS[name].digits}f}}" for name in REPORTED for end in ENDS}
-    texts = {name: difference[name].map(lambda value, form=form: _text(value, form)) for name, form in forms.items()}
-    difference = difference.assign(**texts)
+    difference = as_text(difference, forms)
     difference.loc[(difference["method"] == CONSTANT) | (difference["against"] == CONSTANT), OF_ORDER] = ""
     return difference
+
+
+def as_text(table: pd.DataFrame, forms: dict[str, str]) -> pd.DataFrame:
+    """With the columns that `forms` names as text, empty where there is no finite number."""
+    texts = {name: [_text(value, form) for value in table[name].astype(float)] for name, form in forms.items()}
+    return table.assign(**texts)
 
 
 def _text(value: float, form: str) -> str:

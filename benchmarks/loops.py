@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 from evidence import PROTOCOLS
-from evidence_tables import made_here, publish
+from evidence_tables import as_text, made_here, publish
 from sealed import CLONE
 
 from advconf_lite.evaluation.predictions import SEEDS
@@ -66,9 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if not (tables := list(loops(chosen.out))):
         raise BadInput(f"{chosen.out} has no history.csv of a protocol; run benchmarks/evidence.py first", argument="out")
-    table = pd.concat(tables, ignore_index=True)
-    for name, form in FORMS.items():
-        table[name] = [form.format(value) if value == value else "" for value in table[name]]
+    table = as_text(pd.concat(tables, ignore_index=True), FORMS)
     table["at_least_half"] = table["at_least_half"].astype("Int64")
     table = table[["protocol", "quality", "method", "fifth", *FORMS, "at_least_half", "heads"]]
     made = made_here("python benchmarks/loops.py --out runs/evidence --results results", "as the rows say", "of the runs")
