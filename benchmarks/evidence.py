@@ -27,12 +27,15 @@ Protocols (sealed is both organs):
 --only plan says what there is to do and how long it will take; --only table makes the tables from what is finished and says
 what lacks. Tables go to OUT/results, or where --results says. Beside them, in pairs/, goes a file for each finished pair of
 seeds of a phantom: whoever has it need not make that pair again, so a protocol goes on on another machine. The same command
-in more terminals, one for each core, takes the parts that the others are not making.
+in more terminals, one for each core, takes the parts that the others are not making. --tuned takes what `python -m
+advconf_lite tune` chose for each method that trains a head; that is a protocol of its own, whose pairs lie beside a copy of
+chosen.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,6 +59,7 @@ from advconf_lite.methods.registry import find_method
 from advconf_lite.support.alone import alone_in
 from advconf_lite.support.command_line import well_behaved, words
 from advconf_lite.support.errors import BadInput
+from advconf_lite.support.files import write_text
 
 # By name; a version of the package that lacks one leaves it out and says so.
 METHODS = (
@@ -67,6 +71,7 @@ METHODS = (
 LEFT_OUT = {"medium": ("severity-appearance", "overconfidence-appearance")}
 OF_SURFACES = ("plain-2b", "replay", "adversarial", "random-direction", "agreement-15")
 AGAINST = (*RIVALS, CONSTANT, "agreement-15" + MAPPED)
+TRIALS = "trials.csv"  # of `tune`, beside chosen.json
 DEV = (3, 2)  # segmenter seeds, head seeds, where a protocol does not say
 
 
@@ -115,6 +120,18 @@ def known(names: Sequence[str]) -> tuple[list[str], list[str]]:
         except BadInput:
             missing.append(name)
     return there, missing
+
+
+def copied(path: Path, folder: Path) -> Path:
+    """A copy of a small file of text in a folder."""
+    return write_text(folder / path.name, path.read_text(encoding="utf-8"))
+
+
+def of_trials(path: Path) -> str:
+    """What a chosen.json says of the trials that it was chosen from."""
+    made = {"data": "?", "segmenter_seed": "?", "head_seed": "?"} | json.loads(path.read_text(encoding="utf-8"))
+    seeds = f"segmenter seed {made['segmenter_seed']}, head seed {made['head_seed']}"
+    return f"{made['trials']} trials for each method, judged by MAE on the validation scanners of {made['data']}, {seeds}"
 
 
 class Job:
@@ -185,8 +202,14 @@ class Job:
         return lines + ([f"no such method yet: {', '.join(self.missing)}"] if self.missing else [])
 
     def keep(self) -> list[Path]:
-        """Pairs that were finished since the last time, as files."""
-        return [path for study in self.studies for path in study.keep()]
+        """Pairs that were finished since the last time, as files, and what was chosen for them."""
+        pairs = [path for study in self.studies for path in study.keep()]
+        return pairs + [copied(path, self.studies[0].kept.folder) for path in self.trials() if pairs]
+
+    def trials(self) -> list[Path]:
+        """Files of `tune`: what was chosen, and from what."""
+        chosen = self.chosen.tuned
+        return [path for path in (chosen, chosen.with_name(TRIALS)) if path.exists()] if chosen else []
 
     def table(self) -> list[Path]:
         """Write the tables of what is finished."""
@@ -211,12 +234,14 @@ class Job:
         }
         if self.frozen:
             made["scanners"] = constants(drawn(self.organ, self.frozen))
+        if log_of_trials := self.trials()[1:]:
+            made["trials"] = tables.trials_table(pd.read_csv(log_of_trials[0]))
         return [*kept, *tables.publish(self.results, self.stem, made, self._provenance(pairs, log))]
 
     def _provenance(self, pairs: tables.Pairs, log: pd.DataFrame) -> dict[str, str]:
         settings = "the profile's"
         if self.chosen.tuned:
-            settings += ", but for what tune chose on validation scanners"
+            settings += f", but for what tune chose, {of_trials(self.chosen.tuned)}"
         if self.frozen:
             settings += f"; scanners drawn from commit {self.frozen}"
         if lines := self.lacking():

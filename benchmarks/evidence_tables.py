@@ -164,6 +164,13 @@ def seconds_table(log: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def trials_table(log: pd.DataFrame) -> pd.DataFrame:
+    """`tune`'s log: of each method and trial the means over the validation scanners, and whether it was chosen."""
+    table = as_text(log, {name: "{:.4f}" for name in REPORTED})
+    table["chosen"] = table["chosen"].map({True: "yes", False: ""})
+    return table[["quality", "method", "settings", *REPORTED, "chosen"]].sort_values("method", kind="stable")
+
+
 def publish(results: Path, stem: str, tables: dict[str, pd.DataFrame], provenance: dict[str, str]) -> list[Path]:
     """Write each table as STEM[-NAME].csv and the protocol's line of provenance.csv, which others may be writing, too."""
     results.mkdir(parents=True, exist_ok=True)

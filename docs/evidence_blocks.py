@@ -57,7 +57,7 @@ def tables(results, stem: str, up: str) -> str:
         parts += ["## What depends on the rule for absent classes"]
         parts += [grid(columns, [[row.get(column, "-") for column in columns] for row in depending])]
     parts += ["## Each domain", results.table(f"{name}.csv{' hide=rule' if len(found) == 1 else ''}")]
-    warm = find_profile(stem.rpartition("-")[2]).settings.warmup_batches
+    warm = find_profile(stem.removesuffix("-tuned").rpartition("-")[2]).settings.warmup_batches
     once = (
         "Seconds and passes of a step were measured once, before the first part, of a step behind the warm-up; other "
         "programs were at work, so compare the passes and not the seconds. Training "
@@ -69,6 +69,9 @@ def tables(results, stem: str, up: str) -> str:
     if f"{name}-labels.csv" in results.files:
         parts += ["## What labels are worth", *_worth(results, name, up)]
     parts += _clinic(results, name, up)
+    if f"{name}-trials.csv" in results.files:
+        judged = "Means over the validation scanners, of which those of the smallest MAE were chosen."
+        parts += ["## Trials", judged, results.table(f"{name}-trials.csv")]
     parts += ["## Seconds of the parts"]
     if f"{name}-scanners.csv" in results.files:
         parts += ["Those of the networks that see these scanners are among them."]

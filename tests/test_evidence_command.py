@@ -40,6 +40,7 @@ from advconf_lite.evaluation.predictions import constant_predictions, read_predi
 from advconf_lite.experiment.heads import own_profile
 from advconf_lite.experiment.networks import new_segmenter
 from advconf_lite.experiment.run import open_run
+from advconf_lite.experiment.tune import tune
 from advconf_lite.methods import sampled
 from advconf_lite.methods.registry import find_method, head_methods, known_names
 from advconf_lite.phantom.scanner_tables import RANGES
@@ -485,6 +486,32 @@ def test_a_pair_that_is_not_kept_is_made_and_joins_the_others(finished, elsewher
     assert len([path for path in made if path.name.startswith("segmenter")]) == 1 and lost.exists()
     name = "evidence-phantom-prostate-smoke-differences.csv"
     assert (tmp_path / "results" / name).read_bytes() == (finished / "results" / name).read_bytes()
+
+
+def test_a_tuned_protocol_is_one_of_its_own_and_keeps_what_it_was_chosen_from(command, tmp_path):
+    trained = list(FEW[:3])
+    log = tune(tmp_path / "tune", "phantom:prostate", "smoke", trained, "dice", ["head_lr=1e-4,1e-2"], progress=False)
+    few = ["phantom-prostate", "--profile", "smoke", "--resamples", "20", "--repeats", "2"]
+    results, name = tmp_path / "results", "phantom-prostate-smoke-tuned"
+    here = ["--out", str(tmp_path / "here"), "--results", str(results), "--tuned", str(tmp_path / "tune" / "chosen.json")]
+    assert evidence.main([*few, *here]) == 0
+    for file in ("chosen.json", "trials.csv"):
+        assert (results / "pairs" / name / file).read_bytes() == (tmp_path / "tune" / file).read_bytes()
+    table = pd.read_csv(results / f"evidence-{name}-trials.csv", keep_default_na=False)
+    assert len(table) == 2 * len(trained) and set(table["settings"]) == {"head_lr=0.0001", "head_lr=0.01"}
+    chosen = table[table["chosen"] == "yes"].set_index("method")["mae"].astype(float)
+    best = log.groupby("method")["mae"].min()
+    assert {*chosen.index} == {*trained} and np.allclose(chosen, best[chosen.index], atol=1e-4)
+    (row,) = csv.DictReader((results / "provenance.csv").read_text(encoding="utf-8").splitlines())
+    assert "2 trials for each method" in row["settings"] and "of phantom:prostate, segmenter seed 0" in row["settings"]
+    read = docs.Results(results)
+    page = docs.evidence_blocks.tables(read, name, "../../../")
+    assert "## Trials" in page and "| Dice | adversarial | head_lr=0.01 |" in page and list(read.unshown()) == []
+
+    before, kept = tables(results), results / "pairs" / name / "chosen.json"
+    there = ["--out", str(tmp_path / "there"), "--results", str(results), "--tuned", str(kept), "--only", "table"]
+    assert evidence.main([*few, *there]) == 0 and not files(tmp_path / "there")
+    assert tables(results) == before
 
 
 def test_the_constant_of_a_segmenter_is_that_of_its_run(finished):
