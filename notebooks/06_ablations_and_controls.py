@@ -451,8 +451,8 @@ verdict(predictions, against=others or ["plain"], source=source)
 # `adversarial`, and none of them is told apart from it in MAE; `severity` and `adversarial+strong` are in neither.
 # And another rule, another answer: there eight of the eleven heads are certainly nearer to the truth than a constant,
 # and where classes do not count that the truth lacks, [none
-# is](../docs/results/evidence.md#moderate-shift-the-phantoms-heart): on these scanners the heads' numbers hang on one
-# bit, whether a right ventricle was drawn that is not there. (On the sealed ones they do not.)
+# is](../docs/results/evidence.md#moderate-shift-the-phantoms-heart): on these scanners the numbers of quick's heads hang
+# on one bit, whether a right ventricle was drawn that is not there. (On the sealed ones they do not.)
 #
 # Another profile, another answer: in `medium` (a wider network, three times the steps, another start of the loop; the
 # prostate, three U-Nets with two heads each) the loop aligns further, a true drop of
