@@ -451,7 +451,7 @@ verdict(predictions, against=others or ["plain"], source=source)
 # `adversarial`, and none of them is told apart from it in MAE; `severity` and `adversarial+strong` are in neither.
 # And another rule, another answer: there eight of the eleven heads are certainly nearer to the truth than a constant,
 # and where classes do not count that the truth lacks, [none
-# is](../docs/results/evidence.md#moderate-shift-the-phantoms-heart): on these scanners the numbers of quick's heads hang
+# is](../docs/results/phantoms.md#moderate-shift-the-phantoms-heart): on these scanners the numbers of quick's heads hang
 # on one bit, whether a right ventricle was drawn that is not there. (On the sealed ones they do not.)
 #
 # Another profile, another answer: in `medium` (a wider network, three times the steps, another start of the loop; the
@@ -467,7 +467,7 @@ verdict(predictions, against=others or ["plain"], source=source)
 # (-0.0035<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc_low--> to
 # +0.0402<!--=evidence-phantom-prostate-medium-differences:dice/random-direction/adversarial:eaurc_high-->). From
 # `plain-2b` it is told apart in neither. On six scanners that were drawn by lot
-# ([sealed](../docs/results/evidence.md#sealed-medium-profile)) that did not come again. Two other things did:
+# ([sealed](../docs/results/phantoms.md#sealed-medium-profile)) that did not come again. Two other things did:
 # `adversarial+strong` is the best head in both, and `overconfidence` is certainly nearer to the truth than
 # `adversarial`, MAE -0.0254<!--=evidence-phantom-prostate-medium-differences:dice/overconfidence/adversarial:mae-->
 # (-0.0415<!--=evidence-phantom-prostate-medium-differences:dice/overconfidence/adversarial:mae_low--> to
