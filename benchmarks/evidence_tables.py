@@ -97,12 +97,9 @@ def history_table(studies: Sequence[Study], pairs: Pairs) -> pd.DataFrame:
             rows.append({"quality": quality, "method": name, **cost, **medians.to_dict()})
             if name in ALSO_MAPPED or not find_method(name).estimates:
                 rows.append({"quality": quality, "method": name + MAPPED, **cost})
-    table = pd.DataFrame(rows)
     forms = {"steps": "{:.0f}", "passes_a_step": "{:.2f}", "training_passes": "{:.0f}", "seconds_a_step": "{:.3f}",
              "predicted_drop": "{:.3f}", "true_drop": "{:.3f}", "norm": "{:.4f}"}  # fmt: skip
-    for column, form in forms.items():
-        table[column] = table[column].map(lambda value, form=form: _text(value, form)) if column in table else ""
-    return table[["quality", "method", "passes_in_use", *forms]]
+    return as_text(pd.DataFrame(rows).reindex(columns=["quality", "method", "passes_in_use", *forms]), forms)
 
 
 def kept_curve(study: Study, pairs: Pairs, repeats: int, resamples: int) -> pd.DataFrame:
@@ -133,9 +130,7 @@ def labels_table(studies: Sequence[Study], pairs: Pairs, repeats: int, resamples
     table = with_means(pd.concat(tables, ignore_index=True))
     forms = {"used": "{:.3f}", "worse": "{:.3f}", **{name + end: form for name, form in OF_LABELS.items() for end in ENDS}}
     table.loc[table["k"] == 0, ["used", "worse", *(f"gain{end}" for end in ENDS)]] = np.nan  # nothing was asked for yet
-    for column, form in forms.items():
-        table[column] = table[column].map(lambda value, form=form: _text(value, form))
-    return table[["fold", "quality", "method", "domain", "k", *forms]]
+    return as_text(table, forms)[["fold", "quality", "method", "domain", "k", *forms]]
 
 
 def with_means(labels: pd.DataFrame) -> pd.DataFrame:
