@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pandas as pd
@@ -215,7 +216,40 @@ def _beside(found: Compared, heads: Sequence[str], metric: str, other: str) -> s
     return ", ".join(parts)
 
 
+SEEN_FROM = {WORSE: BETTER, BETTER: WORSE}  # of "the control is worse than it" what is said of it
+
+
+def beside_others(results, request: str, up: str) -> str:
+    """'adversarial: plain-2b replay': what the first is beside each other one, a row for each protocol and quality, and how
+    often it is what."""
+    method, _, others = request.partition(": ")
+    names, rows = others.split(), []
+    often: dict[str, Counter] = {name: Counter() for name in names}
+    for file in (name for name in results.files if name.startswith("evidence-") and name.endswith("-differences.csv")):
+        for quality in dict.fromkeys(row["quality"] for row in results.files[file]):
+            found = compared(results.files, file.removesuffix("-differences.csv"), quality=quality)
+            words = {name: _seen_from(found, name, method) for name in names}
+            for name, by_metric in words.items():
+                often[name].update(by_metric.values())
+            cells = [_in_words(by_metric) for by_metric in words.values()]
+            rows.append([found.name, quality.replace("_", " ").replace("dice", "Dice"), *cells])
+    rows.append(["all of them", "", *(", ".join(f"{often[n][w]} {w}" for w in (BETTER, WORSE, OPEN)) for n in names)])
+    return grid(["protocol", "quality", *(f"beside {name}" for name in names)], rows)
+
+
+def _seen_from(found: Compared, other: str, method: str) -> dict[str, str]:
+    """Metric -> what `method` is beside the other one, of which the tables say what it is beside `method`."""
+    each = [finding for metric in ENDPOINTS for finding in found.findings(other, metric, (method,))]
+    return {NAMES[finding.metric]: SEEN_FROM.get(finding.word, OPEN) for finding in each}
+
+
+def _in_words(by_metric: dict[str, str]) -> str:
+    """ "better in eAURC, worse in MAE"."""
+    said = {word: [name for name, of in by_metric.items() if of == word] for word in by_metric.values() if word != OPEN}
+    return ", ".join(f"{word} in {' and '.join(names)}" for word, names in said.items()) or (OPEN if by_metric else "-")
+
+
 BLOCKS: dict[str, Callable] = {
     "evidence": protocol, "tables": tables, "answer": lambda results, request, up: answered(results, request),
-    "heads": heads_against,
+    "heads": heads_against, "beside": beside_others,
 }  # fmt: skip

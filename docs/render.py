@@ -7,10 +7,10 @@ A page (README.md, docs/, the Markdown of notebooks/) takes its results from res
 
 * a block, all of it rendered: `<!-- table: FILE.csv column=value hide=a,b -->`, `<!-- made: FILE.csv -->` (how the file
   was made, from results/provenance.csv), `<!-- evidence: STEM -->`, `<!-- tables: STEM -->`,
-  `<!-- answer: SHIFT PROFILE -->` and `<!-- heads: METHOD -->` (what a protocol has found, all its tables, the question's
-  answer, and how heads do beside a method without one: docs/evidence_blocks.py), `<!-- settings -->`, `<!-- profiles -->`,
-  `<!-- methods -->`, `<!-- lessons -->` (each lesson's own `<!-- makes: ... -->`) or `<!-- cards -->` (what each costs; all
-  of these: docs/code_blocks.py), up to `<!-- end -->`;
+  `<!-- answer: SHIFT PROFILE -->`, `<!-- heads: METHOD -->` and `<!-- beside: METHOD: METHOD ... -->` (what a protocol has
+  found, all its tables, the question's answer, how heads do beside a method without one, and a method beside others:
+  docs/evidence_blocks.py), `<!-- settings -->`, `<!-- profiles -->`, `<!-- methods -->`, `<!-- lessons -->` (each lesson's
+  own `<!-- makes: ... -->`) or `<!-- cards -->` (what each costs; all of these: docs/code_blocks.py), up to `<!-- end -->`;
 * in every lesson, its links, its compute card and its set-up cell (advconf_lite/course/opening.py);
 * a number in prose, followed by the cell that it comes from: `0.085<!--=FILE:row/keys:column-->`. The keys are cells of
   one row only, or COLUMN=cell. `=|FILE:keys:column|` takes the size without the sign. The number has as many decimals as
@@ -41,7 +41,7 @@ import code_blocks  # noqa: E402
 import evidence_blocks  # noqa: E402
 
 BLOCK = re.compile(
-    r"<!-- (table|made|evidence|tables|answer|heads|settings|profiles|methods|lessons|cards)(?:: ([^\n]*?))? -->\n"
+    r"<!-- (table|made|evidence|tables|answer|heads|beside|settings|profiles|methods|lessons|cards)(?:: ([^\n]*?))? -->\n"
     r"(.*?)<!-- end -->",
     flags=re.S,
 )
@@ -207,7 +207,9 @@ class Page:
                 continue
             if new != old:
                 of_all = dict.fromkeys(("evidence", "tables"), f"evidence-{request}*.csv")
-                files = {**of_all, "answer": "evidence-*.csv", "heads": "evidence-*.csv"}.get(kind)
+                files = {**of_all, "answer": "evidence-*.csv", "heads": "evidence-*.csv", "beside": "evidence-*.csv"}.get(
+                    kind
+                )
                 source = f"results/{files or request.split()[0]}" if request else "the code"
                 both = zip(old.splitlines() + [""] * new.count("\n"), new.splitlines() + [""] * old.count("\n"))
                 row, (page, made) = next((n, pair) for n, pair in enumerate(both) if pair[0] != pair[1])

@@ -475,7 +475,9 @@ verdict(predictions, against=others or ["plain"], source=source)
 # -0.0152<!--=evidence-sealed-prostate-medium-differences:dice/overconfidence/adversarial:mae-->
 # (-0.0276<!--=evidence-sealed-prostate-medium-differences:dice/overconfidence/adversarial:mae_low--> to
 # -0.0003<!--=evidence-sealed-prostate-medium-differences:dice/overconfidence/adversarial:mae_high-->). What a run
-# finds, for or against, is of its settings and its seeds until it comes again.
+# finds, for or against, is of its settings and its seeds until it comes again. Of all that was found for and against
+# Algorithm 1 beside its controls, with two organs, two profiles and real hearts, [a
+# table](../docs/results/evidence.md#does-algorithm-1-help) says what did.
 #
 # ## Summary
 #

@@ -618,6 +618,34 @@ def test_heads_beside_a_method_without_one():
     ]
 
 
+def test_a_method_beside_others():
+    """Said of the first, where the tables have each other one minus it; and counted over all protocols and qualities."""
+    worse, better, across = ("+0.02", "+0.01", "+0.03"), ("-0.02", "-0.03", "-0.01"), ("+0.01", "-0.01", "+0.02")
+    of = {("dice", "a"): (worse, better), ("dice", "b"): (across, across), ("surface_dice", "a"): (worse, worse)}
+    same = {
+        "rule": "counted",
+        "against": "first",
+        "segmenters": "5",
+        "pairs_of_seeds": "15",
+        "shift": "massive",
+        "sealed": "no",
+    }
+    rows = [
+        {**same, "quality": quality, "method": method}
+        | {f"{metric}{end}": v for metric, values in zip(("eaurc", "mae"), both) for end, v in zip(ENDS, values)}
+        for (quality, method), both in of.items()
+    ]
+    results = docs.Results(Path("nowhere"))
+    results.files = {"evidence-made-differences.csv": rows, "evidence-made-history.csv": []}
+    table = docs.evidence_blocks.beside_others(results, "first: a b", "")
+    assert table.splitlines()[0] == "| protocol | quality | beside a | beside b |"
+    assert table.splitlines()[2:] == [
+        "| made | Dice | better in eAURC, worse in MAE | not told apart |",
+        "| made | surface Dice | better in eAURC and MAE | - |",
+        "| all of them |  | 3 better, 1 worse, 0 not told apart | 0 better, 0 worse, 2 not told apart |",
+    ]
+
+
 def test_a_protocol_that_does_not_exist(command):
     with pytest.raises(BadInput, match="protocol 'lungs' is unknown; choose from phantom-heart"):
         command("lungs")
