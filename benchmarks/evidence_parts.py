@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -56,8 +56,8 @@ class Kept:
     def pairs(self) -> list[Pair]:
         return self.predictions_of.there()
 
-    def predictions(self, pairs: list[Pair]) -> tuple[pd.DataFrame, str]:
-        """Of Dice by `METHODS`, and the name of the source, which is among the domains."""
+    def predictions(self, pairs: list[Pair], methods: Sequence[str] = METHODS) -> tuple[pd.DataFrame, str]:
+        """Of Dice by these methods, and the name of the source, which is among the domains."""
         validation = pd.concat([self.base.read(pair, "validation", read_predictions) for pair in pairs])
         tables = [self.predictions_of.read(pair, "predictions", read_predictions) for pair in pairs]
         (source,) = validation["domain"].unique()
@@ -65,7 +65,7 @@ class Kept:
             whole = (self.base.read(pair, "predictions", read_predictions) for pair in pairs)
             tables += [table[table["domain"] == source] for table in whole]
         table = completed(pd.concat(tables, ignore_index=True), validation.reset_index(drop=True))
-        return table[(table["quality"] == "dice") & table["method"].isin(METHODS)], source
+        return table[(table["quality"] == "dice") & table["method"].isin(methods)], source
 
 
 def _kept(folder: Path, study: str) -> KeptPairs:

@@ -16,7 +16,9 @@ from types import SimpleNamespace
 import costs
 import derived
 import evidence
+import evidence_parts
 import evidence_tables
+import evidence_tuned
 import hearts
 import interval_coverage
 import numpy as np
@@ -488,30 +490,80 @@ def test_a_pair_that_is_not_kept_is_made_and_joins_the_others(finished, elsewher
     assert (tmp_path / "results" / name).read_bytes() == (finished / "results" / name).read_bytes()
 
 
-def test_a_tuned_protocol_is_one_of_its_own_and_keeps_what_it_was_chosen_from(command, tmp_path):
-    trained = list(FEW[:3])
-    log = tune(tmp_path / "tune", "phantom:prostate", "smoke", trained, "dice", ["head_lr=1e-4,1e-2"], progress=False)
-    few = ["phantom-prostate", "--profile", "smoke", "--resamples", "20", "--repeats", "2"]
-    results, name = tmp_path / "results", "phantom-prostate-smoke-tuned"
-    here = ["--out", str(tmp_path / "here"), "--results", str(results), "--tuned", str(tmp_path / "tune" / "chosen.json")]
-    assert evidence.main([*few, *here]) == 0
+TRAINED = FEW[:3]
+TUNED = "phantom-prostate-smoke-tuned"
+
+
+@pytest.fixture(scope="module")
+def tuned(command, finished, tmp_path_factory):
+    """A tuned protocol beside that with the profile's settings: the folder of results, and one that tune has written."""
+    out = tmp_path_factory.mktemp("tuned")
+    tune(out / "tune", "phantom:prostate", "smoke", TRAINED, "dice", ["head_lr=1e-4,1e-2"], progress=False)
+    shutil.copytree(finished / "results" / "pairs", out / "results" / "pairs")
+    assert with_chosen(out, out / "tune" / "chosen.json") == 0
+    return out
+
+
+def with_chosen(out, chosen, *more):
+    few = ["phantom-prostate", "--profile", "smoke", "--resamples", "20", "--repeats", "2", *more]
+    return evidence.main([*few, "--out", str(out), "--results", str(out / "results"), "--tuned", str(chosen)])
+
+
+def test_a_tuned_protocol_is_one_of_its_own_and_keeps_what_it_was_chosen_from(tuned, tmp_path):
+    results = tuned / "results"
     for file in ("chosen.json", "trials.csv"):
-        assert (results / "pairs" / name / file).read_bytes() == (tmp_path / "tune" / file).read_bytes()
-    table = pd.read_csv(results / f"evidence-{name}-trials.csv", keep_default_na=False)
-    assert len(table) == 2 * len(trained) and set(table["settings"]) == {"head_lr=0.0001", "head_lr=0.01"}
+        assert (results / "pairs" / TUNED / file).read_bytes() == (tuned / "tune" / file).read_bytes()
+    table = pd.read_csv(results / f"evidence-{TUNED}-trials.csv", keep_default_na=False)
+    assert len(table) == 2 * len(TRAINED) and set(table["settings"]) == {"head_lr=0.0001", "head_lr=0.01"}
     chosen = table[table["chosen"] == "yes"].set_index("method")["mae"].astype(float)
-    best = log.groupby("method")["mae"].min()
-    assert {*chosen.index} == {*trained} and np.allclose(chosen, best[chosen.index], atol=1e-4)
+    best = pd.read_csv(tuned / "tune" / "trials.csv").groupby("method")["mae"].min()
+    assert {*chosen.index} == {*TRAINED} and np.allclose(chosen, best[chosen.index], atol=1e-4)
     (row,) = csv.DictReader((results / "provenance.csv").read_text(encoding="utf-8").splitlines())
     assert "2 trials for each method" in row["settings"] and "of phantom:prostate, segmenter seed 0" in row["settings"]
     read = docs.Results(results)
-    page = docs.evidence_blocks.tables(read, name, "../../../")
+    page = docs.evidence_blocks.tables(read, TUNED, "../../../")
     assert "## Trials" in page and "| Dice | adversarial | head_lr=0.01 |" in page and list(read.unshown()) == []
 
-    before, kept = tables(results), results / "pairs" / name / "chosen.json"
-    there = ["--out", str(tmp_path / "there"), "--results", str(results), "--tuned", str(kept), "--only", "table"]
-    assert evidence.main([*few, *there]) == 0 and not files(tmp_path / "there")
-    assert tables(results) == before
+    shutil.copytree(results, tmp_path / "results")
+    assert with_chosen(tmp_path, results / "pairs" / TUNED / "chosen.json", "--only", "table") == 0
+    assert not files(tmp_path) and tables(tmp_path / "results") == tables(results)
+
+
+def test_what_choosing_settings_changes(tuned, monkeypatch):
+    monkeypatch.setattr(evidence_tuned, "PROFILE", "smoke")
+    monkeypatch.setattr(evidence_tuned, "HEADS", TRAINED)
+    monkeypatch.setattr(evidence_tuned, "OTHERS", ("soft-dice mapped",))
+    table = evidence_tuned.tuned_table(tuned / "results", 20)
+    changed = table[table["settings"] == "chosen minus profile's"].set_index("method")
+    assert list(changed.index) == list(TRAINED) and (changed["against"] == changed.index).all()
+    own = pd.read_csv(tuned / "results" / f"evidence-{TUNED}-differences.csv")
+    own = own[own["quality"] == "dice"].set_index(["method", "against"])
+    here = table[table["settings"] == "chosen"].set_index(["method", "against"])
+    assert here["mae"].astype(float).tolist() == pytest.approx(own.loc[here.index, "mae"].tolist())
+    errors = {}
+    for name in ("phantom-prostate-smoke", TUNED):
+        kept = evidence_parts.Kept(evidence.PROTOCOLS["phantom-prostate"], name.removeprefix("phantom-prostate-"),
+                                   tuned / "results" / "pairs")  # fmt: skip
+        rows, source = kept.predictions(kept.pairs, TRAINED)
+        rows = rows[rows["domain"] != source]
+        gap = (rows["predicted_score"] - rows["true_score"]).abs()
+        errors[name] = gap.groupby([rows[k] for k in ("method", "domain", *derived.SEEDS)]).mean().groupby("method").mean()
+    by_hand = errors[TUNED] - errors["phantom-prostate-smoke"]
+    assert np.allclose(changed["mae"].astype(float), by_hand[changed.index], atol=6e-5)
+
+
+def test_settings_are_compared_on_the_same_networks_and_pairs(tuned, tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence_tuned, "PROFILE", "smoke")
+    with pytest.raises(BadInput, match="has no protocol with smoke and smoke-tuned"):
+        evidence_tuned.tuned_table(tmp_path, 20)
+    pairs = tmp_path / "pairs"
+    shutil.copytree(tuned / "results" / "pairs", pairs)
+    for path in (pairs / TUNED).glob("*-s0-h0.zip"):
+        path.unlink()
+    for path in (pairs / "phantom-prostate-smoke").glob("*-s1-h0.zip"):
+        path.unlink()
+    with pytest.raises(BadInput, match="have no pair of seeds in common"):
+        evidence_tuned.tuned_table(tmp_path, 20)
 
 
 def test_the_constant_of_a_segmenter_is_that_of_its_run(finished):
