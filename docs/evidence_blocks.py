@@ -12,6 +12,7 @@ from advconf_lite.evaluation.answer import ENDPOINTS, NAMES, Compared, answer, b
 from advconf_lite.evaluation.labels_worth import as_table, fewest_labels, labels_said
 from advconf_lite.evaluation.levels import MEAN
 from advconf_lite.evaluation.release import TARGETS
+from advconf_lite.evaluation.rules import COUNTED
 from advconf_lite.evaluation.verdict import BETTER, OPEN, WORSE
 from advconf_lite.experiment.profiles import find_profile
 from advconf_lite.support.markdown import grid
@@ -220,20 +221,22 @@ SEEN_FROM = {WORSE: BETTER, BETTER: WORSE}  # of "the control is worse than it" 
 
 
 def beside_others(results, request: str, up: str) -> str:
-    """'adversarial: plain-2b replay': what the first is beside each other one, a row for each protocol and quality, and how
-    often it is what."""
+    """'adversarial: plain-2b replay': what the first is beside each other one, a row for each protocol and quality where
+    absent classes count, and how often it is what under each rule."""
     method, _, others = request.partition(": ")
     names, rows = others.split(), []
-    often: dict[str, Counter] = {name: Counter() for name in names}
+    often: dict[str, dict[str, Counter]] = {}
     for file in (name for name in results.files if name.startswith("evidence-") and name.endswith("-differences.csv")):
-        for quality in dict.fromkeys(row["quality"] for row in results.files[file]):
-            found = compared(results.files, file.removesuffix("-differences.csv"), quality=quality)
+        for quality, rule in dict.fromkeys((row["quality"], row["rule"]) for row in results.files[file]):
+            found = compared(results.files, file.removesuffix("-differences.csv"), rule, quality)
             words = {name: _seen_from(found, name, method) for name in names}
             for name, by_metric in words.items():
-                often[name].update(by_metric.values())
-            cells = [_in_words(by_metric) for by_metric in words.values()]
-            rows.append([found.name, quality.replace("_", " ").replace("dice", "Dice"), *cells])
-    rows.append(["all of them", "", *(", ".join(f"{often[n][w]} {w}" for w in (BETTER, WORSE, OPEN)) for n in names)])
+                often.setdefault(rule, {n: Counter() for n in names})[name].update(by_metric.values())
+            if rule == COUNTED:
+                cells = [_in_words(by_metric) for by_metric in words.values()]
+                rows.append([found.name, quality.replace("_", " ").replace("dice", "Dice"), *cells])
+    for rule, of in often.items():
+        rows.append([f"all, {rule}", "", *(", ".join(f"{of[n][w]} {w}" for w in (BETTER, WORSE, OPEN)) for n in names)])
     return grid(["protocol", "quality", *(f"beside {name}" for name in names)], rows)
 
 

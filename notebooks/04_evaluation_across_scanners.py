@@ -440,8 +440,9 @@ verdict(predictions, against=others[:1] or ["plain"], method=ours, source=source
 # ### And where the shift is massive?
 #
 # On the phantom's prostate, fourteen methods were compared with five U-Nets and three heads each ([all of
-# it](../docs/results/evidence.md)). The question was written down before the first run: does anything beat both
-# `adversarial` and `strong-augmentation` (a library's bias fields, ringing, noise and gamma) in eAURC *and* in MAE,
+# it](../docs/results/phantoms.md#massive-shift-the-phantoms-prostate)). The question was written down before the first
+# run: does anything beat both `adversarial` and `strong-augmentation` (a library's bias fields, ringing, noise and
+# gamma) in eAURC *and* in MAE,
 # with every interval below zero? No head does.
 #
 # * `constant` is wrong by 0.459<!--=evidence-phantom-prostate-quick:dice/mean of the targets/constant:mae--> on

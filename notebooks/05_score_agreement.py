@@ -307,7 +307,8 @@ verdict(predictions, against, "adversarial", source)
 # Samples of one network share its habits; networks that were trained from other seeds share fewer. `ensemble-3` asks
 # three U-Nets how far they agree: three passes, and two trainings more. Both can be mapped to a Dice by the straight
 # line that fits the source's validation best, without a label of any target. On the phantom's prostate, with five
-# U-Nets, three seeds of dropout each, and the scanners of this lesson ([all of it](../docs/results/evidence.md)), the
+# U-Nets, three seeds of dropout each, and the scanners of this lesson ([all of
+# it](../docs/results/phantoms.md#massive-shift-the-phantoms-prostate)), the
 # MAE is then 0.284<!--=evidence-phantom-prostate-quick:dice/mean of the targets/agreement-15 mapped:mae--> for
 # `agreement-15`, and 0.159<!--=evidence-phantom-prostate-quick:dice/mean of the targets/ensemble-3 mapped:mae--> for
 # `ensemble-3`, where a head trained by Algorithm 1 has

@@ -419,7 +419,8 @@ verdict(predictions, against=others or ["plain"], source=source)
 # What did not use the head at all, `soft-dice`, `agreement-15` and `ensemble-3`, put the images into a better order.
 #
 # The paper leaves massive shift open, and perturbations of more than one step. On the phantom's prostate they were
-# tried, with five U-Nets and three heads each ([all of it](../docs/results/evidence.md)). MAE minus that of
+# tried, with five U-Nets and three heads each ([all of
+# it](../docs/results/phantoms.md#massive-shift-the-phantoms-prostate)). MAE minus that of
 # `adversarial`, so that below zero is better: several steps (`severity`)
 # -0.0078<!--=evidence-phantom-prostate-quick-differences:dice/severity/adversarial:mae-->
 # (-0.0313<!--=evidence-phantom-prostate-quick-differences:dice/severity/adversarial:mae_low--> to
@@ -475,9 +476,9 @@ verdict(predictions, against=others or ["plain"], source=source)
 # -0.0152<!--=evidence-sealed-prostate-medium-differences:dice/overconfidence/adversarial:mae-->
 # (-0.0276<!--=evidence-sealed-prostate-medium-differences:dice/overconfidence/adversarial:mae_low--> to
 # -0.0003<!--=evidence-sealed-prostate-medium-differences:dice/overconfidence/adversarial:mae_high-->). What a run
-# finds, for or against, is of its settings and its seeds until it comes again. Of all that was found for and against
-# Algorithm 1 beside its controls, with two organs, two profiles and real hearts, [a
-# table](../docs/results/evidence.md#does-algorithm-1-help) says what did.
+# finds, for or against, is of its settings and its seeds until it comes again. All that was found for and
+# against Algorithm 1 beside its controls, with two organs, two profiles and real hearts, stands in [one table, with what
+# came again](../docs/results/evidence.md#does-algorithm-1-help).
 #
 # ## Summary
 #

@@ -674,6 +674,7 @@ def test_a_method_beside_others():
     """Said of the first, where the tables have each other one minus it; and counted over all protocols and qualities."""
     worse, better, across = ("+0.02", "+0.01", "+0.03"), ("-0.02", "-0.03", "-0.01"), ("+0.01", "-0.01", "+0.02")
     of = {("dice", "a"): (worse, better), ("dice", "b"): (across, across), ("surface_dice", "a"): (worse, worse)}
+    of = {("counted", *key): both for key, both in of.items()} | {("present", "dice", "a"): (better, better)}
     same = {
         "rule": "counted",
         "against": "first",
@@ -683,9 +684,9 @@ def test_a_method_beside_others():
         "sealed": "no",
     }
     rows = [
-        {**same, "quality": quality, "method": method}
+        {**same, "rule": rule, "quality": quality, "method": method}
         | {f"{metric}{end}": v for metric, values in zip(("eaurc", "mae"), both) for end, v in zip(ENDS, values)}
-        for (quality, method), both in of.items()
+        for (rule, quality, method), both in of.items()
     ]
     results = docs.Results(Path("nowhere"))
     results.files = {"evidence-made-differences.csv": rows, "evidence-made-history.csv": []}
@@ -694,7 +695,8 @@ def test_a_method_beside_others():
     assert table.splitlines()[2:] == [
         "| made | Dice | better in eAURC, worse in MAE | not told apart |",
         "| made | surface Dice | better in eAURC and MAE | - |",
-        "| all of them |  | 3 better, 1 worse, 0 not told apart | 0 better, 0 worse, 2 not told apart |",
+        "| all, counted |  | 3 better, 1 worse, 0 not told apart | 0 better, 0 worse, 2 not told apart |",
+        "| all, present |  | 0 better, 2 worse, 0 not told apart | 0 better, 0 worse, 0 not told apart |",
     ]
 
 
