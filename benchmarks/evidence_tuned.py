@@ -5,8 +5,8 @@
 Of each phantom whose pairs of seeds are kept with both (RESULTS/pairs/PROTOCOL-PROFILE and -PROFILE-tuned, of
 benchmarks/evidence.py), with Dice, over the pairs of seeds that both have. Rows of three kinds of `settings`:
 
-* `profile's` and `chosen`: a method minus a rival, both with these settings;
-* `chosen minus profile's`: a method minus itself, whose segmenters are the same networks.
+* `profile` and `chosen`: a method minus a rival, both with these settings;
+* `change`: a method with what was chosen minus itself with the profile's, on the same segmenters.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def differences(profiles: Kept, chosen: Kept, resamples: int) -> Iterator[pd.Dat
     if not shared:
         raise BadInput(f"{profiles.name} and {chosen.name} have no pair of seeds in common", argument="results")
     tables = {}
-    for settings, kept in (("profile's", profiles), ("chosen", chosen)):
+    for settings, kept in (("profile", profiles), ("chosen", chosen)):
         tables[settings], source = kept.predictions(shared, (*HEADS, *OTHERS, CONSTANT))
         found = levels_and_differences(tables[settings], source, RIVALS, resamples)[1]
         yield found.assign(protocol=profiles.name, settings=settings)
@@ -58,7 +58,7 @@ def differences(profiles: Kept, chosen: Kept, resamples: int) -> Iterator[pd.Dat
     for name in HEADS:
         both = pd.concat([heads[heads["method"] == name], again[again["method"] == name].assign(method=name + TUNED)])
         found = levels_and_differences(both, source, [name], resamples)[1]
-        yield found.assign(method=name, protocol=profiles.name, settings="chosen minus profile's")
+        yield found.assign(method=name, protocol=profiles.name, settings="change")
 
 
 def tuned_table(results: Path, resamples: int) -> pd.DataFrame:

@@ -534,7 +534,7 @@ def test_what_choosing_settings_changes(tuned, monkeypatch):
     monkeypatch.setattr(evidence_tuned, "HEADS", TRAINED)
     monkeypatch.setattr(evidence_tuned, "OTHERS", ("soft-dice mapped",))
     table = evidence_tuned.tuned_table(tuned / "results", 20)
-    changed = table[table["settings"] == "chosen minus profile's"].set_index("method")
+    changed = table[table["settings"] == "change"].set_index("method")
     assert list(changed.index) == list(TRAINED) and (changed["against"] == changed.index).all()
     own = pd.read_csv(tuned / "results" / f"evidence-{TUNED}-differences.csv")
     own = own[own["quality"] == "dice"].set_index(["method", "against"])
