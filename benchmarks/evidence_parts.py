@@ -117,13 +117,18 @@ def parts_table(results: Path, resamples: int) -> pd.DataFrame:
     return table[["protocol", "pairs", "targets", "scanners", "method", "against", *COLUMNS, "pairs_of_seeds"]]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def of_kept_pairs(what: str, arguments: list[str] | None) -> argparse.Namespace:
+    """The options of a command that makes a table from kept pairs alone."""
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--results", type=Path, default=CLONE / "results", metavar="FOLDER", help="with pairs/; the table goes there"
     )
     parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap")
-    chosen = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = of_kept_pairs(__doc__, arguments)
     table, command = parts_table(chosen.results, chosen.resamples), "python benchmarks/evidence_parts.py --results results"
     made = made_here(command, " and ".join(PROFILES), "of the pairs in results/pairs")
     print(*publish(chosen.results, "evidence-parts", {"": table}, made), sep="\n")

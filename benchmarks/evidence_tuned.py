@@ -11,7 +11,6 @@ benchmarks/evidence.py), with Dice, over the pairs of seeds that both have. Rows
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +18,8 @@ from pathlib import Path
 import pandas as pd
 from derived import MAPPED
 from evidence import METHODS, PROTOCOLS
-from evidence_parts import COLUMNS, Kept
+from evidence_parts import COLUMNS, Kept, of_kept_pairs
 from evidence_tables import difference_text, made_here, publish
-from sealed import CLONE
 from studies import of_two_networks
 
 from advconf_lite.evaluation.answer import RIVALS
@@ -79,12 +77,7 @@ def tuned_table(results: Path, resamples: int) -> pd.DataFrame:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--results", type=Path, default=CLONE / "results", metavar="FOLDER", help="with pairs/; the table goes there"
-    )
-    parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap")
-    chosen = parser.parse_args(arguments)
+    chosen = of_kept_pairs(__doc__, arguments)
     table, command = tuned_table(chosen.results, chosen.resamples), "python benchmarks/evidence_tuned.py --results results"
     made = made_here(command, PROFILE, "the profile's, and what tune chose, as the rows say")
     print(*publish(chosen.results, "evidence-tuned", {"": table}, made), sep="\n")
