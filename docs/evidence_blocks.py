@@ -186,21 +186,26 @@ def compared(files: dict[str, Rows], name: str, rule: str = "counted", quality: 
     return Compared(name, rows[0]["shift"], rows[0]["sealed"] == "yes", table, costs)
 
 
+def with_a_profiles_settings(files: dict[str, Rows]) -> list[str]:
+    """Protocols, as their files' names begin; those with settings that were chosen are asked only what these change."""
+    stems = [name.removesuffix("-differences.csv") for name in files if name.endswith("-differences.csv")]
+    return [stem for stem in stems if stem.startswith("evidence-") and not stem.endswith("-tuned")]
+
+
 def answered(results, request: str) -> str:
     """The answer over all protocols of a kind of shift with one profile: 'massive quick'."""
     shift, profile = request.split()
-    names = [file.removesuffix("-differences.csv") for file in results.files if file.startswith("evidence-")
-             and file.endswith(f"-{profile}-differences.csv")]  # fmt: skip
-    return "\n\n".join(answer([compared(results.files, name) for name in names], shift))
+    stems = [stem for stem in with_a_profiles_settings(results.files) if stem.endswith(f"-{profile}")]
+    return "\n\n".join(answer([compared(results.files, stem) for stem in stems], shift))
 
 
 def heads_against(results, other: str, up: str) -> str:
     """How many of the heads order certainly worse than a method without one, and are certainly further from the truth: a row
     for each protocol and rule for absent classes."""
     rows = []
-    for file in (name for name in results.files if name.startswith("evidence-") and name.endswith("-differences.csv")):
+    for stem in with_a_profiles_settings(results.files):
         said: dict[tuple[str, ...], list[str]] = {}
-        for rule, found in by_rules(results.files, file.removesuffix("-differences.csv")).items():
+        for rule, found in by_rules(results.files, stem).items():
             heads = [name for name in found.methods if found.costs[name][0] and found.costs[name][1] == 1]
             said.setdefault(tuple(_beside(found, heads, metric, other) for metric in ENDPOINTS), []).append(rule)
         rows += [[found.name, ", ".join(rules), *cells] for cells, rules in said.items()]
@@ -226,9 +231,10 @@ def beside_others(results, request: str, up: str) -> str:
     method, _, others = request.partition(": ")
     names, rows = others.split(), []
     often: dict[str, dict[str, Counter]] = {}
-    for file in (name for name in results.files if name.startswith("evidence-") and name.endswith("-differences.csv")):
-        for quality, rule in dict.fromkeys((row["quality"], row["rule"]) for row in results.files[file]):
-            found = compared(results.files, file.removesuffix("-differences.csv"), rule, quality)
+    for stem in with_a_profiles_settings(results.files):
+        asked = ((row["quality"], row["rule"]) for row in results.files[f"{stem}-differences.csv"])
+        for quality, rule in dict.fromkeys(asked):
+            found = compared(results.files, stem, rule, quality)
             words = {name: _seen_from(found, name, method) for name in names}
             for name, by_metric in words.items():
                 often.setdefault(rule, {n: Counter() for n in names})[name].update(by_metric.values())
