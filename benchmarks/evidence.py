@@ -71,7 +71,6 @@ METHODS = (
 LEFT_OUT = {"medium": ("severity-appearance", "overconfidence-appearance")}
 OF_SURFACES = ("plain-2b", "replay", "adversarial", "random-direction", "agreement-15")
 AGAINST = (*RIVALS, CONSTANT, "agreement-15" + MAPPED)
-TRIALS = "trials.csv"  # of `tune`, beside chosen.json
 DEV = (3, 2)  # segmenter seeds, head seeds, where a protocol does not say
 
 
@@ -122,11 +121,6 @@ def known(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return there, missing
 
 
-def copied(path: Path, folder: Path) -> Path:
-    """A copy of a small file of text in a folder."""
-    return write_text(folder / path.name, path.read_text(encoding="utf-8"))
-
-
 def of_trials(path: Path) -> str:
     """What a chosen.json says of the trials that it was chosen from."""
     made = {"data": "?", "segmenter_seed": "?", "head_seed": "?"} | json.loads(path.read_text(encoding="utf-8"))
@@ -154,6 +148,9 @@ class Job:
         profile = find_profile(self.chosen.profile)
         if self.chosen.tuned:
             profile = tuned_profile(self.chosen.profile, self.chosen.tuned, self.methods)
+            of = json.loads(self.chosen.tuned.read_text(encoding="utf-8")).get("data")
+            if of is not None and of.startswith("phantom:") and of not in protocol.data:
+                raise BadInput(f"{self.chosen.tuned} was chosen on {of}; tune again on {protocol.data[0]}", argument="path")
         sets = {}
         if not protocol.data[0].startswith("phantom:"):
             with alone_in(self.chosen.out / "hearts", wait=True):
@@ -202,14 +199,18 @@ class Job:
         return lines + ([f"no such method yet: {', '.join(self.missing)}"] if self.missing else [])
 
     def keep(self) -> list[Path]:
-        """Pairs that were finished since the last time, as files, and what was chosen for them."""
+        """Pairs that were finished since the last time, as files, and beside them what was chosen for them, from what."""
         pairs = [path for study in self.studies for path in study.keep()]
-        return pairs + [copied(path, self.studies[0].kept.folder) for path in self.trials() if pairs]
+        kept = self.studies[0].kept
+        if self.chosen.tuned and kept and kept.there():
+            for path in (self.chosen.tuned, self.log_of_trials):
+                if path.exists():
+                    write_text(kept.folder / path.name, path.read_text(encoding="utf-8"))
+        return pairs
 
-    def trials(self) -> list[Path]:
-        """Files of `tune`: what was chosen, and from what."""
-        chosen = self.chosen.tuned
-        return [path for path in (chosen, chosen.with_name(TRIALS)) if path.exists()] if chosen else []
+    @property
+    def log_of_trials(self) -> Path:
+        return self.chosen.tuned.with_name("trials.csv")
 
     def table(self) -> list[Path]:
         """Write the tables of what is finished."""
@@ -234,8 +235,8 @@ class Job:
         }
         if self.frozen:
             made["scanners"] = constants(drawn(self.organ, self.frozen))
-        if log_of_trials := self.trials()[1:]:
-            made["trials"] = tables.trials_table(pd.read_csv(log_of_trials[0]))
+        if self.chosen.tuned and self.log_of_trials.exists():
+            made["trials"] = tables.trials_table(pd.read_csv(self.log_of_trials))
         return [*kept, *tables.publish(self.results, self.stem, made, self._provenance(pairs, log))]
 
     def _provenance(self, pairs: tables.Pairs, log: pd.DataFrame) -> dict[str, str]:

@@ -79,7 +79,9 @@ def tuned_table(results: Path, resamples: int) -> pd.DataFrame:
 def main(arguments: list[str] | None = None) -> int:
     chosen = of_kept_pairs(__doc__, arguments)
     table, command = tuned_table(chosen.results, chosen.resamples), "python benchmarks/evidence_tuned.py --results results"
-    made = made_here(command, PROFILE, "the profile's, and what tune chose, as the rows say")
+    made = made_here(
+        command, PROFILE, "the profile's, and what tune chose, as the rows say, of the pairs of seeds that both have"
+    )
     print(*publish(chosen.results, "evidence-tuned", {"": table}, made), sep="\n")
     return 0
 

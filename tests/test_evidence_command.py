@@ -564,6 +564,33 @@ def test_settings_are_compared_on_the_same_networks_and_pairs(tuned, tmp_path, m
         path.unlink()
     with pytest.raises(BadInput, match="have no pair of seeds in common"):
         evidence_tuned.tuned_table(tmp_path, 20)
+    # As if the other segmenter had been trained from the same seed: each half has the pair of another one.
+    kept = evidence_parts.Kept(evidence.PROTOCOLS["phantom-prostate"], "smoke-tuned", pairs)
+    names = ["predictions", "validation", "history", "costs", "seconds"]
+    read = {name: kept.base.read((1, 0), name) for name in names}
+    for name in names[:3]:
+        read[name] = read[name].assign(segmenter_seed=0)
+    kept.base.write((0, 0), read)
+    with pytest.raises(
+        BadInput, match="segmenter 0 of phantom-prostate-smoke is another network in phantom-prostate-smoke-tuned"
+    ):
+        evidence_tuned.tuned_table(tmp_path, 20)
+
+
+def test_settings_that_were_chosen_on_another_organ_are_refused(tuned, tmp_path):
+    text = json.loads((tuned / "tune" / "chosen.json").read_text()) | {"data": "phantom:cardiac"}
+    (tmp_path / "chosen.json").write_text(json.dumps(text))
+    with pytest.raises(BadInput, match="was chosen on phantom:cardiac; tune again on phantom:prostate"):
+        with_chosen(tmp_path, tmp_path / "chosen.json", "--only", "plan")
+
+
+def test_what_was_chosen_is_kept_beside_pairs_that_were_there(tuned, tmp_path):
+    """As where a run was killed between a pair's file and the copy."""
+    shutil.copytree(tuned / "results", tmp_path / "results")
+    copy = tmp_path / "results" / "pairs" / TUNED / "trials.csv"
+    copy.unlink()
+    assert with_chosen(tmp_path, tuned / "tune" / "chosen.json", "--only", "table") == 0
+    assert copy.read_bytes() == (tuned / "tune" / "trials.csv").read_bytes()
 
 
 def test_the_constant_of_a_segmenter_is_that_of_its_run(finished):
