@@ -206,11 +206,9 @@ class Page:
                 yield f"{self.place(match.start())}: {error}"
                 continue
             if new != old:
-                of_all = dict.fromkeys(("evidence", "tables"), f"evidence-{request}*.csv")
-                files = {**of_all, "answer": "evidence-*.csv", "heads": "evidence-*.csv", "beside": "evidence-*.csv"}.get(
-                    kind
-                )
-                source = f"results/{files or request.split()[0]}" if request else "the code"
+                one = f"evidence-{request}*.csv" if kind in ("evidence", "tables") else request.split()[0] if request else ""
+                files = "evidence-*.csv" if kind in ("answer", "heads", "beside") else one  # of all protocols
+                source = f"results/{files}" if files else "the code"
                 both = zip(old.splitlines() + [""] * new.count("\n"), new.splitlines() + [""] * old.count("\n"))
                 row, (page, made) = next((n, pair) for n, pair in enumerate(both) if pair[0] != pair[1])
                 line = self.text.count("\n", 0, match.start(3)) + 1 + row
